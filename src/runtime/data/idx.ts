@@ -1,0 +1,110 @@
+/** @file Data sets of IDX files, plain or gzipped: MNIST, Fashion-MNIST and their kin. */
+
+import { existsSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { FailureError } from '../../ir/errors.js';
+import { readIdx } from './idx-file.js';
+import { padImages, pixelStatistics } from './images.js';
+import type { Dataset, DatasetFormat, DatasetOptions, Split } from './types.js';
+
+type SplitName = 'train' | 't10k';
+
+interface LoadedSplit extends Split {
+  readonly imageSize: number;
+}
+
+const fileKinds = { images: 3, labels: 1 } as const;
+
+/** MNIST's images get a border up to the size that the CIFAR stem of the network is made for. */
+const mnistSize = 28;
+const mnistBorder = 2;
+
+/** A folder with the four files of MNIST under their usual names. */
+export const idxFormat: DatasetFormat = {
+  lookedFor: 'IDX: {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each also as .gz',
+  find: (directory) => (findFile(directory, 'train', 'images') === undefined ? undefined : directory),
+  load: (directory, options) => loadIdx(directory, basename(resolve(directory)), options),
+};
+
+/**
+ * Loads the four IDX files of a folder. Images of 28×28 get a black border up to 32×32; others keep their size.
+ * The normalization is that of the training images, border included.
+ * @throws FailureError when a file is missing or broken, there are no images, they are not square or not all of one
+ * size, or images and labels differ in number
+ */
+export async function loadIdx(directory: string, name: string, options: DatasetOptions): Promise<Dataset> {
+  const train = await loadSplit(directory, 'train');
+  const test = await loadSplit(directory, 't10k');
+  if (train.imageSize !== test.imageSize) {
+    throw new FailureError(
+      `${directory}: training images are ${train.imageSize} pixels wide but test images ${test.imageSize}; ` +
+        'use files of one data set',
+    );
+  }
+  const channels = options.channels ?? 3;
+  const { mean, std } = pixelStatistics(train, train.imageSize ** 2);
+  const repeat = (values: readonly number[]) => Array.from({ length: channels }, () => values[0] as number);
+  return {
+    name,
+    classes: Math.max(largestLabel(train), largestLabel(test)) + 1,
+    channels,
+    imageSize: train.imageSize,
+    train,
+    test,
+    normalization: { mean: repeat(mean), std: repeat(std) },
+    // Nothing in the files tells digits, which must not be flipped, from clothes.
+    augmentation: 'none',
+  };
+}
+
+async function loadSplit(directory: string, split: SplitName): Promise<LoadedSplit> {
+  const imagesPath = requireFile(directory, split, 'images');
+  const labelsPath = requireFile(directory, split, 'labels');
+  const images = await readIdx(imagesPath, fileKinds.images);
+  const labels = await readIdx(labelsPath, fileKinds.labels);
+
+  const [count, height, width] = images.shape as [number, number, number];
+  if (labels.data.length !== count) {
+    const problem = `${count} images but ${labelsPath} has ${labels.data.length} labels`;
+    throw new FailureError(`${imagesPath} has ${problem}; use files of one data set`);
+  }
+  if (height !== width || height === 0) {
+    throw new FailureError(`${imagesPath}: images are ${height}×${width} pixels but must be square; crop or pad them`);
+  }
+  if (count === 0) {
+    throw new FailureError(`${imagesPath}: the file holds no images; download it again`);
+  }
+  const padded = height === mnistSize;
+  return {
+    count,
+    images: padded ? padImages(images.data, height, mnistBorder) : images.data,
+    storedChannels: 1,
+    imageSize: padded ? height + 2 * mnistBorder : height,
+    labels: labels.data,
+  };
+}
+
+function requireFile(directory: string, split: SplitName, kind: keyof typeof fileKinds): string {
+  const path = findFile(directory, split, kind);
+  if (path === undefined) {
+    const names = candidates(split, kind).join(', ');
+    throw new FailureError(`${directory}: a file of the data set is missing (looked for ${names}); copy it there`);
+  }
+  return path;
+}
+
+function findFile(directory: string, split: SplitName, kind: keyof typeof fileKinds): string | undefined {
+  return candidates(split, kind)
+    .map((name) => join(directory, name))
+    .find((path) => existsSync(path));
+}
+
+/** The names in use: with a dash or a dot before `idx`, plain or gzipped. */
+function candidates(split: SplitName, kind: keyof typeof fileKinds): string[] {
+  const names = ['-', '.'].map((separator) => `${split}-${kind}${separator}idx${fileKinds[kind]}-ubyte`);
+  return names.flatMap((name) => [name, `${name}.gz`]);
+}
+
+function largestLabel(split: Split): number {
+  return split.labels.reduce((largest, label) => Math.max(largest, label), 0);
+}

@@ -1,0 +1,129 @@
+/** @file Reads and writes safetensors, the format of state and batch files: an 8-byte length, a JSON header, bytes. */
+
+import { type FileHandle, open } from 'node:fs/promises';
+import { FailureError, InternalError } from '../ir/errors.js';
+import { bytesPerElement, type DType, elementCount, type TensorData } from '../ir/tensor-data.js';
+import { fileFailure, writeFileAtomic } from './atomic-file.js';
+import { brokenSafetensors, parseHeader } from './safetensors-header.js';
+
+/** What a safetensors file holds. The tensors come in the order of their bytes in the file. */
+export interface SafetensorsContent {
+  readonly tensors: Map<string, TensorData>;
+  readonly metadata: Record<string, string>;
+}
+
+/** The limit of the reference implementation. */
+const maxHeaderBytes = 100_000_000;
+
+/** `FileHandle.read` takes at most 2³¹−1 bytes at once. */
+const maxReadBytes = 2 ** 30;
+
+const writtenTypes: Readonly<Record<DType, string>> = { float32: 'F32', int64: 'I64', int32: 'I32', bool: 'BOOL' };
+
+/**
+ * Reads a whole safetensors file. F16, BF16 and F64 tensors are converted to float32 (F64 by rounding).
+ * @throws FailureError when the file can't be read, is not valid safetensors, or holds another type than F32, I64,
+ * I32, BOOL, F16, BF16 and F64; no tensor is allocated before all are checked against the size of the file
+ */
+export async function readSafetensors(path: string): Promise<SafetensorsContent> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, 'r');
+    const { size } = await handle.stat();
+    const headerBytes = await readHeaderLength(path, handle, size);
+    const header = new Uint8Array(headerBytes);
+    await readExactly(path, handle, header, 8);
+    const { stored, metadata } = parseHeader(path, header, size - 8 - headerBytes);
+
+    const tensors = new Map<string, TensorData>();
+    for (const { name, begin, end, decode } of stored) {
+      // A buffer of its own for each tensor: offsets in the file need not be aligned to the element's size.
+      const buffer = allocate(path, name, end - begin);
+      await readExactly(path, handle, new Uint8Array(buffer), 8 + headerBytes + begin);
+      tensors.set(name, decode(buffer));
+    }
+    return { tensors, metadata };
+  } catch (error) {
+    throw fileFailure('read', path, error);
+  } finally {
+    await handle?.close();
+  }
+}
+
+/**
+ * Writes a safetensors file, atomically (see `writeFileAtomic`). Tensors of wider elements come first, so that each
+ * is aligned for readers that map the file. The tensors must not change until the promise resolves.
+ * @param metadata free text by name, kept in the header
+ * @throws FailureError when the file can't be written
+ * @throws InternalError when a name comes twice, or a tensor's data does not fit its shape
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Iterable<[string, TensorData]>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const ordered = [...tensors].sort(([, a], [, b]) => bytesPerElement[b.dtype] - bytesPerElement[a.dtype]);
+  // JSON leaves out what is undefined; the key is there in any case, so that no tensor takes its name.
+  const header = new Map<string, unknown>([['__metadata__', Object.keys(metadata).length > 0 ? metadata : undefined]]);
+  const pieces: Uint8Array[] = [];
+  let position = 0;
+  for (const [name, { dtype, shape, data }] of ordered) {
+    if (header.has(name)) {
+      throw new InternalError(`a tensor to save has the name '${name}', which is taken`);
+    }
+    if (data.length !== elementCount(shape)) {
+      throw new InternalError(`tensor '${name}' has ${data.length} elements for the shape [${shape.join(', ')}]`);
+    }
+    const end = position + data.byteLength;
+    header.set(name, { dtype: writtenTypes[dtype], shape, data_offsets: [position, end] });
+    pieces.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    position = end;
+  }
+  await writeFileAtomic(path, [encodeHeader(header), ...pieces]);
+}
+
+/** The length and the header, padded with spaces so that the tensors begin at a multiple of 8 bytes. */
+function encodeHeader(header: ReadonlyMap<string, unknown>): Uint8Array {
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(header)), 'utf8');
+  const bytes = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ');
+  bytes.writeBigUInt64LE(BigInt(bytes.length - 8));
+  json.copy(bytes, 8);
+  return bytes;
+}
+
+async function readHeaderLength(path: string, handle: FileHandle, size: number): Promise<number> {
+  if (size < 8) {
+    throw brokenSafetensors(path, `the file has ${size} bytes but the length of the header alone takes 8`);
+  }
+  const bytes = Buffer.alloc(8);
+  await readExactly(path, handle, bytes, 0);
+  const length = bytes.readBigUInt64LE();
+  if (length > BigInt(size - 8)) {
+    throw brokenSafetensors(path, `the header announces ${length} bytes but the file has ${size}`);
+  }
+  if (length > maxHeaderBytes) {
+    throw brokenSafetensors(path, `the header announces ${length} bytes but at most ${maxHeaderBytes} are allowed`);
+  }
+  return Number(length);
+}
+
+async function readExactly(path: string, handle: FileHandle, target: Uint8Array, position: number): Promise<void> {
+  let done = 0;
+  while (done < target.length) {
+    const wanted = Math.min(target.length - done, maxReadBytes);
+    const { bytesRead } = await handle.read(target, done, wanted, position + done);
+    if (bytesRead === 0) {
+      throw brokenSafetensors(path, `the file ended at byte ${position + done} while it was read`);
+    }
+    done += bytesRead;
+  }
+}
+
+function allocate(path: string, name: string, bytes: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes);
+  } catch (error) {
+    const problem = `no memory for the ${bytes} bytes of tensor '${name}'`;
+    throw new FailureError(`${path}: ${problem}; free some memory or split the file`, { cause: error });
+  }
+}

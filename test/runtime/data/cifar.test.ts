@@ -1,0 +1,83 @@
+/** @file CIFAR-10 and CIFAR-100 in their binary versions, good and broken. */
+
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { FailureError, RequestError } from '../../../src/ir/errors.js';
+import { loadDataset } from '../../../src/runtime/data/dataset.js';
+import { cifarRecords, makeFolder, someBytes, writeCifar10 } from './files.js';
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await makeFolder();
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+test.each(['.', 'cifar-10-batches-bin'])('CIFAR-10 in %s', async (place) => {
+  await writeCifar10(join(folder, place));
+  const data = await loadDataset(folder);
+  expect(data).toMatchObject({
+    name: 'cifar-10',
+    classes: 10,
+    channels: 3,
+    imageSize: 32,
+    augmentation: 'crop-flip',
+    normalization: { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] },
+  });
+  expect(data.train).toMatchObject({ count: 10, storedChannels: 3 });
+  expect([...data.train.labels]).toEqual([0, 5, 1, 6, 2, 7, 3, 8, 4, 9]);
+  expect(data.train.images.subarray(3 * 3072, 4 * 3072)).toEqual(someBytes(3072, 2));
+  expect(data.test).toMatchObject({ count: 1, labels: Uint8Array.of(3), images: someBytes(3072) });
+});
+
+test.each(['.', 'cifar-100-binary'])('CIFAR-100 in %s: the fine labels', async (place) => {
+  await mkdir(join(folder, place), { recursive: true });
+  await writeFile(
+    join(folder, place, 'train.bin'),
+    cifarRecords([
+      [19, 99],
+      [0, 1],
+    ]),
+  );
+  await writeFile(join(folder, place, 'test.bin'), cifarRecords([[5, 42]]));
+  const data = await loadDataset(folder, { channels: 3 });
+  expect(data).toMatchObject({ name: 'cifar-100', classes: 100, augmentation: 'crop-flip' });
+  expect(data.normalization.std).toEqual([0.2673, 0.2564, 0.2762]);
+  expect([...data.train.labels]).toEqual([99, 1]);
+  expect(data.train.images.subarray(3072)).toEqual(someBytes(3072, 2));
+});
+
+test('one channel is refused', async () => {
+  await writeCifar10(folder);
+  const loading = loadDataset(folder, { channels: 1 });
+  await expect(loading).rejects.toThrow(RequestError);
+  await expect(loading).rejects.toThrow('cifar-10 has 3 channels but the network takes 1; build it with --channels 3');
+});
+
+test('missing files are named', async () => {
+  await writeCifar10(folder);
+  await rm(join(folder, 'data_batch_2.bin'));
+  await rm(join(folder, 'test_batch.bin'));
+  await expect(loadDataset(folder)).rejects.toThrow(`${folder}: cifar-10 lacks data_batch_2.bin, test_batch.bin;`);
+});
+
+test.each([
+  ['an empty file', new Uint8Array(0), 'the file has 0 bytes, not a whole number of records of 3073 bytes'],
+  ['a cut file', cifarRecords([[1], [2]]).subarray(0, -1), 'the file has 6145 bytes, not a whole number'],
+  ['a label out of range', cifarRecords([[1], [10]]), 'record 1 has the label 10 but cifar-10 has 10 classes'],
+])('%s', async (_, bytes, message) => {
+  await writeCifar10(folder);
+  const path = join(folder, 'data_batch_3.bin');
+  await writeFile(path, bytes);
+  const loading = loadDataset(folder);
+  await expect(loading).rejects.toThrow(FailureError);
+  await expect(loading).rejects.toThrow(`${path}: ${message}`);
+});
+
+test('a file that is a folder', async () => {
+  await writeCifar10(folder);
+  await rm(join(folder, 'test_batch.bin'));
+  await mkdir(join(folder, 'test_batch.bin'));
+  await expect(loadDataset(folder)).rejects.toThrow('it is a folder; give the path of a file');
+});
