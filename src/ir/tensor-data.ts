@@ -3,12 +3,12 @@
 import { InternalError } from './errors.js';
 
 /** Element types that a value of the IR may have. */
-export type DType = 'float32' | 'int64' | 'int32' | 'bool';
+export type DType = 'float32' | 'int64' | 'uint32' | 'bool';
 
 interface ArrayOf {
   float32: Float32Array;
   int64: BigInt64Array;
-  int32: Int32Array;
+  uint32: Uint32Array;
   bool: Uint8Array;
 }
 
@@ -21,7 +21,7 @@ export type TensorData = {
 export type FloatTensor = Extract<TensorData, { dtype: 'float32' }>;
 
 /** Bytes that one element of a type takes in memory. */
-export const bytesPerElement: Readonly<Record<DType, number>> = { float32: 4, int64: 8, int32: 4, bool: 1 };
+export const bytesPerElement: Readonly<Record<DType, number>> = { float32: 4, int64: 8, uint32: 4, bool: 1 };
 
 /** Number of elements of a concrete shape; 1 for a scalar. */
 export function elementCount(shape: readonly number[]): number {

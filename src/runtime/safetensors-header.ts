@@ -1,7 +1,7 @@
 /** @file The header of a safetensors file: the element types we read, and every check on names, shapes and offsets. */
 
 import { FailureError } from '../ir/errors.js';
-import { elementCount, type TensorData } from '../ir/tensor-data.js';
+import { elementCount, int64Tensor, type TensorData } from '../ir/tensor-data.js';
 
 /** A tensor that a checked header describes. */
 export interface StoredTensor {
@@ -23,7 +23,8 @@ interface StoredType {
 const storedTypes: ReadonlyMap<string, StoredType> = new Map<string, StoredType>([
   ['F32', { bytes: 4, decode: (shape, buffer) => ({ dtype: 'float32', shape, data: new Float32Array(buffer) }) }],
   ['I64', { bytes: 8, decode: (shape, buffer) => ({ dtype: 'int64', shape, data: new BigInt64Array(buffer) }) }],
-  ['I32', { bytes: 4, decode: (shape, buffer) => ({ dtype: 'int32', shape, data: new Int32Array(buffer) }) }],
+  ['U32', { bytes: 4, decode: (shape, buffer) => ({ dtype: 'uint32', shape, data: new Uint32Array(buffer) }) }],
+  ['I32', { bytes: 4, decode: (shape, buffer) => int64Tensor(shape, [...new Int32Array(buffer)]) }],
   ['BOOL', { bytes: 1, decode: (shape, buffer) => ({ dtype: 'bool', shape, data: decodeBool(buffer) }) }],
   ['F16', { bytes: 2, decode: (shape, buffer) => ({ dtype: 'float32', shape, data: decodeHalf(buffer) }) }],
   ['BF16', { bytes: 2, decode: (shape, buffer) => ({ dtype: 'float32', shape, data: decodeBrainFloat(buffer) }) }],

@@ -18,12 +18,13 @@ const maxHeaderBytes = 100_000_000;
 /** `FileHandle.read` takes at most 2³¹−1 bytes at once. */
 const maxReadBytes = 2 ** 30;
 
-const writtenTypes: Readonly<Record<DType, string>> = { float32: 'F32', int64: 'I64', int32: 'I32', bool: 'BOOL' };
+const writtenTypes: Readonly<Record<DType, string>> = { float32: 'F32', int64: 'I64', uint32: 'U32', bool: 'BOOL' };
 
 /**
- * Reads a whole safetensors file. F16, BF16 and F64 tensors are converted to float32 (F64 by rounding).
+ * Reads a whole safetensors file. F16, BF16 and F64 tensors are converted to float32 (F64 by rounding),
+ * I32 to int64.
  * @throws FailureError when the file can't be read, is not valid safetensors, or holds another type than F32, I64,
- * I32, BOOL, F16, BF16 and F64; no tensor is allocated before all are checked against the size of the file
+ * I32, U32, BOOL, F16, BF16 and F64; no tensor is allocated before all are checked against the size of the file
  */
 export async function readSafetensors(path: string): Promise<SafetensorsContent> {
   let handle: FileHandle | undefined;

@@ -29,7 +29,7 @@ const samples: [string, TensorData][] = [
   ['flag', { dtype: 'bool', shape: [3], data: Uint8Array.of(1, 0, 1) }],
   ['weight', floatTensor([2, 3], [1, -2.5, 3e-38, 0, Number.POSITIVE_INFINITY, 1e10])],
   ['tracked', int64Tensor([], [-(2n ** 62n)])],
-  ['index', { dtype: 'int32', shape: [1, 2], data: Int32Array.of(-1, 2 ** 31 - 1) }],
+  ['index', { dtype: 'uint32', shape: [1, 2], data: Uint32Array.of(1, 2 ** 32 - 1) }],
   ['empty', floatTensor([0, 4], [])],
   ['größe "a\\b"', floatTensor([1], [7])],
   ['__proto__', floatTensor([1], [8])],
@@ -143,7 +143,7 @@ describe('reads other types', () => {
   test.each(['I8', 'U8', 'I16', 'U64', 'F8_E4M3', 7])('%s is refused by name', async (dtype) => {
     await writeRaw({ 'a.weight': { dtype, shape: [1], data_offsets: [0, 1] } }, new Uint8Array(1));
     await expect(readSafetensors(path)).rejects.toThrow(
-      `${path}: tensor 'a.weight' has dtype ${JSON.stringify(dtype)} but supported are F32, I64, I32, BOOL, F16, BF16, F64`,
+      `${path}: tensor 'a.weight' has dtype ${JSON.stringify(dtype)} but supported are F32, I64, U32, I32, BOOL, F16, BF16, F64`,
     );
   });
 });

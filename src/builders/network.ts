@@ -1,0 +1,52 @@
+/** @file From a network's function to the graph of its forward pass. */
+
+import { batch, type Graph, GraphBuilder, RequestError } from '../ir/index.js';
+import { countErrors, crossEntropy } from './layers.js';
+import { Tensor } from './tensor.js';
+
+/** A classifier as a plain function in the DSL. */
+export interface Network {
+  /** A name for messages and files. */
+  readonly name: string;
+  /** Extents of one sample, (C, H, W) for images. */
+  readonly inputShape: readonly number[];
+  /** Number of classes K. */
+  readonly classes: number;
+  /** Maps `images` (N, …inputShape) to logits (N, classes). */
+  forward(images: Tensor): Tensor;
+  /** What training makes small, a scalar; by default the cross-entropy. */
+  loss?(logits: Tensor, labels: Tensor): Tensor;
+}
+
+/**
+ * The forward pass: inputs `images` float32 (N, …inputShape), `labels` int64 (N) and the network's state; results
+ * `loss` (scalar), `errors` (scalar: misclassified samples) and `logits` (N, classes). Batch norm and dropout are
+ * still free of a mode.
+ * @throws RequestError naming the layer when shapes don't fit
+ */
+export function traceNetwork(network: Network): Graph {
+  const builder = new GraphBuilder(network.name);
+  const images = new Tensor(
+    builder,
+    builder.input({ dtype: 'float32', shape: [batch, ...network.inputShape] }, { name: 'images', role: 'batch' }),
+  );
+  const labels = images.with(builder.input({ dtype: 'int64', shape: [batch] }, { name: 'labels', role: 'batch' }));
+
+  const logits = network.forward(images);
+  if (logits.shape.length !== 2 || logits.shape[0] !== batch || logits.shape[1] !== network.classes) {
+    throw new RequestError(
+      `the network ${network.name} returns the shape [${logits.shape.join(', ')}], expected logits [${batch}, ${network.classes}]`,
+    );
+  }
+  const [loss, errors] = builder.within({ scope: 'loss' }, () => [
+    network.loss ? network.loss(logits, labels) : crossEntropy(logits, labels),
+    countErrors(logits, labels),
+  ]);
+  if (loss.shape.length !== 0)
+    throw new RequestError(`the loss has the shape [${loss.shape.join(', ')}], expected a scalar`);
+  return builder.finish([
+    { name: 'loss', role: 'result', value: loss.value },
+    { name: 'errors', role: 'result', value: errors.value },
+    { name: 'logits', role: 'result', value: logits.value },
+  ]);
+}

@@ -1,0 +1,87 @@
+/** @file The compiler from end to end: a network in the DSL becomes a training graph and an evaluation graph. */
+
+import { initialize, type Network, traceNetwork } from './builders/index.js';
+import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
+import { elideExpand, removeDeadCode, shareSubexpressions } from './passes/clean.js';
+import { differentiate } from './passes/differentiate.js';
+import { lower } from './passes/lower.js';
+import { type TargetName, targets } from './passes/lowering/index.js';
+import { evaluationMode, leastBatchSize, trainingMode } from './passes/modes.js';
+import { type SgdOptions, sgd } from './passes/optimize.js';
+import { packState, planSegments, type Segment } from './passes/pack-state.js';
+import { type Pass, runPasses } from './passes/pass.js';
+
+/** What to compile a network for. */
+export interface CompileOptions {
+  readonly target?: TargetName;
+  readonly optimizer?: Partial<SgdOptions>;
+  /** Seeds the initial parameters. */
+  readonly seed?: number;
+  /** Largest segment of packed state, in bytes; 0 keeps every tensor an input of its own. */
+  readonly segmentBytes?: number;
+  /** Told of the graph after each pass. */
+  readonly observe?: (pass: Pass, graph: Graph) => void;
+}
+
+/** A compiled network. */
+export interface Compiled {
+  /** One step: batch and state in, loss, errors, logits and the next state out. */
+  readonly training: Graph;
+  /** Loss, errors and logits with the running statistics. */
+  readonly evaluation: Graph;
+  /** The forward pass as traced, before any pass. */
+  readonly forward: Graph;
+  /** How the state's tensors lie in the graphs' inputs. */
+  readonly segments: readonly Segment[];
+  /** The state to begin with: parameters, running statistics and counters by name. */
+  readonly initial: ReadonlyMap<string, TensorData>;
+  readonly target: TargetName;
+  readonly optimizer: SgdOptions;
+  /** Smallest batch that can be trained on. */
+  readonly leastBatchSize: number;
+}
+
+/** The seed's optimizer: Nesterov momentum 0.9, weight decay 1e-4. */
+export const defaultOptimizer: SgdOptions = { momentum: 0.9, weightDecay: 1e-4, nesterov: true };
+
+/**
+ * Compiles a network into its training step and its evaluation.
+ * @throws RequestError when the network's shapes don't fit or an option is out of range
+ */
+export function compile(network: Network, options: CompileOptions = {}): Compiled {
+  const target = targets[options.target ?? 'cpu'];
+  const optimizer = { ...defaultOptimizer, ...options.optimizer };
+  const forward = traceNetwork(network);
+  if (!forward.inputs.some(({ role }) => role === 'parameter')) {
+    throw new RequestError(`the network ${network.name} has no parameters to train`);
+  }
+  const segments = planSegments(forward, options.segmentBytes);
+  const clean = [removeDeadCode, shareSubexpressions];
+  const finish = [elideExpand, lower(target), removeDeadCode, shareSubexpressions];
+  const training = [trainingMode, ...clean, differentiate, packState(segments), sgd(optimizer), ...finish];
+  const evaluation = [evaluationMode, ...clean, packState(segments), ...finish];
+  return {
+    training: runPasses(forward, training, options.observe),
+    evaluation: runPasses(forward, evaluation, options.observe),
+    forward,
+    segments,
+    initial: initialState(forward, options.seed ?? 0),
+    target: target.name,
+    optimizer,
+    leastBatchSize: leastBatchSize(forward),
+  };
+}
+
+/** The state that a graph's inputs describe. */
+function initialState(graph: Graph, seed: number): ReadonlyMap<string, TensorData> {
+  const state = new Map<string, TensorData>();
+  for (const input of graph.inputs) {
+    if (input.role === 'parameter' || input.role === 'running') state.set(input.name, initialTensor(input, seed));
+    if (input.role === 'counter') state.set(input.name, int64Tensor([], [0]));
+  }
+  return state;
+}
+
+function initialTensor(input: Extract<GraphInput, { initializer: unknown }>, seed: number): TensorData {
+  return initialize(input.initializer, staticShape(input.value.type.shape, input.name), seed, input.name);
+}

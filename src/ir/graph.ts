@@ -1,0 +1,97 @@
+/** @file Graphs in static single assignment form: values, nodes, and what goes in and comes out. */
+
+import { InternalError } from './errors.js';
+import type { OperatorAttributes, OperatorName } from './operators/index.js';
+import type { TensorType } from './shape.js';
+
+/** A tensor that is computed once. Two values are the same only if they are the same object. */
+export class Value {
+  constructor(
+    readonly type: TensorType,
+    /** A name for people; unique names are given when printing and exporting. */
+    readonly name: string = '',
+  ) {}
+}
+
+/** The part of the training step a node belongs to. */
+export type Phase = 'forward' | 'backward' | 'update';
+
+/** Where a node comes from. */
+export interface Origin {
+  /** The layer, by its parameters' prefix: `features.denseblock1.denselayer1.conv1`. */
+  readonly scope: string;
+  readonly phase: Phase;
+}
+
+/** One application of an operator. */
+export interface NodeOf<K extends OperatorName> {
+  readonly operator: K;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly attributes: OperatorAttributes[K];
+  readonly origin: Origin;
+}
+
+/** A node of any operator; `switch` on `operator` to tell its attributes' type. */
+export type Node = { [K in OperatorName]: NodeOf<K> }[OperatorName];
+
+/** How a state tensor begins: a constant, a normal distribution around 0, or a uniform one over ±bound. */
+export type Initializer =
+  | { readonly kind: 'constant'; readonly value: number }
+  | { readonly kind: 'normal'; readonly deviation: number }
+  | { readonly kind: 'uniform'; readonly bound: number };
+
+/** What the caller of a graph passes in. */
+export type GraphInput = { readonly name: string; readonly value: Value } & (
+  | { readonly role: 'batch' | 'scalar' }
+  /** State that each step replaces; a running average takes the share `momentum` of each new observation. */
+  | { readonly role: 'parameter' | 'counter'; readonly initializer: Initializer }
+  | { readonly role: 'running'; readonly initializer: Initializer; readonly momentum: number }
+  | { readonly role: 'momentum'; readonly initializer: Initializer; readonly parameter: string }
+);
+
+/** The part an input plays. */
+export type InputRole = GraphInput['role'];
+
+/** What a graph gives back. */
+export type GraphOutput = { readonly name: string; readonly value: Value } & (
+  | { readonly role: 'result' }
+  /** The loss gradient, a batch's observation or the next value of the state input named `of`. */
+  | { readonly role: 'gradient' | 'observation' | 'next'; readonly of: string }
+);
+
+/** A program: nodes in topological order between named inputs and outputs. Never changed in place. */
+export interface Graph {
+  readonly name: string;
+  readonly inputs: readonly GraphInput[];
+  readonly nodes: readonly Node[];
+  readonly outputs: readonly GraphOutput[];
+}
+
+/** The only output of a node that has one. */
+export function onlyOutput(node: Node): Value {
+  const [value] = node.outputs;
+  if (!value || node.outputs.length !== 1) {
+    throw new InternalError(`${node.operator} has ${node.outputs.length} outputs, expected one`);
+  }
+  return value;
+}
+
+/** The input of a graph by name. @throws InternalError when there is none */
+export function findInput(graph: Graph, name: string): GraphInput {
+  const input = graph.inputs.find((candidate) => candidate.name === name);
+  if (!input) throw new InternalError(`the graph ${graph.name} has no input ${name}`);
+  return input;
+}
+
+/** The output of a graph by name. @throws InternalError when there is none */
+export function findOutput(graph: Graph, name: string): GraphOutput {
+  const output = graph.outputs.find((candidate) => candidate.name === name);
+  if (!output) throw new InternalError(`the graph ${graph.name} has no output ${name}`);
+  return output;
+}
+
+/** Which node computes each value that is not an input. */
+export function producers(graph: Graph): ReadonlyMap<Value, Node> {
+  return new Map(graph.nodes.flatMap((node) => node.outputs.map((value) => [value, node] as const)));
+}

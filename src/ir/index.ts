@@ -1,0 +1,10 @@
+/** @file The intermediate representation: everything other rooms may use of it. */
+
+export * from './builder.js';
+export * from './errors.js';
+export * from './graph.js';
+export * from './operators/index.js';
+export * from './print.js';
+export * from './shape.js';
+export * from './tensor-data.js';
+export * from './verify.js';

@@ -1,0 +1,128 @@
+/** @file The operators of the IR by name, each with the type of its attributes. */
+
+import type { Shape } from '../shape.js';
+import type { DType, TensorData } from '../tensor-data.js';
+
+/** A pair of extents, height before width. */
+export type Pair = readonly [height: number, width: number];
+
+/** Zero padding at the edges of an image, in ONNX's order. */
+export type Pads = readonly [top: number, left: number, bottom: number, right: number];
+
+/** No attributes. */
+export type None = Readonly<Record<never, never>>;
+
+/** A window sliding over an image. */
+export interface Window {
+  readonly kernel: Pair;
+  readonly stride: Pair;
+  readonly pads: Pads;
+}
+
+/** A convolution; its kernel's extents are those of the weight (O, C / groups, kH, kW). */
+export interface Convolution {
+  readonly stride: Pair;
+  readonly pads: Pads;
+  readonly groups: number;
+}
+
+interface Reduction {
+  readonly axes: readonly number[];
+  readonly keepDims: boolean;
+}
+
+/** Attributes of every operator; its keys are the operators. */
+export interface OperatorAttributes {
+  // Elementwise, with broadcasting where there are two operands.
+  add: None;
+  sub: None;
+  mul: None;
+  div: None;
+  equal: None;
+  greater: None;
+  neg: None;
+  exp: None;
+  log: None;
+  sqrt: None;
+  reciprocal: None;
+  relu: None;
+  /** max(0, min(1, alpha · x + beta)); with alpha = 1e38 and beta = 0 it is the indicator of x > 0. */
+  hardSigmoid: { readonly alpha: number; readonly beta: number };
+  cast: { readonly to: DType };
+
+  // Moving elements.
+  constant: { readonly value: TensorData };
+  reshape: { readonly shape: Shape };
+  /** Repeats axes of extent 1 up to `shape`; the second operand holds the extents where a batch size is among the new. */
+  expand: { readonly shape: Shape };
+  transpose: { readonly permutation: readonly number[] };
+  concat: { readonly axis: number };
+  split: { readonly axis: number; readonly sizes: readonly number[] };
+  /** Elements start, start + step, … < end along each named axis. */
+  slice: {
+    readonly axes: readonly number[];
+    readonly starts: readonly number[];
+    readonly ends: readonly number[];
+    readonly steps: readonly number[];
+  };
+  /** The elements in opposite order along each axis. */
+  reverse: { readonly axes: readonly number[] };
+  /** Zero padding: the counts before every axis, then the counts after every axis. */
+  pad: { readonly pads: readonly number[] };
+  /** into[indices[i]] += updates[i], all of one dimension. */
+  scatterAdd: None;
+
+  // Sizes and counters.
+  /** The extents start … end − 1 of the input, int64. */
+  shape: { readonly start: number; readonly end: number };
+  /** The number of elements of `shape` as a float32 scalar, known when the graph runs. */
+  sizeOf: { readonly shape: Shape };
+  /** 0, 1, … N − 1 for the batch size N, given as an int64 scalar. */
+  range: None;
+
+  // Reductions and products.
+  reduceSum: Reduction;
+  reduceMean: Reduction;
+  reduceMax: Reduction;
+  argMax: { readonly axis: number };
+  matMul: { readonly transposeA: boolean; readonly transposeB: boolean };
+
+  // Convolution and pooling over (N, C, H, W).
+  conv2d: Convolution;
+  convTranspose2d: Convolution & { readonly outputPadding: Pair };
+  /** Gradient of conv2d at its input, from the output's gradient and the weight; `inputShape` is the input's. */
+  conv2dInputGrad: Convolution & { readonly inputShape: Shape };
+  /** Gradient of conv2d at its weight, from its input and the output's gradient. */
+  conv2dWeightGrad: Convolution & { readonly kernel: Pair };
+  /** Windows as channels: (N, C, H, W) to (N, C·kH·kW, outH, outW), channel c·kH·kW + i·kW + j holding tap (i, j). */
+  im2col: Window;
+  maxPool2d: Window;
+  maxPool2dGrad: { readonly inputShape: Shape };
+  averagePool2d: Window;
+  averagePool2dGrad: Window & { readonly inputShape: Shape };
+
+  // Batch normalization; channels on axis 1.
+  /** Mode-free: batch statistics when training, running statistics when evaluating. */
+  batchNorm: { readonly epsilon: number; readonly momentum: number };
+  /** Mean and population variance of each channel, in two passes. */
+  batchStatistics: None;
+  /** (x − mean) / √(variance + epsilon) · scale + shift, channel by channel. */
+  normalize: { readonly epsilon: number };
+  /** Gradients of normalize at its scale and its shift. */
+  normalizeGrad: { readonly epsilon: number };
+
+  // Other layers and losses.
+  reluGrad: None;
+  /** Mode-free: a random mask when training, the identity when evaluating. `key` tells layers apart. */
+  dropout: { readonly rate: number; readonly key: number };
+  /** 0 with probability `rate`, else 1 / (1 − rate); a pure function of (key, step, seed, sample, element). */
+  dropoutMask: { readonly rate: number; readonly key: number; readonly shape: Shape };
+  /** Mean over the batch of −log softmax(logits)[label]; also gives the log probabilities (N, K). */
+  crossEntropy: None;
+  crossEntropyGrad: None;
+  /** How many samples' largest logit is not at their label, as a float32 scalar. */
+  countErrors: None;
+}
+
+/** Name of an operator. */
+export type OperatorName = keyof OperatorAttributes;

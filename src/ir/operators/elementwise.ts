@@ -1,0 +1,89 @@
+/** @file Operators that work position by position. */
+
+import { broadcastShapes, type TensorType } from '../shape.js';
+import type { None, OperatorName } from './attributes.js';
+import { type Definitions, float, type Operands, type OperatorDefinition, sameAsFirst } from './definition.js';
+
+function binary(name: OperatorName, dtype?: 'bool'): OperatorDefinition<None> {
+  return {
+    operands: ['a', 'b'],
+    elementwise: true,
+    cheap: true,
+    infer(inputs): readonly TensorType[] {
+      inputs.require(inputs.at(0).dtype === inputs.at(1).dtype, 'both operands must have one element type');
+      const shape = broadcastShapes(inputs.shape(0), inputs.shape(1), name);
+      return [{ dtype: dtype ?? inputs.at(0).dtype, shape }];
+    },
+  };
+}
+
+const unary: OperatorDefinition<None> = {
+  operands: ['x'],
+  elementwise: true,
+  cheap: true,
+  infer(inputs: Operands) {
+    inputs.dtype(0, 'float32');
+    return sameAsFirst(inputs);
+  },
+};
+
+type Elementwise =
+  | 'add'
+  | 'sub'
+  | 'mul'
+  | 'div'
+  | 'equal'
+  | 'greater'
+  | 'neg'
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'reciprocal'
+  | 'relu'
+  | 'hardSigmoid'
+  | 'cast'
+  | 'reluGrad'
+  | 'dropout'
+  | 'dropoutMask';
+
+export const elementwise: Definitions<Elementwise> = {
+  add: binary('add'),
+  sub: binary('sub'),
+  mul: binary('mul'),
+  div: binary('div'),
+  equal: binary('equal', 'bool'),
+  greater: binary('greater', 'bool'),
+  neg: unary,
+  exp: unary,
+  log: unary,
+  sqrt: unary,
+  reciprocal: unary,
+  relu: unary,
+  hardSigmoid: unary,
+  cast: {
+    operands: ['x'],
+    elementwise: true,
+    cheap: true,
+    infer: (inputs, { to }) => [{ dtype: to, shape: inputs.shape(0) }],
+  },
+  reluGrad: {
+    operands: ['outputGradient', 'output'],
+    elementwise: true,
+    cheap: true,
+    composite: true,
+    infer: (inputs) => [float(broadcastShapes(inputs.shape(0), inputs.shape(1), 'reluGrad'))],
+  },
+  dropout: { operands: ['x'], elementwise: true, random: true, composite: true, infer: sameAsFirst },
+  dropoutMask: {
+    operands: ['step', 'seed'],
+    random: true,
+    composite: true,
+    infer(inputs, { shape }) {
+      for (const operand of [0, 1]) {
+        inputs.dtype(operand, 'int64');
+        inputs.require(inputs.shape(operand).length === 0, 'step and seed must be scalars');
+      }
+      return [float(shape)];
+    },
+  },
+};

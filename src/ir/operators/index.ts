@@ -1,0 +1,50 @@
+/** @file The one table of operators: operands, shape rule and traits of each. */
+
+import { RequestError } from '../errors.js';
+import type { TensorType } from '../shape.js';
+import type { OperatorAttributes, OperatorName } from './attributes.js';
+import { contraction } from './contraction.js';
+import { type Definitions, Operands, type OperatorDefinition, type Traits } from './definition.js';
+import { elementwise } from './elementwise.js';
+import { movement } from './movement.js';
+import { normalization } from './normalization.js';
+
+/** Every operator of the IR; a missing row fails the type check. */
+export const operators: Definitions<OperatorName> = {
+  ...elementwise,
+  ...movement,
+  ...contraction,
+  ...normalization,
+};
+
+/** The traits of an operator. */
+export function traitsOf(operator: OperatorName): Traits {
+  return operators[operator];
+}
+
+/** Whether `count` operands suit an operator. */
+function acceptsOperands(names: readonly string[], count: number): boolean {
+  const last = names.at(-1);
+  if (last?.endsWith('...')) return count >= names.length;
+  if (last?.endsWith('?')) return count === names.length || count === names.length - 1;
+  return count === names.length;
+}
+
+/**
+ * The types of a node's outputs by the operator's shape rule.
+ * @throws RequestError when the number or the types of the operands don't fit
+ */
+export function inferTypes<K extends OperatorName>(
+  operator: K,
+  inputs: readonly TensorType[],
+  attributes: OperatorAttributes[K],
+): readonly TensorType[] {
+  const definition: OperatorDefinition<OperatorAttributes[K]> = operators[operator];
+  if (!acceptsOperands(definition.operands, inputs.length)) {
+    throw new RequestError(`${operator} takes (${definition.operands.join(', ')}), not ${inputs.length} operands`);
+  }
+  return definition.infer(new Operands(inputs, operator), attributes);
+}
+
+export type { Convolution, None, OperatorAttributes, OperatorName, Pads, Pair, Window } from './attributes.js';
+export type { Traits } from './definition.js';

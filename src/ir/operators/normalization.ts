@@ -1,0 +1,89 @@
+/** @file Batch normalization and losses. */
+
+import { formatShape, sameShape, staticDim } from '../shape.js';
+import { type Definitions, float, type Operands, sameAsFirst } from './definition.js';
+
+type Normalization =
+  | 'batchNorm'
+  | 'batchStatistics'
+  | 'normalize'
+  | 'normalizeGrad'
+  | 'crossEntropy'
+  | 'crossEntropyGrad'
+  | 'countErrors';
+
+/** Requires one value a channel in each of the operands from `first` on. */
+function checkChannelVectors(inputs: Operands, channelsOf: number, first: number): void {
+  const channels = staticDim(inputs.shape(channelsOf), 1, 'normalize: the operand');
+  for (let index = first; index < inputs.types.length; index++) {
+    inputs.require(sameShape(inputs.shape(index), [channels]), `operand ${index} must have the shape [${channels}]`);
+  }
+}
+
+function checkLabels(inputs: Operands, logits: number, labels: number): void {
+  const shape = inputs.ranked(logits, 2);
+  inputs.dtype(labels, 'int64');
+  inputs.require(
+    sameShape(inputs.shape(labels), shape.slice(0, 1)),
+    `the labels must be integers of the shape ${formatShape(shape.slice(0, 1))}, one a sample`,
+  );
+}
+
+export const normalization: Definitions<Normalization> = {
+  batchNorm: {
+    operands: ['x', 'scale', 'shift', 'runningMean', 'runningVariance'],
+    composite: true,
+    infer(inputs) {
+      checkChannelVectors(inputs, 0, 1);
+      return sameAsFirst(inputs);
+    },
+  },
+  batchStatistics: {
+    operands: ['x'],
+    composite: true,
+    infer(inputs) {
+      const channels = staticDim(inputs.shape(0), 1, 'batchStatistics: the operand');
+      return [float([channels]), float([channels])];
+    },
+  },
+  normalize: {
+    operands: ['x', 'mean', 'variance', 'scale', 'shift'],
+    cheap: true,
+    infer(inputs) {
+      checkChannelVectors(inputs, 0, 1);
+      return sameAsFirst(inputs);
+    },
+  },
+  normalizeGrad: {
+    operands: ['outputGradient', 'x', 'mean', 'variance'],
+    composite: true,
+    infer(inputs) {
+      checkChannelVectors(inputs, 1, 2);
+      return [float(inputs.shape(2)), float(inputs.shape(2))];
+    },
+  },
+  crossEntropy: {
+    operands: ['logits', 'labels'],
+    composite: true,
+    infer(inputs) {
+      checkLabels(inputs, 0, 1);
+      return [float([]), float(inputs.shape(0))];
+    },
+  },
+  crossEntropyGrad: {
+    operands: ['lossGradient', 'logProbabilities', 'labels'],
+    composite: true,
+    infer(inputs) {
+      checkLabels(inputs, 1, 2);
+      return [float(inputs.shape(1))];
+    },
+  },
+  countErrors: {
+    operands: ['logits', 'labels'],
+    composite: true,
+    infer(inputs) {
+      checkLabels(inputs, 0, 1);
+      return [float([])];
+    },
+  },
+};

@@ -1,0 +1,168 @@
+/** @file Writes a lowered graph as an ONNX model. */
+
+import {
+  type Graph,
+  InternalError,
+  type Node,
+  type NodeOf,
+  type OperatorName,
+  type TensorData,
+  type TensorType,
+  type Value,
+} from '../ir/index.js';
+import { type OnnxAttribute, type OnnxOperation, onnxWriters } from './operators.js';
+import {
+  type AttributeProto,
+  attributeTypes,
+  elementTypes,
+  encodeModel,
+  type ModelProto,
+  type NodeProto,
+  type TensorProto,
+  type ValueInfoProto,
+} from './protobuf.js';
+
+/** The operator set of every model we write; later ones lack kernels on some providers. */
+export const opset = 17;
+
+/**
+ * The bytes of an ONNX model (opset 17, IR version 8) that computes a graph. Inputs and outputs keep their names, the
+ * batch size is symbolic, constants become initializers.
+ * @throws InternalError when a composite operator is left
+ */
+export function encodeGraph(graph: Graph): Uint8Array {
+  return encodeModel(new Encoder(graph).model());
+}
+
+class Encoder {
+  private readonly names = new Map<Value, string>();
+  private readonly taken = new Set<string>();
+  private readonly counts = new Map<string, number>();
+  private readonly used: ReadonlySet<Value>;
+  private readonly initializers: TensorProto[] = [];
+  private readonly shared = new Map<string, string>();
+  private readonly nodes: NodeProto[] = [];
+  private fused = false;
+
+  constructor(private readonly graph: Graph) {
+    this.used = new Set([...graph.nodes.flatMap((node) => node.inputs), ...graph.outputs.map(({ value }) => value)]);
+  }
+
+  model(): ModelProto {
+    const { graph } = this;
+    for (const { name, value } of graph.inputs) this.names.set(value, this.take(name));
+    for (const { name } of graph.outputs) this.take(name);
+    const aliases = this.nameOutputs();
+    for (const node of graph.nodes) this.encodeNode(node);
+    for (const [name, value] of aliases) {
+      this.nodes.push({ opType: 'Identity', name, input: [this.nameOf(value)], output: [name] });
+    }
+    return {
+      irVersion: 8,
+      producerName: 'densec',
+      opsetImport: [{ domain: '', version: opset }, ...(this.fused ? [{ domain: 'com.microsoft', version: 1 }] : [])],
+      graph: {
+        name: graph.name,
+        node: this.nodes,
+        initializer: this.initializers,
+        input: graph.inputs.map(({ name, value }) => valueInfo(name, value.type)),
+        output: graph.outputs.map(({ name, value }) => valueInfo(name, value.type)),
+      },
+    };
+  }
+
+  /** Gives each output's value its name; a value that has one already is copied under the other names. */
+  private nameOutputs(): [string, Value][] {
+    const constants = new Set(
+      this.graph.nodes.filter(({ operator }) => operator === 'constant').flatMap((node) => node.outputs),
+    );
+    return this.graph.outputs.flatMap(({ name, value }): [string, Value][] => {
+      if (this.names.has(value) || constants.has(value)) return [[name, value]];
+      this.names.set(value, name);
+      return [];
+    });
+  }
+
+  private encodeNode(node: Node): void {
+    if (node.operator === 'constant') {
+      const [value] = node.outputs;
+      if (value) this.names.set(value, this.constant(node.attributes.value));
+      return;
+    }
+    const writer = onnxWriters[node.operator] as ((node: NodeOf<OperatorName>) => OnnxOperation) | 'composite';
+    if (writer === 'composite') throw new InternalError(`${node.operator} was not lowered`);
+    const operation = writer(node as NodeOf<OperatorName>);
+    const operands = operation.operands?.map((index) => node.inputs[index] as Value) ?? node.inputs;
+    this.fused ||= operation.domain !== undefined;
+    const output = this.outputNames(node);
+    this.nodes.push({
+      opType: operation.operator,
+      domain: operation.domain ?? '',
+      name: output[0] ?? '',
+      input: [
+        ...(operation.leading ?? []).map((tensor) => this.constant(tensor)),
+        ...operands.map((value) => this.nameOf(value)),
+        ...(operation.trailing ?? []).map((tensor) => this.constant(tensor)),
+      ],
+      output,
+      attribute: Object.entries(operation.attributes ?? {}).map(([name, value]) => encodeAttribute(name, value)),
+    });
+  }
+
+  /** Names for a node's outputs; unused ones at the end are left out, since kernels may compute less then. */
+  private outputNames(node: Node): string[] {
+    const lastUsed = node.outputs.findLastIndex((value) => this.used.has(value));
+    return node.outputs.slice(0, Math.max(1, lastUsed + 1)).map((value) => {
+      const { scope, phase } = node.origin;
+      const place = phase === 'forward' ? scope : [phase, scope].filter(Boolean).join('/');
+      const name = this.names.get(value) ?? this.unique([place, node.operator].filter(Boolean).join('/'));
+      this.names.set(value, name);
+      return name;
+    });
+  }
+
+  /** The name of an initializer that holds a tensor; equal small tensors share one. */
+  private constant(tensor: TensorData): string {
+    const bytes = Buffer.from(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
+    const key =
+      tensor.data.length <= 4096 ? `${tensor.dtype}[${tensor.shape.join()}]${bytes.toString('base64')}` : undefined;
+    const known = key === undefined ? undefined : this.shared.get(key);
+    if (known) return known;
+    const name = this.unique('constant');
+    if (key !== undefined) this.shared.set(key, name);
+    this.initializers.push({ name, dataType: elementTypes[tensor.dtype], dims: [...tensor.shape], rawData: bytes });
+    return name;
+  }
+
+  private nameOf(value: Value): string {
+    const name = this.names.get(value);
+    if (name === undefined) throw new InternalError(`a value of ${this.graph.name} is used before it is computed`);
+    return name;
+  }
+
+  private take(name: string): string {
+    if (this.taken.has(name)) throw new InternalError(`two values of ${this.graph.name} would be named ${name}`);
+    this.taken.add(name);
+    return name;
+  }
+
+  private unique(base: string): string {
+    let count = this.counts.get(base) ?? 0;
+    let name = count === 0 ? base : `${base}.${count}`;
+    while (this.taken.has(name)) name = `${base}.${++count}`;
+    this.counts.set(base, count + 1);
+    return this.take(name);
+  }
+}
+
+function valueInfo(name: string, { dtype, shape }: TensorType): ValueInfoProto {
+  const dim = shape.map((extent) => (typeof extent === 'number' ? { dimValue: extent } : { dimParam: extent }));
+  return { name, type: { tensorType: { elemType: elementTypes[dtype], shape: { dim } } } };
+}
+
+function encodeAttribute(name: string, value: OnnxAttribute): AttributeProto {
+  if (typeof value === 'string') return { name, type: attributeTypes.string, s: Buffer.from(value) };
+  if (typeof value === 'number') return { name, type: attributeTypes.int, i: value };
+  if ('float' in value) return { name, type: attributeTypes.float, f: value.float };
+  return { name, type: attributeTypes.ints, ints: [...value] };
+}

@@ -1,0 +1,81 @@
+/** @file Small clean-ups: dead code, common subexpressions, needless repetition of elements. */
+
+import { type Graph, type Node, traitsOf, type Value } from '../ir/index.js';
+import type { Pass } from './pass.js';
+import { rewriteNodes } from './rewrite.js';
+
+/** Removes nodes whose results nothing uses. */
+export const removeDeadCode: Pass = {
+  name: 'remove-dead-code',
+  run(graph) {
+    const used = new Set<Value>(graph.outputs.map(({ value }) => value));
+    const kept: Node[] = [];
+    for (const node of [...graph.nodes].reverse()) {
+      if (!node.outputs.some((value) => used.has(value))) continue;
+      for (const value of node.inputs) used.add(value);
+      kept.push(node);
+    }
+    return { ...graph, nodes: kept.reverse() };
+  },
+};
+
+/**
+ * Computes equal things once: the same operator with the same attributes on the same operands. Run it before
+ * recomputation is planned, never after: it would undo the plan.
+ */
+export const shareSubexpressions: Pass = {
+  name: 'share-subexpressions',
+  run(graph) {
+    const numbers = new Map<Value, number>();
+    const numberOf = (value: Value): number => {
+      const known = numbers.get(value) ?? numbers.size;
+      numbers.set(value, known);
+      return known;
+    };
+    const seen = new Map<string, readonly Value[]>();
+    return rewriteNodes(graph, (node, inputs) => {
+      const key = `${node.operator}(${inputs.map(numberOf).join()})${attributesKey(node)}`;
+      const earlier = seen.get(key);
+      if (!earlier) seen.set(key, node.outputs);
+      return earlier;
+    });
+  },
+};
+
+/** Leaves out `expand` where its consumer broadcasts by itself to the same result. */
+export const elideExpand: Pass = {
+  name: 'elide-expand',
+  run(graph: Graph): Graph {
+    const sources = new Map<Value, Value>();
+    for (const node of graph.nodes) {
+      const [source] = node.inputs;
+      if (node.operator === 'expand' && source) for (const value of node.outputs) sources.set(value, source);
+    }
+    const rewritten = rewriteNodes(graph, (node, inputs, builder) => {
+      if (!traitsOf(node.operator).elementwise || node.inputs.length !== 2) return undefined;
+      const [a, b] = inputs as [Value, Value];
+      const [before] = node.outputs as [Value];
+      for (const operands of [[sources.get(a), b] as const, [a, sources.get(b)] as const]) {
+        const [left, right] = operands;
+        if (!left || !right || !coversShape(before, left, right)) continue;
+        return [builder.emit(node.operator as 'mul', [left, right], node.attributes)];
+      }
+      return undefined;
+    });
+    return removeDeadCode.run(rewritten);
+  },
+};
+
+/** Whether one of the operands has the whole shape of the result already. */
+function coversShape(result: Value, ...operands: readonly Value[]): boolean {
+  const shape = result.type.shape.join();
+  return operands.some((operand) => operand.type.shape.join() === shape);
+}
+
+function attributesKey(node: Node): string {
+  if (node.operator === 'constant') {
+    const { dtype, shape, data } = node.attributes.value;
+    return `${dtype}[${shape.join()}]${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64')}`;
+  }
+  return JSON.stringify(node.attributes);
+}

@@ -1,0 +1,85 @@
+/** @file Reverse-mode differentiation: the gradient of the loss at every parameter. */
+
+import {
+  findOutput,
+  floatTensor,
+  type Graph,
+  GraphBuilder,
+  type GraphOutput,
+  type Node,
+  type NodeOf,
+  type OperatorName,
+  RequestError,
+  type Value,
+} from '../ir/index.js';
+import { BackwardNode, type GradientRule, gradientRules } from './gradients/index.js';
+import type { Pass } from './pass.js';
+
+/**
+ * Appends the backward pass of the result `loss` and adds one output `gradient.<name>` for each parameter. Gradients
+ * that meet at a value are added up as they arrive.
+ */
+export const differentiate: Pass = {
+  name: 'differentiate',
+  run(graph) {
+    const loss = findOutput(graph, 'loss').value;
+    const parameters = graph.inputs.filter(({ role }) => role === 'parameter');
+    const active = dependents(
+      graph,
+      parameters.map(({ value }) => value),
+    );
+    const builder = new GraphBuilder(graph.name, graph.inputs);
+    for (const node of graph.nodes) builder.append(node);
+
+    const gradients = new Map<Value, Value>();
+    builder.origin = { scope: 'loss', phase: 'backward' };
+    gradients.set(loss, builder.scalar(1));
+    for (const node of [...graph.nodes].reverse()) {
+      const arriving = node.outputs.map((value) => gradients.get(value));
+      if (arriving.every((gradient) => gradient === undefined)) continue;
+      builder.origin = { scope: node.origin.scope, phase: 'backward' };
+      const atInputs = backward(node, arriving, builder);
+      for (const [index, value] of node.inputs.entries()) {
+        const gradient = atInputs[index];
+        if (!gradient || !active.has(value)) continue;
+        const sum = gradients.get(value);
+        gradients.set(value, sum ? builder.emit('add', [sum, gradient], {}) : gradient);
+      }
+    }
+
+    const outputs = parameters.map(({ name, value }): GraphOutput => {
+      const gradient = gradients.get(value) ?? zeros(builder, value);
+      return { name: `gradient.${name}`, role: 'gradient', of: name, value: gradient };
+    });
+    return builder.finish([...graph.outputs, ...outputs]);
+  },
+};
+
+function backward(
+  node: Node,
+  arriving: readonly (Value | undefined)[],
+  builder: GraphBuilder,
+): readonly (Value | undefined)[] {
+  const rule = gradientRules[node.operator] as GradientRule<OperatorName> | { readonly none: string };
+  if ('none' in rule) {
+    throw new RequestError(
+      `the loss depends on ${node.origin.scope || 'the network'} through ${node.operator}, which has no gradient: ${rule.none}`,
+    );
+  }
+  return rule.backward(new BackwardNode(node as NodeOf<OperatorName>, rule.saves, arriving, builder));
+}
+
+/** The values through which the given ones can reach an output. */
+function dependents(graph: Graph, roots: readonly Value[]): ReadonlySet<Value> {
+  const found = new Set(roots);
+  for (const node of graph.nodes) {
+    if (node.inputs.some((value) => found.has(value))) for (const value of node.outputs) found.add(value);
+  }
+  return found;
+}
+
+/** The gradient of a parameter that the loss doesn't depend on. */
+function zeros(builder: GraphBuilder, value: Value): Value {
+  const shape = value.type.shape as readonly number[];
+  return builder.constant(floatTensor(shape, new Float32Array(shape.reduce((product, dim) => product * dim, 1))));
+}

@@ -1,0 +1,86 @@
+/** @file Gradients of reductions, products, convolutions and pooling. */
+
+import { type GraphBuilder, normalizeAxes, type Shape, type Value } from '../../ir/index.js';
+import { type GradientRule, sumTo } from './rule.js';
+
+export const reduceSum: GradientRule<'reduceSum'> = {
+  saves: {},
+  backward: (node) => [spread(node.builder, node.gradient(), node.inputType(0).shape, node.attributes.axes)],
+};
+
+export const reduceMean: GradientRule<'reduceMean'> = {
+  saves: {},
+  backward(node) {
+    const { builder } = node;
+    const { shape } = node.inputType(0);
+    const axes = normalizeAxes(node.attributes.axes, shape.length, 'reduceMean');
+    const count = elements(
+      builder,
+      axes.map((axis) => shape[axis] ?? 1),
+    );
+    return [spread(builder, builder.emit('div', [node.gradient(), count], {}), shape, axes)];
+  },
+};
+
+export const matMul: GradientRule<'matMul'> = {
+  saves: { inputs: [0, 1] },
+  backward(node) {
+    const { builder } = node;
+    const { transposeA, transposeB } = node.attributes;
+    const [a, b, gradient] = [node.input(0), node.input(1), node.gradient()];
+    const product = (left: Value, right: Value, transposeLeft: boolean, transposeRight: boolean): Value =>
+      builder.emit('matMul', [left, right], { transposeA: transposeLeft, transposeB: transposeRight });
+    const atA = transposeA ? product(b, gradient, transposeB, true) : product(gradient, b, false, !transposeB);
+    const atB = transposeB ? product(gradient, a, true, transposeA) : product(a, gradient, !transposeA, false);
+    return [sumTo(builder, atA, a.type.shape), sumTo(builder, atB, b.type.shape)];
+  },
+};
+
+export const conv2d: GradientRule<'conv2d'> = {
+  saves: { inputs: [0, 1] },
+  backward(node) {
+    const { builder, attributes } = node;
+    const gradient = node.gradient();
+    const [, , height, width] = node.inputType(1).shape as readonly number[];
+    const kernel = [height ?? 1, width ?? 1] as const;
+    const atInput = builder.emit('conv2dInputGrad', [gradient, node.input(1)], {
+      ...attributes,
+      inputShape: node.inputType(0).shape,
+    });
+    const atWeight = builder.emit('conv2dWeightGrad', [node.input(0), gradient], { ...attributes, kernel });
+    if (node.inputCount === 2) return [atInput, atWeight];
+    return [atInput, atWeight, builder.emit('reduceSum', [gradient], { axes: [0, 2, 3], keepDims: false })];
+  },
+};
+
+export const maxPool2d: GradientRule<'maxPool2d'> = {
+  saves: { outputs: [1] },
+  backward: (node) => [
+    node.builder.emit('maxPool2dGrad', [node.gradient(), node.output(1)], { inputShape: node.inputType(0).shape }),
+  ],
+};
+
+export const averagePool2d: GradientRule<'averagePool2d'> = {
+  saves: {},
+  backward: (node) => [
+    node.builder.emit('averagePool2dGrad', [node.gradient()], {
+      ...node.attributes,
+      inputShape: node.inputType(0).shape,
+    }),
+  ],
+};
+
+/** A reduction's gradient repeated along the axes that were reduced. */
+function spread(builder: GraphBuilder, gradient: Value, shape: Shape, axes: readonly number[]): Value {
+  const reduced = new Set(normalizeAxes(axes, shape.length, 'reduction'));
+  const kept = shape.map((dim, axis) => (reduced.has(axis) ? 1 : dim));
+  return builder.emit('expand', [builder.emit('reshape', [gradient], { shape: kept })], { shape });
+}
+
+/** The number of elements of a shape as a scalar: a constant where it is known now. */
+function elements(builder: GraphBuilder, shape: Shape): Value {
+  const known = shape.every((dim) => typeof dim === 'number');
+  return known
+    ? builder.scalar((shape as readonly number[]).reduce((product, dim) => product * dim, 1))
+    : builder.emit('sizeOf', [], { shape });
+}

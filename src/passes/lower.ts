@@ -1,0 +1,81 @@
+/** @file Lowering: replaces composite operators by those that the target has. */
+
+import {
+  type Graph,
+  type GraphBuilder,
+  InternalError,
+  type Node,
+  type NodeOf,
+  type OperatorName,
+  traitsOf,
+  type Value,
+} from '../ir/index.js';
+import {
+  expandBatch,
+  type LoweringContext,
+  type LoweringRule,
+  loweringRules,
+  splitBySlices,
+  swapLastAxes,
+  type Target,
+} from './lowering/index.js';
+import type { Pass } from './pass.js';
+import { rewriteNodes } from './rewrite.js';
+
+/** Lowers for a target, again and again until no composite operator is left: rules may use composite operators. */
+export function lower(target: Target): Pass {
+  return {
+    name: `lower-${target.name}`,
+    run(graph) {
+      let lowered = graph;
+      for (let round = 0; round < 4; round++) {
+        lowered = lowerOnce(lowered, target);
+        if (!lowered.nodes.some(({ operator }) => traitsOf(operator).composite)) return lowered;
+      }
+      const left = lowered.nodes.find(({ operator }) => traitsOf(operator).composite);
+      throw new InternalError(`${left?.operator} has no lowering for ${target.name}`);
+    },
+  };
+}
+
+function lowerOnce(graph: Graph, target: Target): Graph {
+  return rewriteNodes(graph, (node, inputs, builder) => {
+    const context: LoweringContext = { builder, target, graph, batchSize: () => batchSize(graph, builder) };
+    const rule = loweringRules[node.operator] as LoweringRule<OperatorName> | undefined;
+    if (rule) return rule(node as NodeOf<OperatorName>, inputs, context);
+    return lowerPrimitive(node, inputs, context);
+  });
+}
+
+/** What a target asks for beside composite operators. */
+function lowerPrimitive(node: Node, inputs: readonly Value[], context: LoweringContext): readonly Value[] | undefined {
+  switch (node.operator) {
+    case 'expand':
+      return expandBatch(node, inputs, context);
+    case 'split':
+      return splitBySlices(node, inputs, context);
+    case 'matMul':
+      return context.target.transposedMatMul ? undefined : transposeOperands(node, inputs, context.builder);
+    default:
+      return undefined;
+  }
+}
+
+/** Transposes the operands of a batched product; one of plain matrices is a Gemm, which transposes by itself. */
+function transposeOperands(
+  { attributes: { transposeA, transposeB } }: NodeOf<'matMul'>,
+  inputs: readonly Value[],
+  builder: GraphBuilder,
+): readonly Value[] | undefined {
+  const [a, b] = inputs as readonly [Value, Value];
+  if ((!transposeA && !transposeB) || (a.type.shape.length === 2 && b.type.shape.length === 2)) return undefined;
+  const operands = [transposeA ? swapLastAxes(builder, a) : a, transposeB ? swapLastAxes(builder, b) : b];
+  return [builder.emit('matMul', operands, { transposeA: false, transposeB: false })];
+}
+
+/** The batch size, read off the first input that has it outermost. */
+function batchSize(graph: Graph, builder: GraphBuilder): Value {
+  const source = graph.inputs.find(({ role }) => role === 'batch');
+  if (!source) throw new InternalError(`the graph ${graph.name} has no batch input to tell the batch size`);
+  return builder.emit('shape', [source.value], { start: 0, end: 1 });
+}

@@ -1,0 +1,37 @@
+/** @file The table of lowering rules: one for each composite operator. */
+
+import type { OperatorName } from '../../ir/index.js';
+import { conv2dInputGrad, conv2dWeightGrad, im2col } from './convolution.js';
+import { dropoutMask } from './dropout.js';
+import {
+  batchStatistics,
+  countErrors,
+  crossEntropy,
+  crossEntropyGrad,
+  normalizeGrad,
+  reluGrad,
+  sizeOf,
+} from './normalization.js';
+import { averagePool2dGrad, maxPool2dGrad } from './pooling.js';
+import type { LoweringRule } from './rule.js';
+
+/** Rules by operator. Batch norm and dropout themselves are gone once a mode is chosen. */
+export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } = {
+  reluGrad,
+  batchStatistics,
+  normalizeGrad,
+  crossEntropy,
+  crossEntropyGrad,
+  countErrors,
+  sizeOf,
+  dropoutMask,
+  conv2dInputGrad,
+  conv2dWeightGrad,
+  im2col,
+  maxPool2dGrad,
+  averagePool2dGrad,
+};
+
+export { swapLastAxes } from './convolution.js';
+export { expandBatch, splitBySlices } from './movement.js';
+export { type LoweringContext, type LoweringRule, type Target, type TargetName, targets } from './rule.js';

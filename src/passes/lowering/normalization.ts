@@ -1,0 +1,90 @@
+/** @file Lowering of batch statistics, normalization's gradient, ReLU's gradient and the cross-entropy. */
+
+import { floatTensor, type GraphBuilder, int64Tensor, sizeOf as sizeOfShape, type Value } from '../../ir/index.js';
+import { batchDim, type LoweringRule, operand, product, reshaped } from './rule.js';
+
+/** The mask [y > 0] as min(1, 1e38·y): cheaper on the CPU than comparing and casting. */
+export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder }) => {
+  const mask = builder.emit('hardSigmoid', [operand(inputs, 1)], { alpha: 1e38, beta: 0 });
+  return [product(builder, operand(inputs, 0), mask)];
+};
+
+/** Two passes, mean and then mean of squared deviations: E[x²] − μ² would lose digits where μ is far from 0. */
+export const batchStatistics: LoweringRule<'batchStatistics'> = (_, inputs, { builder }) => {
+  const x = operand(inputs, 0);
+  const { shape } = x.type;
+  const axes = shape.flatMap((__, axis) => (axis === 1 ? [] : [axis]));
+  const mean = builder.emit('reduceMean', [x], { axes, keepDims: true });
+  const centered = builder.emit('sub', [x, mean], {});
+  const variance = builder.emit('reduceMean', [product(builder, centered, centered)], { axes, keepDims: false });
+  return [reshaped(builder, mean, variance.type.shape), variance];
+};
+
+/** dγ = Σ dy·x̂ and dβ = Σ dy; x̂ is made again, so that its rounding errors average out instead of adding up. */
+export const normalizeGrad: LoweringRule<'normalizeGrad'> = (node, inputs, { builder }) => {
+  const [gradient, x, mean, variance] = [
+    operand(inputs, 0),
+    operand(inputs, 1),
+    operand(inputs, 2),
+    operand(inputs, 3),
+  ];
+  const channels = mean.type.shape as readonly [number];
+  const axes = x.type.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+  const filled = (value: number): Value =>
+    builder.constant(floatTensor(channels, new Float32Array(channels[0]).fill(value)));
+  const normalized = builder.emit('normalize', [x, mean, variance, filled(1), filled(0)], node.attributes);
+  const sum = (value: Value): Value => builder.emit('reduceSum', [value], { axes, keepDims: false });
+  return [sum(product(builder, gradient, normalized)), sum(gradient)];
+};
+
+/** log softmax by subtracting each row's largest logit first, so that nothing overflows. */
+export const crossEntropy: LoweringRule<'crossEntropy'> = (_, inputs, { builder }) => {
+  const [logits, labels] = [operand(inputs, 0), operand(inputs, 1)];
+  const largest = builder.emit('reduceMax', [logits], { axes: [1], keepDims: true });
+  const shifted = builder.emit('sub', [logits, largest], {});
+  const sum = builder.emit('reduceSum', [builder.emit('exp', [shifted], {})], { axes: [1], keepDims: true });
+  const logProbabilities = builder.emit('sub', [shifted, builder.emit('log', [sum], {})], {});
+  const chosen = product(builder, oneHot(builder, labels, logits), logProbabilities);
+  const perSample = builder.emit('reduceSum', [chosen], { axes: [1], keepDims: false });
+  const mean = builder.emit('reduceMean', [perSample], { axes: [0], keepDims: false });
+  return [builder.emit('neg', [mean], {}), logProbabilities];
+};
+
+/** (softmax − one-hot) / N, times the gradient at the loss. */
+export const crossEntropyGrad: LoweringRule<'crossEntropyGrad'> = (_, inputs, { builder }) => {
+  const [gradient, logProbabilities, labels] = [operand(inputs, 0), operand(inputs, 1), operand(inputs, 2)];
+  const probabilities = builder.emit('exp', [logProbabilities], {});
+  const difference = builder.emit('sub', [probabilities, oneHot(builder, labels, logProbabilities)], {});
+  const count = builder.emit('sizeOf', [], { shape: [batchDim(labels)] });
+  return [product(builder, difference, builder.emit('div', [gradient, count], {}))];
+};
+
+export const countErrors: LoweringRule<'countErrors'> = (_, inputs, { builder }) => {
+  const [logits, labels] = [operand(inputs, 0), operand(inputs, 1)];
+  const predicted = builder.emit('argMax', [logits], { axis: 1 });
+  const hit = builder.emit('cast', [builder.emit('equal', [predicted, labels], {})], { to: 'float32' });
+  const hits = builder.emit('reduceSum', [hit], { axes: [0], keepDims: false });
+  const count = builder.emit('sizeOf', [], { shape: [batchDim(labels)] });
+  return [builder.emit('sub', [count, hits], {})];
+};
+
+/** The number of elements of a shape: a multiple of the batch size that the images have. */
+export const sizeOf: LoweringRule<'sizeOf'> = (node, _, { builder, batchSize }) => {
+  const { factor, symbols } = sizeOfShape(node.attributes.shape);
+  if (symbols.length === 0) return [builder.scalar(factor)];
+  const samples = reshaped(builder, builder.emit('cast', [batchSize()], { to: 'float32' }), []);
+  return [factor === 1 ? samples : product(builder, samples, builder.scalar(factor))];
+};
+
+/** Labels (N) as rows of (N, K) with a 1 at the label. */
+function oneHot(builder: GraphBuilder, labels: Value, logits: Value): Value {
+  const classes = logits.type.shape[1] as number;
+  const all = builder.constant(
+    int64Tensor(
+      [1, classes],
+      Array.from({ length: classes }, (_, label) => label),
+    ),
+  );
+  const matches = builder.emit('equal', [reshaped(builder, labels, [batchDim(labels), 1]), all], {});
+  return builder.emit('cast', [matches], { to: 'float32' });
+}

@@ -1,0 +1,73 @@
+/** @file What a lowering rule is, what targets differ in, and the arithmetic that several rules share. */
+
+import {
+  batch,
+  type Graph,
+  type GraphBuilder,
+  InternalError,
+  type NodeOf,
+  type OperatorName,
+  type Shape,
+  type Value,
+} from '../../ir/index.js';
+
+/** Where a graph will run. */
+export type TargetName = 'cpu' | 'webgpu' | 'cuda';
+
+/** What lowering must know of a target; each entry's reason is in docs/decisions.md. */
+export interface Target {
+  readonly name: TargetName;
+  /** How windows become channels: one grouped convolution by one-hot weights, or a slice for each tap. */
+  readonly im2col: 'convolution' | 'slices';
+  /** Whether a batched product takes transposed operands as they are. */
+  readonly transposedMatMul: boolean;
+  /** Most outputs that a split may have. */
+  readonly splitOutputs: number;
+}
+
+/** The targets by name. */
+export const targets: Readonly<Record<TargetName, Target>> = {
+  cpu: { name: 'cpu', im2col: 'convolution', transposedMatMul: true, splitOutputs: Number.POSITIVE_INFINITY },
+  cuda: { name: 'cuda', im2col: 'convolution', transposedMatMul: true, splitOutputs: Number.POSITIVE_INFINITY },
+  // WebGPU gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader.
+  webgpu: { name: 'webgpu', im2col: 'slices', transposedMatMul: false, splitOutputs: 8 },
+};
+
+/** What a rule emits to and may ask. */
+export interface LoweringContext {
+  readonly builder: GraphBuilder;
+  readonly target: Target;
+  /** The graph being lowered. */
+  readonly graph: Graph;
+  /** The batch size as an int64 vector of one element. */
+  batchSize(): Value;
+}
+
+/** Values that compute the same as a composite node, made of operators that the target has. */
+export type LoweringRule<K extends OperatorName> = (
+  node: NodeOf<K>,
+  inputs: readonly Value[],
+  context: LoweringContext,
+) => readonly Value[];
+
+/** The operand at a position. @throws InternalError when it is missing */
+export function operand(inputs: readonly Value[], index: number): Value {
+  const value = inputs[index];
+  if (!value) throw new InternalError(`operand ${index} is missing`);
+  return value;
+}
+
+/** The elements under another shape; nothing where the shape is the same. */
+export function reshaped(builder: GraphBuilder, value: Value, shape: Shape): Value {
+  return value.type.shape.join() === shape.join() ? value : builder.emit('reshape', [value], { shape });
+}
+
+/** a · b, element by element. */
+export function product(builder: GraphBuilder, a: Value, b: Value): Value {
+  return builder.emit('mul', [a, b], {});
+}
+
+/** The batch axis's symbol where a value has it, else its extent. */
+export function batchDim(value: Value): Shape[number] {
+  return value.type.shape[0] ?? batch;
+}

@@ -1,0 +1,148 @@
+/** @file Packs the many state tensors of a network into few segments, each one graph input and one output. */
+
+import {
+  bytesPerElement,
+  elementCount,
+  type Graph,
+  GraphBuilder,
+  type GraphInput,
+  type GraphOutput,
+  InternalError,
+  staticShape,
+  type Value,
+} from '../ir/index.js';
+import type { Pass } from './pass.js';
+
+/** Where a tensor lies in its segment; counts are elements. */
+export interface PackedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly offset: number;
+}
+
+/** State tensors side by side in one vector, a graph input by this name. */
+export interface Segment {
+  readonly name: string;
+  readonly role: 'parameter' | 'running' | 'counter';
+  readonly dtype: 'float32' | 'int64';
+  /** Elements in all. */
+  readonly length: number;
+  readonly tensors: readonly PackedTensor[];
+}
+
+/** An eighth of the parameters, from 1 to 4 MB: few inputs, and temporaries of the update that stay small. */
+function defaultSegmentBytes(graph: Graph): number {
+  const parameters = graph.inputs.filter(({ role }) => role === 'parameter');
+  const elements = parameters.reduce((sum, { value }) => sum + elementCount(value.type.shape as readonly number[]), 0);
+  return Math.min(4e6, Math.max(1e6, (elements * bytesPerElement.float32) / 8));
+}
+
+/**
+ * Segments for a graph's state, its tensors in the order of the inputs. A segment takes tensors of one role (and one
+ * momentum, for running statistics) up to `segmentBytes`; a larger tensor gets a segment of its own. Why segments and how large: docs/decisions.md.
+ */
+export function planSegments(graph: Graph, segmentBytes = defaultSegmentBytes(graph)): readonly Segment[] {
+  const open = new Map<string, Segment>();
+  const segments: Segment[] = [];
+  const counts = new Map<string, number>();
+  const close = (key: string): void => {
+    const segment = open.get(key);
+    if (segment) segments.push(segment);
+    open.delete(key);
+  };
+  for (const input of graph.inputs) {
+    if (input.role !== 'parameter' && input.role !== 'running' && input.role !== 'counter') continue;
+    const key = groupOf(input);
+    const shape = staticShape(input.value.type.shape, input.name);
+    const dtype = input.role === 'counter' ? 'int64' : 'float32';
+    const elements = elementCount(shape);
+    const current = open.get(key);
+    if (current && (current.length + elements) * bytesPerElement[dtype] > segmentBytes) close(key);
+    const segment = open.get(key);
+    if (segment) {
+      open.set(key, {
+        ...segment,
+        length: segment.length + elements,
+        tensors: [...segment.tensors, { name: input.name, shape, offset: segment.length }],
+      });
+    } else {
+      const number = counts.get(input.role) ?? 0;
+      counts.set(input.role, number + 1);
+      const tensors = [{ name: input.name, shape, offset: 0 }];
+      open.set(key, { name: `${input.role}.${number}`, role: input.role, dtype, length: elements, tensors });
+    }
+  }
+  for (const key of [...open.keys()]) close(key);
+  return segments;
+}
+
+/**
+ * Replaces the state inputs by segments, split where the network reads them; gradients and observations are gathered
+ * into vectors of the same layout.
+ */
+export function packState(segments: readonly Segment[]): Pass {
+  return {
+    name: 'pack-state',
+    run(graph) {
+      const present = segments.filter((segment) => graph.inputs.some(({ name }) => name === segment.tensors[0]?.name));
+      const packed = new Set(present.flatMap(({ tensors }) => tensors.map(({ name }) => name)));
+      const builder = new GraphBuilder(
+        graph.name,
+        graph.inputs.filter(({ name }) => !packed.has(name)),
+      );
+      const views = new Map<Value, Value>();
+      for (const segment of present) unpack(builder, graph, segment, views);
+      for (const node of graph.nodes) {
+        builder.append({ ...node, inputs: node.inputs.map((value) => views.get(value) ?? value) });
+      }
+      const others = graph.outputs.filter((output) => output.role === 'result' || !packed.has(output.of));
+      const gathered = present.flatMap((segment) => gather(builder, graph, segment));
+      return builder.finish([...others, ...gathered]);
+    },
+  };
+}
+
+/** Tensors that may share a segment. */
+function groupOf(input: GraphInput): string {
+  return input.role === 'running' ? `running ${input.momentum}` : input.role;
+}
+
+function unpack(builder: GraphBuilder, graph: Graph, segment: Segment, views: Map<Value, Value>): void {
+  const originals = segment.tensors.map(({ name }) => inputNamed(graph, name));
+  const [first] = originals;
+  if (!first) throw new InternalError(`the segment ${segment.name} is empty`);
+  const { dtype, length } = segment;
+  const vector = builder.input({ dtype, shape: [length] }, { ...first, name: segment.name });
+  // Counters are only counted up, which the optimizer does to the vector as a whole.
+  if (segment.role === 'counter') return;
+  builder.origin = { scope: 'state', phase: 'forward' };
+  const sizes = segment.tensors.map(({ shape }) => elementCount(shape));
+  const parts = sizes.length > 1 ? builder.emitAll('split', [vector], { axis: 0, sizes }) : [vector];
+  for (const [index, { shape }] of segment.tensors.entries()) {
+    const part = parts[index] as Value;
+    const original = originals[index] as GraphInput;
+    views.set(original.value, shape.length === 1 ? part : builder.emit('reshape', [part], { shape }));
+  }
+}
+
+function gather(builder: GraphBuilder, graph: Graph, segment: Segment): GraphOutput[] {
+  const found = segment.tensors.map(({ name }) =>
+    graph.outputs.find((output) => output.role !== 'result' && output.of === name),
+  );
+  const [first] = found;
+  if (!first || first.role === 'result') return [];
+  builder.origin = { scope: 'state', phase: 'update' };
+  const parts = segment.tensors.map(({ name, shape }, index) => {
+    const value = found[index]?.value;
+    if (!value) throw new InternalError(`${name} is not updated like the rest of its segment`);
+    return shape.length === 1 ? value : builder.emit('reshape', [value], { shape: [elementCount(shape)] });
+  });
+  const value = parts.length > 1 ? builder.emit('concat', parts, { axis: 0 }) : (parts[0] as Value);
+  return [{ name: `${first.role}.${segment.name}`, role: first.role, of: segment.name, value }];
+}
+
+function inputNamed(graph: Graph, name: string): GraphInput {
+  const input = graph.inputs.find((candidate) => candidate.name === name);
+  if (!input) throw new InternalError(`the graph ${graph.name} lacks ${name}, which shares a segment with others`);
+  return input;
+}

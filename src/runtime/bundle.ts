@@ -1,0 +1,172 @@
+/** @file A bundle: the folder that `densec build` writes and everything else reads. */
+
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { DenseNetConfig, Network } from '../builders/index.js';
+import type { Compiled } from '../compile.js';
+import { FailureError, type Graph } from '../ir/index.js';
+import { encodeGraph } from '../onnx/index.js';
+import { dropoutInputs } from '../passes/modes.js';
+import { version } from '../version.js';
+import { fileFailure, writeFileAtomic } from './atomic-file.js';
+import { formatVersion, type Manifest, parseManifest } from './manifest.js';
+import { writeSafetensors } from './safetensors.js';
+
+/** An opened bundle: what its manifest says and where its files are. */
+export interface Bundle {
+  readonly directory: string;
+  readonly manifest: Manifest;
+  /** Path of the training model. */
+  readonly training: string;
+  /** Path of the evaluation model. */
+  readonly evaluation: string;
+  /** Path of the initial state. */
+  readonly initial: string;
+}
+
+/** What to write beside the compiled graphs. */
+export interface BundleOptions {
+  /** The configuration, where the network is a DenseNet. */
+  readonly config?: DenseNetConfig;
+  readonly seed?: number;
+  /** Replaces what is in the folder. */
+  readonly force?: boolean;
+}
+
+/**
+ * Writes a bundle. The folder appears as a whole or not at all.
+ * @throws FailureError when the folder holds anything (unless forced) or can't be written
+ */
+export async function writeBundle(
+  directory: string,
+  network: Network,
+  compiled: Compiled,
+  options: BundleOptions = {},
+): Promise<Bundle> {
+  const target = resolve(directory);
+  await prepareOutputFolder(target, options.force ?? false);
+  const training = encodeGraph(compiled.training);
+  const evaluation = encodeGraph(compiled.evaluation);
+  const manifest = describe(network, compiled, options, training, evaluation);
+  let temporary: string | undefined;
+  try {
+    await mkdir(dirname(target), { recursive: true });
+    temporary = await mkdtemp(join(dirname(target), `.${basename(target)}-`));
+    await writeFileAtomic(join(temporary, manifest.models.training.file), training);
+    await writeFileAtomic(join(temporary, manifest.models.evaluation.file), evaluation);
+    await writeSafetensors(join(temporary, manifest.initial.file), compiled.initial);
+    await writeFileAtomic(join(temporary, 'manifest.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
+    await rm(target, { recursive: true, force: true });
+    await rename(temporary, target);
+  } catch (error) {
+    if (temporary) await rm(temporary, { recursive: true, force: true });
+    throw fileFailure('write', target, error);
+  }
+  return bundleAt(directory, manifest);
+}
+
+/**
+ * Opens a bundle and checks that its models are those that its manifest describes.
+ * @throws FailureError when the folder is no bundle, or a file is missing or was changed
+ */
+export async function openBundle(directory: string): Promise<Bundle> {
+  const path = join(directory, 'manifest.json');
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw fileFailure('read', path, error);
+    throw new FailureError(
+      `${directory} is not a bundle: it has no manifest.json; make one with densec build -o ${directory}`,
+    );
+  });
+  const bundle = bundleAt(directory, parseManifest(text, path));
+  const { models } = bundle.manifest;
+  await checkHash(bundle.training, models.training.sha256);
+  await checkHash(bundle.evaluation, models.evaluation.sha256);
+  return bundle;
+}
+
+/**
+ * Requires that an output folder is new or empty.
+ * @throws FailureError when it holds anything and `force` is not set
+ */
+export async function prepareOutputFolder(directory: string, force: boolean): Promise<void> {
+  const entries = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    if (error.code === 'ENOTDIR') throw new FailureError(`${directory} is a file, not a folder; choose another name`);
+    throw fileFailure('write', directory, error);
+  });
+  if (entries.length === 0 || force) return;
+  throw new FailureError(
+    `${directory} already holds ${entries.length} files; choose another folder, or --force to replace them`,
+  );
+}
+
+function bundleAt(directory: string, manifest: Manifest): Bundle {
+  return {
+    directory,
+    manifest,
+    training: join(directory, manifest.models.training.file),
+    evaluation: join(directory, manifest.models.evaluation.file),
+    initial: join(directory, manifest.initial.file),
+  };
+}
+
+function describe(
+  network: Network,
+  compiled: Compiled,
+  { config, seed = 0 }: BundleOptions,
+  training: Uint8Array,
+  evaluation: Uint8Array,
+): Manifest {
+  const { forward, segments } = compiled;
+  const parameters = segments.filter(({ role }) => role === 'parameter');
+  return {
+    formatVersion,
+    densec: version,
+    onnxruntime: runtimeVersion(),
+    name: network.name,
+    ...(config && { network: { ...config, blockConfig: [...config.blockConfig] } }),
+    inputShape: [...network.inputShape],
+    classes: network.classes,
+    parameters: parameters.reduce((sum, { length }) => sum + length, 0),
+    layers: forward.nodes.filter(({ operator }) => operator === 'conv2d' || operator === 'matMul').length,
+    leastBatchSize: compiled.leastBatchSize,
+    target: compiled.target,
+    remat: 'none',
+    optimizer: { kind: 'sgd', ...compiled.optimizer },
+    seed,
+    dropout: compiled.training.inputs.some(({ name }) => name === dropoutInputs.step),
+    models: {
+      training: describeModel('training_model.onnx', training, compiled.training),
+      evaluation: describeModel('eval_model.onnx', evaluation, compiled.evaluation),
+    },
+    initial: { file: 'initial.safetensors' },
+    state: segments.map((segment) => ({
+      ...segment,
+      tensors: segment.tensors.map((tensor) => ({ ...tensor, shape: [...tensor.shape] })),
+    })),
+  };
+}
+
+function describeModel(file: string, bytes: Uint8Array, graph: Graph): Manifest['models']['training'] {
+  return { file, sha256: sha256(bytes), nodes: graph.nodes.filter(({ operator }) => operator !== 'constant').length };
+}
+
+async function checkHash(path: string, expected: string): Promise<void> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw fileFailure('read', path, error);
+  });
+  if (sha256(bytes) !== expected) {
+    throw new FailureError(`${path} is damaged or not the model its manifest.json describes; build the bundle again`);
+  }
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+function runtimeVersion(): string {
+  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  return version;
+}

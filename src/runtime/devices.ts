@@ -1,0 +1,47 @@
+/** @file The devices that onnxruntime can run on here, and what a session needs to run on one. */
+
+import { type InferenceSession, listSupportedBackends } from 'onnxruntime-node';
+import { FailureError, RequestError } from '../ir/index.js';
+import type { TargetName } from '../passes/lowering/index.js';
+
+/** Where a session runs. */
+export interface Device {
+  readonly target: TargetName;
+  /** Which of several devices of a kind. */
+  readonly index: number;
+}
+
+/** The CPU, the default everywhere. */
+export const cpu: Device = { target: 'cpu', index: 0 };
+
+/** A device by the name it has on the command line: `cpu`, `webgpu`, `cuda` or `cuda:1`. @throws RequestError */
+export function parseDevice(name: string): Device {
+  const match = /^(cpu|webgpu|cuda)(?::(\d+))?$/.exec(name);
+  if (!match || (match[2] !== undefined && match[1] !== 'cuda')) {
+    throw new RequestError(`there is no device ${name}; choose cpu, webgpu, cuda or cuda:INDEX`);
+  }
+  return { target: match[1] as TargetName, index: Number(match[2] ?? 0) };
+}
+
+/**
+ * Requires that a model lowered for `target` gives right numbers on a device: the CPU runs all, other devices only
+ * what was built for them.
+ * @throws RequestError naming the build that would
+ */
+export function checkTarget(target: TargetName, device: Device): void {
+  if (device.target === 'cpu' || device.target === target) return;
+  throw new RequestError(
+    `the model was built for ${target} and can't be trusted on ${device.target}; build it with --target ${device.target}`,
+  );
+}
+
+/** The providers of a session, best first. @throws FailureError when the device can't be used by this installation */
+export function executionProviders(device: Device): InferenceSession.ExecutionProviderConfig[] {
+  const backends = listSupportedBackends().map(({ name }) => name);
+  if (!backends.includes(device.target)) {
+    throw new FailureError(`this onnxruntime has no ${device.target} provider, only ${backends.join(', ')}`);
+  }
+  if (device.target === 'cpu') return ['cpu'];
+  if (device.target === 'cuda') return [{ name: 'cuda', deviceId: device.index }, 'cpu'];
+  return ['webgpu', 'cpu'];
+}

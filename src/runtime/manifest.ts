@@ -1,0 +1,92 @@
+/** @file What a bundle's manifest.json says, and the check that it says it. */
+
+import { z } from 'zod';
+import { FailureError } from '../ir/index.js';
+
+/** Raised whenever a reader of older bundles would go wrong. */
+export const formatVersion = 1;
+
+const count = z.number().int().nonnegative();
+const extents = z.array(count);
+
+const tensorLayout = z.object({ name: z.string(), shape: extents, offset: count });
+
+const segment = z.object({
+  name: z.string(),
+  role: z.enum(['parameter', 'running', 'counter']),
+  dtype: z.enum(['float32', 'int64']),
+  length: count,
+  tensors: z.array(tensorLayout),
+});
+
+const model = z.object({ file: z.string(), sha256: z.string(), nodes: count });
+
+const denseNetConfig = z.object({
+  growthRate: count,
+  blockConfig: z.array(count),
+  initFeatures: count,
+  compression: z.number(),
+  bnSize: count,
+  dropRate: z.number(),
+  classes: count,
+  imageSize: count,
+  channels: count,
+  smallInputs: z.boolean(),
+});
+
+const schema = z.object({
+  formatVersion: z.literal(formatVersion),
+  /** Version of densec that built the bundle. */
+  densec: z.string(),
+  /** Version of onnxruntime the plan was made for. */
+  onnxruntime: z.string(),
+  name: z.string(),
+  /** The DenseNet to plan again from; absent where the network is one's own. */
+  network: denseNetConfig.optional(),
+  inputShape: extents,
+  classes: count,
+  parameters: count,
+  /** Convolutions and linear layers. */
+  layers: count,
+  leastBatchSize: count,
+  target: z.enum(['cpu', 'webgpu', 'cuda']),
+  remat: z.literal('none'),
+  optimizer: z.object({ kind: z.literal('sgd'), momentum: z.number(), weightDecay: z.number(), nesterov: z.boolean() }),
+  seed: z.number().int(),
+  /** Whether the training model takes the scalars `step` and `seed`, for dropout's masks. */
+  dropout: z.boolean(),
+  models: z.object({ training: model, evaluation: model }),
+  /** The initial state. */
+  initial: z.object({ file: z.string() }),
+  /** How the state's tensors lie in the models' inputs. */
+  state: z.array(segment),
+});
+
+/** The contents of manifest.json. */
+export type Manifest = z.infer<typeof schema>;
+
+/**
+ * A manifest from its text.
+ * @param path named in errors
+ * @throws FailureError when it is no manifest, or one of another format version
+ */
+export function parseManifest(text: string, path: string): Manifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new FailureError(`${path} is not JSON (${(error as Error).message}); build the bundle again`);
+  }
+  const version = (json as { formatVersion?: unknown } | null)?.formatVersion;
+  if (typeof version === 'number' && version !== formatVersion) {
+    throw new FailureError(
+      `${path} has format version ${version}, this densec reads version ${formatVersion}; build the bundle again with this one`,
+    );
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new FailureError(
+    `${path} is not the manifest of a bundle: ${issue?.path.join('.') || 'the whole'}: ${issue?.message}; build the bundle again`,
+  );
+}

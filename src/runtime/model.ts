@@ -1,0 +1,154 @@
+/** @file A bundle's two models as things one can train and evaluate. */
+
+import { FailureError, type FloatTensor, RequestError, type TensorData } from '../ir/index.js';
+import { dropoutInputs } from '../passes/modes.js';
+import { learningRateInput } from '../passes/optimize.js';
+import type { Bundle } from './bundle.js';
+import type { Batch } from './data/batches.js';
+import { checkTarget, cpu } from './devices.js';
+import { Session, type SessionOptions } from './session.js';
+import { packEvaluation, packTraining, type State, unpackState } from './state.js';
+
+/** What a run over a batch tells. */
+export interface BatchResult {
+  /** Mean over the batch. */
+  readonly loss: number;
+  /** Misclassified samples. */
+  readonly errors: number;
+}
+
+/** The scalars of one training step. */
+export interface StepScalars {
+  readonly learningRate: number;
+  /** Number of the step, counted from 0; dropout's masks depend on it. */
+  readonly step: number;
+  /** Seed of dropout's masks, a whole number from 0 to 2³² − 1. */
+  readonly seed: number;
+}
+
+/** The training model with its state. */
+export class TrainingModel {
+  private readonly updates: readonly { readonly output: string; readonly input: string }[];
+
+  private constructor(
+    private readonly session: Session,
+    private readonly bundle: Bundle,
+    inputs: readonly string[],
+  ) {
+    this.updates = inputs.map((input) => ({ output: `next.${input}`, input }));
+  }
+
+  /**
+   * Loads a bundle's training model and gives it a state.
+   * @throws RequestError when the bundle was built for another device; FailureError when it can't be loaded
+   */
+  static async open(bundle: Bundle, state: State, options: SessionOptions = {}): Promise<TrainingModel> {
+    checkTarget(bundle.manifest.target, options.device ?? cpu);
+    const session = await Session.open(bundle.training, options);
+    const packed = packTraining(state, bundle.manifest.state, bundle.manifest.optimizer.momentum);
+    await session.setState(packed);
+    return new TrainingModel(session, bundle, [...packed.keys()]);
+  }
+
+  /** One step: the loss and errors before it; the state is the next one after. */
+  async step(batch: Batch, { learningRate, step, seed }: StepScalars): Promise<BatchResult> {
+    const feeds: [string, TensorData][] = [
+      ...batchFeeds(batch),
+      [learningRateInput, { dtype: 'float32', shape: [], data: Float32Array.of(learningRate) }],
+    ];
+    if (this.bundle.manifest.dropout) feeds.push([dropoutInputs.step, int64(step)], [dropoutInputs.seed, int64(seed)]);
+    return readResult(await this.session.run({ feeds, results: resultNames, updates: this.updates }));
+  }
+
+  /** A copy of the state: parameters, momentum, running statistics and counters by name. */
+  async state(): Promise<Map<string, TensorData>> {
+    return unpackState(await this.session.getState(), this.bundle.manifest.state);
+  }
+
+  close(): Promise<void> {
+    return this.session.close();
+  }
+}
+
+/** The evaluation model with the weights to evaluate. */
+export class EvaluationModel {
+  private constructor(
+    private readonly session: Session,
+    private readonly bundle: Bundle,
+  ) {}
+
+  /** Loads a bundle's evaluation model; errors as for training. */
+  static async open(bundle: Bundle, state: State, options: SessionOptions = {}): Promise<EvaluationModel> {
+    checkTarget(bundle.manifest.target, options.device ?? cpu);
+    const model = new EvaluationModel(await Session.open(bundle.evaluation, options), bundle);
+    await model.setState(state);
+    return model;
+  }
+
+  /** Replaces the weights. */
+  setState(state: State): Promise<void> {
+    return this.session.setState(packEvaluation(state, this.bundle.manifest.state));
+  }
+
+  /** Loss and errors of a batch. */
+  async evaluate(batch: Batch): Promise<BatchResult> {
+    return readResult(await this.session.run({ feeds: batchFeeds(batch), results: resultNames, updates: [] }));
+  }
+
+  close(): Promise<void> {
+    return this.session.close();
+  }
+}
+
+/**
+ * Checks that a batch fits a bundle's network.
+ * @param forTraining whether batch norm will take statistics of it
+ * @param source named in errors
+ * @throws RequestError when shapes don't fit or the batch is too small; FailureError when a label is out of range
+ */
+export function checkBatch(
+  { images, labels }: Batch,
+  { manifest }: Bundle,
+  forTraining: boolean,
+  source: string,
+): void {
+  const [count = 0, ...sample] = images.shape;
+  const expected = `[N, ${manifest.inputShape.join(', ')}]`;
+  if (sample.join() !== manifest.inputShape.join()) {
+    throw new RequestError(`${source}: the images are [${images.shape.join(', ')}], the network takes ${expected}`);
+  }
+  if (labels.shape.length !== 1 || labels.shape[0] !== count) {
+    throw new RequestError(
+      `${source}: there are [${labels.shape.join(', ')}] labels for ${count} images; give one each`,
+    );
+  }
+  const least = forTraining ? manifest.leastBatchSize : 1;
+  if (count < least) {
+    const reason = count === 0 ? 'the batch is empty' : 'batch normalization over one value a channel has no variance';
+    throw new RequestError(`${source}: the batch has ${count} images, the network needs at least ${least}: ${reason}`);
+  }
+  const wrong = labels.data.findIndex((label) => label < 0n || label >= BigInt(manifest.classes));
+  if (wrong >= 0) {
+    throw new FailureError(
+      `${source}: label ${labels.data[wrong]} of image ${wrong} is not one of the network's ${manifest.classes} classes (0 to ${manifest.classes - 1})`,
+    );
+  }
+}
+
+const resultNames = ['loss', 'errors'] as const;
+
+function batchFeeds({ images, labels }: Batch): [string, TensorData][] {
+  return [
+    ['images', images],
+    ['labels', labels],
+  ];
+}
+
+function int64(value: number): TensorData {
+  return { dtype: 'int64', shape: [], data: BigInt64Array.of(BigInt(value)) };
+}
+
+function readResult(outputs: ReadonlyMap<string, TensorData>): BatchResult {
+  const [loss, errors] = resultNames.map((name) => (outputs.get(name) as FloatTensor).data[0] ?? Number.NaN);
+  return { loss: loss ?? Number.NaN, errors: errors ?? Number.NaN };
+}

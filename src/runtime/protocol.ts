@@ -1,0 +1,36 @@
+/** @file The messages between the main thread and a session's worker. */
+
+import type { TensorData } from '../ir/index.js';
+import type { Device } from './devices.js';
+
+/** Loads a model from a file. */
+export interface OpenRequest {
+  readonly kind: 'open';
+  readonly model: string;
+  readonly device: Device;
+  readonly threads: number;
+}
+
+/** One run of the model. */
+export interface RunRequest {
+  readonly kind: 'run';
+  readonly feeds: readonly (readonly [string, TensorData])[];
+  /** Outputs to send back. */
+  readonly results: readonly string[];
+  /** Outputs that replace state. */
+  readonly updates: readonly { readonly output: string; readonly input: string }[];
+}
+
+export type Request =
+  | OpenRequest
+  | RunRequest
+  | { readonly kind: 'setState'; readonly tensors: readonly (readonly [string, TensorData])[] }
+  | { readonly kind: 'getState' }
+  | { readonly kind: 'close' };
+
+/** The answer to the request of the same id. */
+export interface Reply {
+  readonly id: number;
+  readonly value?: unknown;
+  readonly error?: string;
+}

@@ -1,0 +1,103 @@
+/** @file A model loaded in a worker thread, so that the main thread stays free while a step runs. */
+
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { FailureError, InternalError, type TensorData } from '../ir/index.js';
+import { cpu, type Device } from './devices.js';
+import type { Reply, Request, RunRequest } from './protocol.js';
+
+/** How to run a model. */
+export interface SessionOptions {
+  readonly device?: Device;
+  /** Threads of one operator; by default the number of cores. */
+  readonly threads?: number;
+}
+
+// Tests run the sources, but a worker needs JavaScript: they use the one that was built.
+const workerFile = import.meta.url.endsWith('.ts') ? '../../dist/src/runtime/worker.js' : './worker.js';
+
+/** One model with its state. Requests are answered in the order they are made. */
+export class Session {
+  private readonly waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  private nextId = 0;
+  /** Why no further request can be answered. */
+  private ended: Error | undefined;
+
+  private constructor(
+    private readonly worker: Worker,
+    private readonly model: string,
+  ) {
+    worker.on('message', (reply: Reply) => this.settle(reply));
+    worker.on('error', (error) =>
+      this.fail(new FailureError(`running ${model} failed: ${error.message}`, { cause: error })),
+    );
+    worker.on('exit', (code) => this.fail(new FailureError(`the thread that ran ${model} ended with code ${code}`)));
+  }
+
+  /**
+   * Loads a model.
+   * @param model path of an ONNX file
+   * @throws FailureError when it can't be read or the device can't run it
+   */
+  static async open(
+    model: string,
+    { device = cpu, threads = availableParallelism() }: SessionOptions = {},
+  ): Promise<Session> {
+    const session = new Session(new Worker(new URL(workerFile, import.meta.url)), model);
+    try {
+      await session.ask({ kind: 'open', model, device, threads });
+    } catch (error) {
+      await session.worker.terminate();
+      throw error;
+    }
+    return session;
+  }
+
+  /** Sets state inputs by name; buffers are copied. */
+  async setState(tensors: Iterable<readonly [string, TensorData]>): Promise<void> {
+    await this.ask({ kind: 'setState', tensors: [...tensors] });
+  }
+
+  /** A copy of the state inputs by name. */
+  async getState(): Promise<ReadonlyMap<string, TensorData>> {
+    return new Map((await this.ask({ kind: 'getState' })) as [string, TensorData][]);
+  }
+
+  /**
+   * Runs the model on `feeds` and the state, whose outputs named in `updates` replace it.
+   * @returns the outputs named in `results`
+   */
+  async run(request: Omit<RunRequest, 'kind'>): Promise<ReadonlyMap<string, TensorData>> {
+    return new Map((await this.ask({ kind: 'run', ...request })) as [string, TensorData][]);
+  }
+
+  /** Frees the model and ends the thread. */
+  async close(): Promise<void> {
+    if (this.ended) return;
+    await this.ask({ kind: 'close' });
+    this.ended = new InternalError(`the session of ${this.model} is closed`);
+    await this.worker.terminate();
+  }
+
+  private ask(request: Request): Promise<unknown> {
+    if (this.ended) return Promise.reject(this.ended);
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.worker.postMessage({ ...request, id });
+    });
+  }
+
+  private settle({ id, value, error }: Reply): void {
+    const request = this.waiting.get(id);
+    this.waiting.delete(id);
+    if (error === undefined) request?.resolve(value);
+    else request?.reject(new FailureError(`onnxruntime could not run ${this.model}: ${error}`));
+  }
+
+  private fail(error: Error): void {
+    this.ended ??= error;
+    for (const request of this.waiting.values()) request.reject(error);
+    this.waiting.clear();
+  }
+}

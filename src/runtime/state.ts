@@ -1,0 +1,106 @@
+/** @file Between a network's named tensors, as in state files, and the segments that the models take. */
+
+import { FailureError, floatTensor, int64Tensor, RequestError, type TensorData } from '../ir/index.js';
+import type { Segment } from '../passes/pack-state.js';
+import type { Bundle } from './bundle.js';
+import { readSafetensors } from './safetensors.js';
+
+/** Tensors by name. */
+export type State = ReadonlyMap<string, TensorData>;
+
+/** Prefix of a parameter's momentum in state files. */
+export const momentumPrefix = 'momentum.';
+
+/**
+ * Reads the state of a bundle's network from a file. torchvision's `norm5` is read as `norm_final`.
+ * @throws FailureError when the file is broken or lacks tensors; RequestError when shapes don't fit the network
+ */
+export async function readState(path: string, bundle: Bundle): Promise<State> {
+  const { tensors } = await readSafetensors(path);
+  const state = new Map(
+    [...tensors].map(([name, tensor]) => [name.replace('features.norm5.', 'features.norm_final.'), tensor]),
+  );
+  checkState(state, bundle.manifest.state, path);
+  return state;
+}
+
+/** The training model's state inputs for named tensors; momentum the state doesn't bring is zero. */
+export function packTraining(state: State, segments: readonly Segment[], momentum: number): Map<string, TensorData> {
+  const packed = new Map(segments.map((segment) => [segment.name, packSegment(state, segment, '')]));
+  if (momentum === 0) return packed;
+  for (const segment of segments.filter(({ role }) => role === 'parameter')) {
+    packed.set(`${momentumPrefix}${segment.name}`, packSegment(state, segment, momentumPrefix));
+  }
+  return packed;
+}
+
+/** The evaluation model's state inputs: parameters and running statistics. */
+export function packEvaluation(state: State, segments: readonly Segment[]): Map<string, TensorData> {
+  return new Map(
+    segments.filter(({ role }) => role !== 'counter').map((segment) => [segment.name, packSegment(state, segment, '')]),
+  );
+}
+
+/** Named tensors, momentum included, from the training model's state. */
+export function unpackState(
+  packed: ReadonlyMap<string, TensorData>,
+  segments: readonly Segment[],
+): Map<string, TensorData> {
+  const state = new Map<string, TensorData>();
+  for (const prefix of ['', momentumPrefix]) {
+    for (const segment of segments) {
+      const vector = packed.get(`${prefix}${segment.name}`);
+      if (!vector) continue;
+      for (const { name, shape, offset } of segment.tensors) {
+        const count = shape.reduce((product, extent) => product * extent, 1);
+        const data = vector.data.slice(offset, offset + count);
+        state.set(`${prefix}${name}`, { dtype: vector.dtype, shape, data } as TensorData);
+      }
+    }
+  }
+  return state;
+}
+
+function packSegment(state: State, { dtype, length, tensors }: Segment, prefix: string): TensorData {
+  const vector = dtype === 'int64' ? new BigInt64Array(length) : new Float32Array(length);
+  for (const { name, offset } of tensors) {
+    const tensor = state.get(`${prefix}${name}`);
+    // Only momentum and counters may be missing: both begin at zero.
+    if (tensor) (vector as Float32Array).set(tensor.data as Float32Array, offset);
+  }
+  return vector instanceof BigInt64Array ? int64Tensor([length], [...vector]) : floatTensor([length], vector);
+}
+
+function checkState(state: State, segments: readonly Segment[], path: string): void {
+  const missing: string[] = [];
+  for (const { role, dtype, tensors } of segments) {
+    for (const { name, shape } of tensors) {
+      const tensor = state.get(name);
+      if (!tensor) {
+        if (role !== 'counter') missing.push(name);
+        continue;
+      }
+      checkTensor(path, name, tensor, dtype, shape);
+      const momentum = state.get(`${momentumPrefix}${name}`);
+      if (momentum && role === 'parameter') checkTensor(path, `${momentumPrefix}${name}`, momentum, dtype, shape);
+    }
+  }
+  if (missing.length === 0) return;
+  const some = missing.slice(0, 3).join(', ');
+  throw new FailureError(
+    `${path} lacks ${missing.length} of the network's tensors (${some}${missing.length > 3 ? ', …' : ''}); is it the state of another network?`,
+  );
+}
+
+function checkTensor(
+  path: string,
+  name: string,
+  { dtype, shape }: TensorData,
+  expected: string,
+  extents: readonly number[],
+): void {
+  if (dtype === expected && shape.join() === extents.join()) return;
+  throw new RequestError(
+    `${path}: ${name} is ${dtype} [${shape.join(', ')}], the network has ${expected} [${extents.join(', ')}]`,
+  );
+}

@@ -1,0 +1,103 @@
+/** @file Reference kernels of the operators that work position by position. */
+
+import type { DType, OperatorName } from '../../../src/ir/index.js';
+import { at, broadcastIndices } from './array.js';
+import { dropoutMask } from './dropout.js';
+import type { Call, Kernel, Kernels } from './kernel.js';
+
+function map(call: Call<OperatorName>, compute: (x: number) => number): readonly Float64Array[] {
+  return [Float64Array.from(call.input(0).data, compute)];
+}
+
+function zip(call: Call<OperatorName>, compute: (a: number, b: number) => number): readonly Float64Array[] {
+  const [a, b] = [call.input(0), call.input(1)];
+  const atA = broadcastIndices(a.shape, call.shape());
+  const atB = broadcastIndices(b.shape, call.shape());
+  return [
+    call.zeros().map((_, position) => compute(at(a.data, at(atA, position)), at(b.data, at(atB, position)))),
+  ];
+}
+
+const bits: Readonly<Record<DType, number>> = { float32: 0, bool: 0, int32: 32, int64: 64 };
+
+/** Arithmetic in the operands' type: float64 for floats, wrapped around for integers as in the runtime. */
+function arithmetic(
+  float: (a: number, b: number) => number,
+  integer: (a: bigint, b: bigint) => bigint,
+): Kernel<OperatorName> {
+  return (call) => {
+    const width = bits[call.dtypes.outputs[0] ?? 'float32'];
+    if (width === 0) return zip(call, float);
+    return zip(call, (a, b) => {
+      const exact = Number(BigInt.asIntN(width, integer(BigInt(a), BigInt(b))));
+      if (!Number.isSafeInteger(exact)) throw new Error(`${exact} is not exact as a float64`);
+      return exact;
+    });
+  };
+}
+
+function truth(compare: (a: number, b: number) => boolean): Kernel<OperatorName> {
+  return (call) => zip(call, (a, b) => (compare(a, b) ? 1 : 0));
+}
+
+function replaced(operator: string): never {
+  throw new Error(`${operator} has no value until a mode is chosen`);
+}
+
+export const elementwise: Kernels<
+  | 'add'
+  | 'sub'
+  | 'mul'
+  | 'div'
+  | 'equal'
+  | 'greater'
+  | 'neg'
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'reciprocal'
+  | 'relu'
+  | 'hardSigmoid'
+  | 'cast'
+  | 'reluGrad'
+  | 'dropout'
+  | 'dropoutMask'
+> = {
+  add: arithmetic(
+    (a, b) => a + b,
+    (a, b) => a + b,
+  ),
+  sub: arithmetic(
+    (a, b) => a - b,
+    (a, b) => a - b,
+  ),
+  mul: arithmetic(
+    (a, b) => a * b,
+    (a, b) => a * b,
+  ),
+  div: arithmetic(
+    (a, b) => a / b,
+    (a, b) => a / b,
+  ),
+  equal: truth((a, b) => a === b),
+  greater: truth((a, b) => a > b),
+  neg: (call) => map(call, (x) => -x),
+  exp: (call) => map(call, Math.exp),
+  log: (call) => map(call, Math.log),
+  sqrt: (call) => map(call, Math.sqrt),
+  reciprocal: (call) => map(call, (x) => 1 / x),
+  relu: (call) => map(call, (x) => Math.max(x, 0)),
+  hardSigmoid(call) {
+    const { alpha, beta } = call.attributes;
+    return map(call, (x) => Math.max(0, Math.min(1, alpha * x + beta)));
+  },
+  cast(call) {
+    const { to } = call.attributes;
+    if (to === 'float32') return map(call, (x) => x);
+    if (to === 'bool') return map(call, (x) => (x === 0 ? 0 : 1));
+    return map(call, (x) => Number(BigInt.asIntN(bits[to], BigInt(Math.trunc(x)))));
+  },
+  reluGrad: (call) => zip(call, (gradient, output) => (output > 0 ? gradient : 0)),
+  dropout: () => replaced('dropout'),
+  dropoutMask,
+};

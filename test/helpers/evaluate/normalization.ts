@@ -1,0 +1,99 @@
+/** @file Reference kernels of batch normalization and losses. */
+
+import { accumulate, at, count, type NdArray } from './array.js';
+import type { Kernels } from './kernel.js';
+
+/** The channel (axis 1) of an element. */
+function channelOf(shape: readonly number[]): (index: number) => number {
+  const inner = count(shape.slice(2));
+  const channels = at(shape, 1);
+  return (index) => Math.floor(index / inner) % channels;
+}
+
+/** Sum of `term` over the elements of each channel. */
+function sumByChannel(shape: readonly number[], term: (index: number, channel: number) => number): Float64Array {
+  const channel = channelOf(shape);
+  const sums = new Float64Array(at(shape, 1));
+  for (let index = 0; index < count(shape); index++) accumulate(sums, channel(index), term(index, channel(index)));
+  return sums;
+}
+
+/** Largest class of a row, the first of equal ones. */
+function predicted({ shape, data }: NdArray, sample: number): number {
+  const classes = at(shape, 1);
+  const row = Array.from(data.subarray(sample * classes, (sample + 1) * classes));
+  return row.indexOf(Math.max(...row));
+}
+
+export const normalization: Kernels<
+  | 'batchNorm'
+  | 'batchStatistics'
+  | 'normalize'
+  | 'normalizeGrad'
+  | 'crossEntropy'
+  | 'crossEntropyGrad'
+  | 'countErrors'
+> = {
+  batchNorm() {
+    throw new Error('batchNorm has no value until a mode is chosen');
+  },
+  batchStatistics(call) {
+    const { shape, data } = call.input(0);
+    const share = at(shape, 1) / count(shape);
+    const mean = sumByChannel(shape, (index) => at(data, index) * share);
+    const variance = sumByChannel(shape, (index, channel) => (at(data, index) - at(mean, channel)) ** 2 * share);
+    return [mean, variance];
+  },
+  normalize(call) {
+    const { epsilon } = call.attributes;
+    const [x, mean, variance, scale, shift] = call.inputs.map(({ data }) => data) as Float64Array[];
+    if (!x || !mean || !variance || !scale || !shift) throw new Error('normalize takes five operands');
+    const channel = channelOf(call.shape());
+    return [
+      x.map((value, index) => {
+        const c = channel(index);
+        return ((value - at(mean, c)) / Math.sqrt(at(variance, c) + epsilon)) * at(scale, c) + at(shift, c);
+      }),
+    ];
+  },
+  normalizeGrad(call) {
+    const { epsilon } = call.attributes;
+    const [gradient, x, mean, variance] = [call.input(0), call.input(1), call.input(2), call.input(3)];
+    const normalized = (index: number, c: number): number =>
+      (at(x.data, index) - at(mean.data, c)) / Math.sqrt(at(variance.data, c) + epsilon);
+    return [
+      sumByChannel(x.shape, (index, c) => at(gradient.data, index) * normalized(index, c)),
+      sumByChannel(x.shape, (index) => at(gradient.data, index)),
+    ];
+  },
+  crossEntropy(call) {
+    const [logits, labels] = [call.input(0), call.input(1)];
+    const [samples, classes] = logits.shape as readonly [number, number];
+    const logProbabilities = call.zeros(1);
+    let loss = 0;
+    for (let sample = 0; sample < samples; sample++) {
+      const row = logits.data.subarray(sample * classes, (sample + 1) * classes);
+      const largest = Math.max(...row);
+      const logSum = largest + Math.log(row.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
+      for (const [label, logit] of row.entries()) logProbabilities[sample * classes + label] = logit - logSum;
+      loss -= at(logProbabilities, sample * classes + at(labels.data, sample)) / samples;
+    }
+    return [Float64Array.of(loss), logProbabilities];
+  },
+  crossEntropyGrad(call) {
+    const [gradient, logProbabilities, labels] = [call.input(0), call.input(1), call.input(2)];
+    const [samples, classes] = logProbabilities.shape as readonly [number, number];
+    const scale = at(gradient.data, 0) / samples;
+    return [
+      logProbabilities.data.map((logProbability, index) => {
+        const isLabel = index % classes === at(labels.data, Math.floor(index / classes));
+        return (Math.exp(logProbability) - (isLabel ? 1 : 0)) * scale;
+      }),
+    ];
+  },
+  countErrors(call) {
+    const [logits, labels] = [call.input(0), call.input(1)];
+    const wrong = labels.data.filter((label, sample) => predicted(logits, sample) !== label);
+    return [Float64Array.of(wrong.length)];
+  },
+};
