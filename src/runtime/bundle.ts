@@ -1,7 +1,7 @@
 /** @file A bundle: the folder that `densec build` writes and everything else reads. */
 
-import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { DenseNetConfig, Network } from '../builders/index.js';
@@ -13,6 +13,8 @@ import { version } from '../version.js';
 import { fileFailure, writeFileAtomic } from './atomic-file.js';
 import { formatVersion, type Manifest, parseManifest } from './manifest.js';
 import { writeSafetensors } from './safetensors.js';
+
+const manifestFile = 'manifest.json';
 
 /** An opened bundle: what its manifest says and where its files are. */
 export interface Bundle {
@@ -31,7 +33,7 @@ export interface BundleOptions {
   /** The configuration, where the network is a DenseNet. */
   readonly config?: DenseNetConfig;
   readonly seed?: number;
-  /** Replaces what is in the folder. */
+  /** Writes into a folder that holds other files, replacing those of a bundle. */
   readonly force?: boolean;
 }
 
@@ -53,13 +55,13 @@ export async function writeBundle(
   let temporary: string | undefined;
   try {
     await mkdir(dirname(target), { recursive: true });
-    temporary = await mkdtemp(join(dirname(target), `.${basename(target)}-`));
+    temporary = join(dirname(target), `.${basename(target)}-${randomUUID()}`);
+    await mkdir(temporary);
     await writeFileAtomic(join(temporary, manifest.models.training.file), training);
     await writeFileAtomic(join(temporary, manifest.models.evaluation.file), evaluation);
     await writeSafetensors(join(temporary, manifest.initial.file), compiled.initial);
-    await writeFileAtomic(join(temporary, 'manifest.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
-    await rm(target, { recursive: true, force: true });
-    await rename(temporary, target);
+    await writeFileAtomic(join(temporary, manifestFile), `${JSON.stringify(manifest, undefined, 2)}\n`);
+    await moveInto(temporary, target);
   } catch (error) {
     if (temporary) await rm(temporary, { recursive: true, force: true });
     throw fileFailure('write', target, error);
@@ -72,11 +74,11 @@ export async function writeBundle(
  * @throws FailureError when the folder is no bundle, or a file is missing or was changed
  */
 export async function openBundle(directory: string): Promise<Bundle> {
-  const path = join(directory, 'manifest.json');
+  const path = join(directory, manifestFile);
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw fileFailure('read', path, error);
     throw new FailureError(
-      `${directory} is not a bundle: it has no manifest.json; make one with densec build -o ${directory}`,
+      `${directory} is not a bundle: it has no ${manifestFile}; make one with densec build -o ${directory}`,
     );
   });
   const bundle = bundleAt(directory, parseManifest(text, path));
@@ -100,6 +102,21 @@ export async function prepareOutputFolder(directory: string, force: boolean): Pr
   throw new FailureError(
     `${directory} already holds ${entries.length} files; choose another folder, or --force to replace them`,
   );
+}
+
+/** Renames a folder to its place; where that holds other files, only the folder's own are replaced, manifest last. */
+async function moveInto(temporary: string, target: string): Promise<void> {
+  const existing = await readdir(target).catch(() => []);
+  if (existing.length === 0) {
+    await rm(target, { recursive: true, force: true });
+    await rename(temporary, target);
+    return;
+  }
+  const files = await readdir(temporary);
+  for (const file of files.sort((a, b) => Number(a === manifestFile) - Number(b === manifestFile))) {
+    await rename(join(temporary, file), join(target, file));
+  }
+  await rm(temporary, { recursive: true });
 }
 
 function bundleAt(directory: string, manifest: Manifest): Bundle {

@@ -1,5 +1,6 @@
 /** @file A model loaded in a worker thread, so that the main thread stays free while a step runs. */
 
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { FailureError, InternalError, type TensorData } from '../ir/index.js';
@@ -74,9 +75,11 @@ export class Session {
   /** Frees the model and ends the thread. */
   async close(): Promise<void> {
     if (this.ended) return;
+    // The worker ends by itself once it has released the model: ending it in mid-run would abort the process.
+    const exit = once(this.worker, 'exit');
     await this.ask({ kind: 'close' });
     this.ended = new InternalError(`the session of ${this.model} is closed`);
-    await this.worker.terminate();
+    await exit;
   }
 
   private ask(request: Request): Promise<unknown> {

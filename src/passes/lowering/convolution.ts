@@ -74,7 +74,7 @@ export const im2col: LoweringRule<'im2col'> = (node, inputs, { builder, target }
   const shifted = Array.from({ length: taps }, (_, tap): Value => {
     const starts = [Math.floor(tap / kernel[1]), tap % kernel[1]] as const;
     const ends = [starts[0] + (outHeight - 1) * stride[0] + 1, starts[1] + (outWidth - 1) * stride[1] + 1] as const;
-    const whole = ends[0] === height && ends[1] === width && padded === x && stride[0] === 1 && stride[1] === 1;
+    const whole = padded === x && outHeight === height && outWidth === width;
     const part = whole ? padded : builder.emit('slice', [padded], { axes: [2, 3], starts, ends, steps: stride });
     return taps === 1
       ? part

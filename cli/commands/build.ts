@@ -1,0 +1,47 @@
+/** @file densec build: a network becomes a bundle. */
+
+import { Command, Option } from 'commander';
+import { densenet } from '../../src/builders/index.js';
+import { compile } from '../../src/compile.js';
+import { prepareOutputFolder, writeBundle } from '../../src/runtime/bundle.js';
+import { printBundle } from '../describe.js';
+import { note } from '../output.js';
+import { wholeNumber } from '../parse.js';
+import { addBuildOptions, addSeedOption, type BuildFlags, networkConfig, optimizerOptions } from '../shared.js';
+
+interface Flags extends BuildFlags {
+  readonly output: string;
+  readonly force?: boolean;
+  readonly seed: number;
+  readonly json?: boolean;
+}
+
+export function buildCommand(): Command {
+  const command = new Command('build')
+    .description('Compile a DenseNet into a bundle: training and evaluation models, initial weights, manifest.')
+    .requiredOption('-o, --output <dir>', 'folder to write')
+    .option('--force', 'replace the bundle that the folder holds')
+    .option('--json', 'print the facts of info as JSON');
+  addSeedOption(addBuildOptions(command), 'seed of the initial weights');
+  command.addOption(new Option('--batch-size <n>', 'what --memory-budget must hold for').argParser(wholeNumber(1)));
+  return command.addHelpText('after', examples).action(async (flags: Flags) => {
+    const config = networkConfig(flags);
+    await prepareOutputFolder(flags.output, flags.force ?? false);
+    const network = densenet(config);
+    const compiled = compile(network, { target: flags.target, optimizer: optimizerOptions(flags), seed: flags.seed });
+    const bundle = await writeBundle(flags.output, network, compiled, {
+      config,
+      seed: flags.seed,
+      force: flags.force ?? false,
+    });
+    note(`wrote ${flags.output}`);
+    printBundle(bundle, flags.json ?? false);
+  });
+}
+
+const examples = `
+Examples:
+  densec build -o bc100                                   DenseNet-BC, 100 layers, for CIFAR-10
+  densec build --depth 40 --classes 100 -o bc40           40 layers, for CIFAR-100
+  densec build --arch densenet121 -o densenet121          ImageNet's
+  densec build --block-config 3,3 --image-size 28 --channels 1 -o tiny`;

@@ -1,0 +1,72 @@
+/** @file densec eval: loss and error of weights on a data set's test images or on a batch. */
+
+import { Command, Option } from 'commander';
+import { RequestError } from '../../src/ir/index.js';
+import { type Bundle, openBundle } from '../../src/runtime/bundle.js';
+import { checkDataset, loadDatasetFor } from '../../src/runtime/data/network-data.js';
+import { EvaluationModel } from '../../src/runtime/model.js';
+import { readState, type State } from '../../src/runtime/state.js';
+import { evaluateBatch, readBatch } from '../../src/runtime/step.js';
+import { evaluateImages } from '../../src/runtime/train.js';
+import { grouped, percent, printFacts, printJson } from '../output.js';
+import { wholeNumber } from '../parse.js';
+import { startProgress } from '../progress.js';
+import { addRunOptions, type RunFlags, sessionOptions } from '../shared.js';
+
+interface Flags extends RunFlags {
+  readonly weights: string;
+  readonly data?: string;
+  readonly batch?: string;
+  readonly batchSize: number;
+  readonly json?: boolean;
+}
+
+export function evalCommand(): Command {
+  const command = new Command('eval')
+    .description('Loss and error of weights on the test images of a data set, or on a batch from a file.')
+    .argument('<dir>', 'bundle that densec build wrote')
+    .requiredOption('--weights <file>', 'safetensors: parameters and running statistics')
+    .option('--data <source>', 'folder with CIFAR-10, CIFAR-100 or IDX files, or mnist')
+    .option('--batch <file>', 'safetensors: images float32 (N, C, H, W), normalized; labels int64 (N)')
+    .addOption(new Option('--batch-size <n>', 'images evaluated at once').argParser(wholeNumber(1)).default(64))
+    .option('--json', 'print JSON: loss, error (0 to 1), count');
+  addRunOptions(command);
+  return command.action(async (directory: string, flags: Flags) => {
+    if ((flags.data === undefined) === (flags.batch === undefined)) {
+      throw new RequestError('give either --data SOURCE or --batch FILE');
+    }
+    const bundle = await openBundle(directory);
+    const state = await readState(flags.weights, bundle);
+    const result =
+      flags.batch === undefined
+        ? await evaluateData(bundle, state, flags.data as string, flags)
+        : await evaluateBatch(bundle, state, await readBatch(flags.batch, bundle, false), sessionOptions(flags));
+    if (flags.json) printJson(result);
+    else {
+      printFacts([
+        ['loss', result.loss.toFixed(5)],
+        ['error', percent(result.error)],
+        ['images', grouped(result.count)],
+      ]);
+    }
+  });
+}
+
+async function evaluateData(
+  bundle: Bundle,
+  state: State,
+  source: string,
+  flags: Flags,
+): Promise<{ loss: number; error: number; count: number }> {
+  const dataset = await loadDatasetFor(source, bundle.manifest.inputShape[0]);
+  checkDataset(dataset, bundle, source);
+  const model = await EvaluationModel.open(bundle, state, sessionOptions(flags));
+  const progress = startProgress('evaluating', dataset.test.count, 'images');
+  try {
+    const all = Uint32Array.from({ length: dataset.test.count }, (_, index) => index);
+    return await evaluateImages(model, dataset, dataset.test, all, flags.batchSize, (done) => progress.update(done));
+  } finally {
+    progress.stop();
+    await model.close();
+  }
+}

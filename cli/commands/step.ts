@@ -1,0 +1,56 @@
+/** @file densec step: training steps on a batch from a file, to hold the graph against another framework. */
+
+import { resolve } from 'node:path';
+import { Command, Option } from 'commander';
+import { RequestError } from '../../src/ir/index.js';
+import { openBundle } from '../../src/runtime/bundle.js';
+import { writeSafetensors } from '../../src/runtime/safetensors.js';
+import { readState } from '../../src/runtime/state.js';
+import { readBatch, runSteps } from '../../src/runtime/step.js';
+import { note, percent, printJson } from '../output.js';
+import { finiteNumber, wholeNumber } from '../parse.js';
+import { addRunOptions, addSeedOption, type RunFlags, sessionOptions } from '../shared.js';
+
+interface Flags extends RunFlags {
+  readonly state: string;
+  readonly batch: string;
+  readonly lr: number;
+  readonly steps: number;
+  readonly seed: number;
+  readonly save: string;
+  readonly json?: boolean;
+}
+
+export function stepCommand(): Command {
+  const command = new Command('step')
+    .description('Run training steps on one batch from a file, and save the state after them.')
+    .argument('<dir>', 'bundle that densec build wrote')
+    .requiredOption('--state <file>', "safetensors by PyTorch's names; momentum.<parameter> where momentum isn't zero")
+    .requiredOption('--batch <file>', 'safetensors: images float32 (N, C, H, W), normalized; labels int64 (N)')
+    .addOption(new Option('--lr <x>', 'learning rate').argParser(finiteNumber).makeOptionMandatory())
+    .addOption(new Option('--steps <k>', 'steps on the same batch').argParser(wholeNumber(1)).default(1))
+    .requiredOption('--save <file>', 'safetensors to write: parameters, momentum, running statistics')
+    .option('--json', 'print JSON: the losses before each step');
+  addRunOptions(addSeedOption(command, "seed of dropout's masks"));
+  return command.action(async (directory: string, flags: Flags) => {
+    const { lr, steps, seed, save, json } = flags;
+    for (const input of [flags.state, flags.batch]) {
+      if (resolve(input) === resolve(save))
+        throw new RequestError(`--save ${save} would replace an input; choose another file`);
+    }
+    const options = sessionOptions(flags);
+    const bundle = await openBundle(directory);
+    const state = await readState(flags.state, bundle);
+    const batch = await readBatch(flags.batch, bundle, true);
+    const result = await runSteps(bundle, { ...options, state, batch, learningRate: lr, steps, seed });
+    await writeSafetensors(save, result.state);
+    note(`wrote ${save}`);
+    if (json) {
+      printJson({ losses: result.losses, errors: result.errors, count: batch.labels.data.length, save });
+      return;
+    }
+    for (const [step, loss] of result.losses.entries()) {
+      process.stdout.write(`step ${step + 1}  loss ${loss.toFixed(6)}  error ${percent(result.errors[step] ?? 0)}\n`);
+    }
+  });
+}

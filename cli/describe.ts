@@ -1,0 +1,38 @@
+/** @file The facts of a bundle, as build and info tell them. */
+
+import type { Bundle } from '../src/runtime/bundle.js';
+import { printFacts, printJson } from './output.js';
+
+/** Prints what a bundle is. */
+export function printBundle({ directory, manifest }: Bundle, json: boolean): void {
+  const { models, state, network, ...facts } = manifest;
+  if (json) {
+    const nodes = models.training.nodes;
+    printJson({
+      directory,
+      ...facts,
+      network,
+      nodes,
+      evaluationNodes: models.evaluation.nodes,
+      segments: state.length,
+    });
+    return;
+  }
+  const { optimizer, inputShape } = facts;
+  printFacts([
+    ['network', facts.name],
+    ['parameters', facts.parameters],
+    ['layers', facts.layers],
+    ['input', `[N, ${inputShape.join(', ')}]`],
+    ['classes', facts.classes],
+    ['recomputed', facts.remat === 'none' ? 'nothing' : facts.remat],
+    ['target', facts.target],
+    [
+      'optimizer',
+      `${optimizer.kind}, momentum ${optimizer.momentum}${optimizer.nesterov ? ' (Nesterov)' : ''}, weight decay ${optimizer.weightDecay}`,
+    ],
+    ['nodes', models.training.nodes],
+    ['nodes to evaluate', models.evaluation.nodes],
+    ['built by', `densec ${facts.densec} for onnxruntime ${facts.onnxruntime}, format ${facts.formatVersion}`],
+  ]);
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env node
+/** @file The command line: densec COMMAND. */
+
+import { Command, CommanderError } from 'commander';
+import pc from 'picocolors';
+import { DensecError } from '../src/ir/index.js';
+import { version } from '../src/version.js';
+import { buildCommand } from './commands/build.js';
+import { evalCommand } from './commands/eval.js';
+import { infoCommand } from './commands/info.js';
+import { stepCommand } from './commands/step.js';
+import { trainCommand } from './commands/train.js';
+
+function program(): Command {
+  const densec = new Command('densec')
+    .description('Compiles a DenseNet into a plain ONNX training graph, and trains it with the stock onnxruntime.')
+    .version(version)
+    .option('--debug', 'show stack traces of errors')
+    .showSuggestionAfterError()
+    .addHelpText('after', help);
+  for (const command of [buildCommand(), infoCommand(), stepCommand(), evalCommand(), trainCommand()]) {
+    densec.addCommand(command.option('--debug', 'show stack traces of errors'));
+  }
+  // Errors are thrown instead of ending the process, in every command, so that exit codes are ours.
+  for (const command of [densec, ...densec.commands]) command.exitOverride().showHelpAfterError('(see --help)');
+  return densec;
+}
+
+const help = `
+Exit codes: 0 done · 1 failed (file, data, runtime, disk) · 2 the request can't be met as asked
+            3 a check found a difference · 130 interrupted, state saved
+
+Begin with:
+  densec train --depth 22 --growth-rate 8 --data mnist --epochs 1 --save runs/mnist`;
+
+/** Tells of an error and returns the exit code. */
+function report(error: unknown): number {
+  // Commander has told what is wrong already; asking for help is no error.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  const debug = process.argv.includes('--debug');
+  const expected = error instanceof DensecError;
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`${pc.red('error:')} ${message}\n`);
+  if (error instanceof Error && (debug || !expected)) process.stderr.write(`${error.stack}\n`);
+  if (!expected)
+    process.stderr.write('This is a bug of densec; please report it with the command and the lines above.\n');
+  return expected ? error.exitCode : 1;
+}
+
+// A reader that closes our output early (`densec info … | head`) ends us quietly.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+try {
+  await program().parseAsync();
+} catch (error) {
+  // Never process.exit(): a session may still be closing, and ending its thread in mid-run aborts the process.
+  process.exitCode = report(error);
+}

@@ -1,0 +1,33 @@
+/** @file Parsers of option values; commander shows what they throw, with the option's name. */
+
+import { InvalidArgumentError } from 'commander';
+
+/** A whole number of at least `least`. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^[+-]?\d+$/.test(text.trim()) || !Number.isSafeInteger(value) || value < least) {
+      throw new InvalidArgumentError(`Give a whole number, at least ${least}.`);
+    }
+    return value;
+  };
+}
+
+/** A seed: a whole number from 0 to 2³² − 1. */
+export function seed(text: string): number {
+  const value = wholeNumber(0)(text);
+  if (value >= 2 ** 32) throw new InvalidArgumentError('Give a whole number from 0 to 4294967295.');
+  return value;
+}
+
+/** A finite number. */
+export function finiteNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('Give a number, like 0.1 or 1e-4.');
+  return value;
+}
+
+/** Whole numbers separated by commas. */
+export function wholeNumbers(text: string): number[] {
+  return text.split(',').map(wholeNumber(1));
+}

@@ -1,0 +1,165 @@
+/** @file Options that several commands have, and what they mean. */
+
+import { type Command, Option } from 'commander';
+import { architectures, type DenseNetConfig, type DenseNetOptions, denseNetConfig } from '../src/builders/index.js';
+import { RequestError } from '../src/ir/index.js';
+import type { TargetName } from '../src/passes/lowering/index.js';
+import type { SgdOptions } from '../src/passes/optimize.js';
+import { parseDevice } from '../src/runtime/devices.js';
+import type { SessionOptions } from '../src/runtime/session.js';
+import { finiteNumber, seed, wholeNumber, wholeNumbers } from './parse.js';
+
+/** Where and with how many threads a graph runs. */
+export interface RunFlags {
+  readonly threads?: number;
+  readonly device: string;
+}
+
+/** Adds --threads and --device. */
+export function addRunOptions(command: Command): Command {
+  return command
+    .optionsGroup('Running:')
+    .addOption(new Option('--threads <n>', 'threads of one operator (default: all cores)').argParser(wholeNumber(1)))
+    .option('--device <name>', 'cpu, webgpu, cuda or cuda:INDEX', 'cpu');
+}
+
+/** Session options from flags. @throws RequestError when there is no such device */
+export function sessionOptions({ threads, device }: RunFlags): SessionOptions {
+  return { device: parseDevice(device), ...(threads !== undefined && { threads }) };
+}
+
+/** What describes a network and its optimizer. */
+export interface BuildFlags {
+  readonly arch?: string;
+  readonly depth?: number;
+  readonly blockConfig?: number[];
+  readonly growthRate?: number;
+  readonly initFeatures?: number;
+  readonly compression?: number;
+  readonly bnSize?: number;
+  readonly dropRate?: number;
+  readonly classes?: number;
+  readonly imageSize?: number;
+  readonly channels?: number;
+  readonly smallInputs?: boolean;
+  readonly efficient?: boolean;
+  readonly remat?: string;
+  readonly memoryBudget?: string;
+  readonly target: TargetName;
+  readonly optimizer: string;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  readonly nesterov?: boolean;
+}
+
+/** Names of the flags that describe a network, as commander has them. */
+export const buildFlagNames = [
+  'arch',
+  'depth',
+  'blockConfig',
+  'growthRate',
+  'initFeatures',
+  'compression',
+  'bnSize',
+  'dropRate',
+  'classes',
+  'imageSize',
+  'channels',
+  'smallInputs',
+  'efficient',
+  'remat',
+  'memoryBudget',
+  'target',
+  'optimizer',
+  'momentum',
+  'weightDecay',
+  'nesterov',
+] as const;
+
+/** Adds the options that describe a network. */
+export function addBuildOptions(command: Command): Command {
+  const count = (flag: string, text: string): Option => new Option(flag, text).argParser(wholeNumber(1));
+  const number = (flag: string, text: string): Option => new Option(flag, text).argParser(finiteNumber);
+  return command
+    .optionsGroup('Network:')
+    .addOption(
+      new Option(
+        '--arch <name>',
+        `one of ${Object.keys(architectures).join(', ')}: ImageNet's stem, 1000 classes, 224×224`,
+      ),
+    )
+    .addOption(
+      new Option('--depth <n>', 'layers of a DenseNet-BC with three blocks, 6·L + 4 (default: 100)').argParser(
+        wholeNumber(1),
+      ),
+    )
+    .addOption(
+      new Option('--block-config <a,b,c>', 'layers of each dense block, instead of --depth').argParser(wholeNumbers),
+    )
+    .addOption(count('--growth-rate <n>', 'channels each layer adds (default: 12)'))
+    .addOption(count('--init-features <n>', 'channels after the stem (default: 2 × growth rate)'))
+    .addOption(number('--compression <x>', 'share of channels a transition keeps (default: 0.5)'))
+    .addOption(count('--bn-size <n>', 'bottleneck channels, in growth rates (default: 4)'))
+    .addOption(number('--drop-rate <x>', 'dropout after each 3×3 convolution (default: 0)'))
+    .addOption(count('--classes <n>', 'number of classes (default: 10)'))
+    .addOption(count('--image-size <n>', 'height and width of the images (default: 32)'))
+    .addOption(count('--channels <n>', 'channels of the images (default: 3)'))
+    .addOption(new Option('--small-inputs', "CIFAR's stem, one 3×3 convolution (default)"))
+    .addOption(new Option('--no-small-inputs', "ImageNet's stem: 7×7 stride 2 and a max pool"))
+    .optionsGroup('Memory:')
+    .addOption(new Option('--efficient', 'recompute concatenation, batch norm and ReLU: --remat efficient'))
+    .addOption(new Option('--remat <policy>', 'what to recompute').choices(['none', 'efficient', 'max']))
+    .addOption(new Option('--memory-budget <size>', 'cheapest plan that fits, as in 300MB'))
+    .addOption(
+      new Option('--target <name>', 'where the models will run').choices(['cpu', 'webgpu', 'cuda']).default('cpu'),
+    )
+    .optionsGroup('Optimizer:')
+    .addOption(new Option('--optimizer <name>', 'how weights are updated').choices(['sgd']).default('sgd'))
+    .addOption(number('--momentum <x>', 'momentum').default(0.9))
+    .addOption(number('--weight-decay <x>', 'weight decay, on every parameter').default(1e-4))
+    .addOption(new Option('--nesterov', "Nesterov's momentum (default)"))
+    .addOption(new Option('--no-nesterov', 'plain momentum'));
+}
+
+/** Adds --seed. */
+export function addSeedOption(command: Command, what: string): Command {
+  return command.addOption(new Option('--seed <n>', what).argParser(seed).default(0));
+}
+
+/**
+ * The network that flags describe.
+ * @param fallback what the data set says where no flag does
+ * @throws RequestError when they describe none, or ask for what this version can't do
+ */
+export function networkConfig(flags: BuildFlags, fallback: DenseNetOptions = {}): DenseNetConfig {
+  const remat = flags.remat ?? (flags.efficient ? 'efficient' : 'none');
+  if (flags.efficient && flags.remat !== undefined && flags.remat !== 'efficient') {
+    throw new RequestError(`--efficient means --remat efficient, but --remat ${flags.remat} is given too; drop one`);
+  }
+  if (remat !== 'none' || flags.memoryBudget !== undefined) {
+    const asked = flags.memoryBudget === undefined ? `--remat ${remat}` : `--memory-budget ${flags.memoryBudget}`;
+    throw new RequestError(
+      `${asked} is not available: this version of densec keeps every activation; leave it out, or use smaller batches to save memory`,
+    );
+  }
+  const given = Object.entries({
+    arch: flags.arch,
+    depth: flags.depth,
+    blockConfig: flags.blockConfig,
+    growthRate: flags.growthRate,
+    initFeatures: flags.initFeatures,
+    compression: flags.compression,
+    bnSize: flags.bnSize,
+    dropRate: flags.dropRate,
+    classes: flags.classes,
+    imageSize: flags.imageSize,
+    channels: flags.channels,
+    smallInputs: flags.smallInputs,
+  }).filter(([, value]) => value !== undefined);
+  return denseNetConfig({ ...fallback, ...Object.fromEntries(given) });
+}
+
+/** The optimizer that flags describe: Nesterov's unless told, where there is momentum. */
+export function optimizerOptions({ momentum, weightDecay, nesterov }: BuildFlags): SgdOptions {
+  return { momentum, weightDecay, nesterov: nesterov ?? momentum > 0 };
+}

@@ -1,0 +1,33 @@
+/** @file Data sets as a network needs them: its channels, its image size, its classes. */
+
+import { RequestError } from '../../ir/index.js';
+import type { Bundle } from '../bundle.js';
+import { checkLabels } from './batches.js';
+import { type Dataset, loadDataset } from './dataset.js';
+
+/** Loads a data set with the channels that a network takes. @throws RequestError for other than 1 or 3 channels */
+export function loadDatasetFor(source: string, channels: number | undefined): Promise<Dataset> {
+  if (channels === undefined) return loadDataset(source);
+  if (channels !== 1 && channels !== 3) {
+    throw new RequestError(
+      `the network takes ${channels} channels; data sets have 1 or 3: build it with --channels 1 or 3`,
+    );
+  }
+  return loadDataset(source, { channels });
+}
+
+/**
+ * Checks that a data set's images and labels fit a bundle's network.
+ * @throws RequestError when the images have another size; FailureError for a label the network has no class for
+ */
+export function checkDataset(dataset: Dataset, { manifest }: Bundle, source: string): void {
+  const { channels, imageSize } = dataset;
+  const shape = [channels, imageSize, imageSize];
+  if (shape.join() !== manifest.inputShape.join()) {
+    throw new RequestError(
+      `${source} has images of [${shape.join(', ')}], the network takes [${manifest.inputShape.join(', ')}]; build it with --image-size ${imageSize} --channels ${channels}`,
+    );
+  }
+  checkLabels(dataset.train, manifest.classes, `${source} (training)`);
+  checkLabels(dataset.test, manifest.classes, `${source} (test)`);
+}

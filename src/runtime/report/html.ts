@@ -1,0 +1,114 @@
+/** @file The report of a run: one HTML page that needs neither network nor scripts. */
+
+import type { EpochRecord, History } from '../history.js';
+import { renderPanels } from './curves.js';
+import { style } from './style.js';
+import { escapeText, formatLoss, formatPercent } from './text.js';
+
+/** What a report says. */
+export interface ReportContent {
+  readonly title: string;
+  readonly history: History;
+  /** Names and values, in the order to show them. */
+  readonly configuration: readonly (readonly [string, string])[];
+  /** Remarks, a paragraph each. */
+  readonly notes?: readonly string[];
+}
+
+/** The table of epochs shows this many; the others are folded away. */
+const visibleEpochs = 20;
+
+/** Renders the report. The same content gives the same bytes. */
+export function renderReport({ title, history, configuration, notes = [] }: ReportContent): string {
+  const heading = escapeText(title);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${heading}</title>
+<style>
+${style}
+</style>
+</head>
+<body>
+<main>
+<h1>${heading}</h1>
+${keyFigures(history)}
+${notes.map((note) => `<p class="note">${escapeText(note)}</p>\n`).join('')}<div class="curves">
+${renderPanels(history)
+  .map((svg) => `<figure>${svg}</figure>`)
+  .join('\n')}
+</div>
+<h2>Epochs</h2>
+${epochSection(history.epochs)}
+<h2>Configuration</h2>
+${configurationTable(configuration)}
+</main>
+</body>
+</html>
+`;
+}
+
+function keyFigures({ epochs, test }: History): string {
+  const best = bestEpoch(epochs);
+  const figures = [
+    ['Epochs', String(epochs.length)],
+    ['Best validation error', best ? `${formatPercent(best.validError)} (epoch ${best.epoch})` : '–'],
+    ['Final test error', formatPercent(test?.error)],
+  ];
+  const entries = figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`);
+  return `<dl class="figures">${entries.join('')}</dl>`;
+}
+
+/** The first epoch with the least validation error. */
+function bestEpoch(epochs: readonly EpochRecord[]): EpochRecord | undefined {
+  const error = ({ validError }: EpochRecord): number => validError ?? Number.NaN;
+  return epochs
+    .filter((record) => Number.isFinite(error(record)))
+    .reduce<EpochRecord | undefined>(
+      (best, record) => (best && error(best) <= error(record) ? best : record),
+      undefined,
+    );
+}
+
+/** The last epochs in sight, and where there are more, all of them folded. */
+function epochSection(epochs: readonly EpochRecord[]): string {
+  if (epochs.length === 0) return '<p>No epoch yet.</p>';
+  if (epochs.length <= visibleEpochs) return epochTable(epochs);
+  const all = `<details>\n<summary>All ${epochs.length} epochs</summary>\n${epochTable(epochs)}\n</details>`;
+  return `<p>The last ${visibleEpochs}:</p>\n${epochTable(epochs.slice(-visibleEpochs))}\n${all}`;
+}
+
+function epochTable(epochs: readonly EpochRecord[]): string {
+  const columns = [
+    'Epoch',
+    'Train loss',
+    'Train error',
+    'Validation loss',
+    'Validation error',
+    'Learning rate',
+    'Seconds',
+  ];
+  const head = columns.map((column) => `<th scope="col">${column}</th>`).join('');
+  const rows = epochs.map((record) => {
+    const cells = [
+      String(record.epoch),
+      formatLoss(record.trainLoss),
+      formatPercent(record.trainError),
+      formatLoss(record.validLoss),
+      formatPercent(record.validError),
+      String(Number(record.learningRate.toPrecision(4))),
+      record.seconds.toFixed(1),
+    ];
+    return `<tr>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
+  });
+  return `<div class="scroll"><table class="epochs">\n<thead><tr>${head}</tr></thead>\n<tbody>\n${rows.join('\n')}\n</tbody>\n</table></div>`;
+}
+
+function configurationTable(configuration: ReportContent['configuration']): string {
+  const rows = configuration.map(
+    ([name, value]) => `<tr><th scope="row">${escapeText(name)}</th><td>${escapeText(value)}</td></tr>`,
+  );
+  return `<table class="configuration">\n<tbody>\n${rows.join('\n')}\n</tbody>\n</table>`;
+}

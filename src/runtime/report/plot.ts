@@ -1,0 +1,15 @@
+/** @file Observable Plot without a browser: a plot as a fragment of SVG. */
+
+import { type PlotOptions, plot } from '@observablehq/plot';
+import { parseHTML } from 'linkedom';
+
+/**
+ * The inside of the plot's svg element, to be placed in a group that sets fill, font and text-anchor.
+ * Plot's own style sheet is dropped: it only matters in HTML, and not every viewer of SVG files knows `:where()`.
+ */
+export function plotFragment(options: PlotOptions): string {
+  const { document } = parseHTML('<!doctype html><html><body></body></html>');
+  const svg = plot({ ...options, document, className: 'plot' });
+  for (const style of svg.querySelectorAll('style')) style.remove();
+  return svg.innerHTML;
+}
