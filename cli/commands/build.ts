@@ -25,12 +25,11 @@ export function buildCommand(): Command {
   addSeedOption(addBuildOptions(command), 'seed of the initial weights');
   command.addOption(new Option('--batch-size <n>', 'what --memory-budget must hold for').argParser(wholeNumber(1)));
   return command.addHelpText('after', examples).action(async (flags: Flags) => {
-    const config = networkConfig(flags);
+    const network = densenet(networkConfig(flags));
     await prepareOutputFolder(flags.output, flags.force ?? false);
-    const network = densenet(config);
     const compiled = compile(network, { target: flags.target, optimizer: optimizerOptions(flags), seed: flags.seed });
     const bundle = await writeBundle(flags.output, network, compiled, {
-      config,
+      config: network.config,
       seed: flags.seed,
       force: flags.force ?? false,
     });

@@ -59,7 +59,7 @@ async function evaluateData(
   flags: Flags,
 ): Promise<{ loss: number; error: number; count: number }> {
   const dataset = await loadDatasetFor(source, bundle.manifest.inputShape[0]);
-  checkDataset(dataset, bundle, source);
+  checkDataset(dataset, bundle.manifest, source);
   const model = await EvaluationModel.open(bundle, state, sessionOptions(flags));
   const progress = startProgress('evaluating', dataset.test.count, 'images');
   try {

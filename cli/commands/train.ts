@@ -3,15 +3,15 @@
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
-import { densenet } from '../../src/builders/index.js';
+import { type DenseNet, densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle, prepareOutputFolder, writeBundle } from '../../src/runtime/bundle.js';
-import { clearRun, type Progress, readProgress, runFiles } from '../../src/runtime/checkpoint.js';
+import { type Progress, prepareRun, readProgress, runFiles } from '../../src/runtime/checkpoint.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
 import { checkDataset, loadDatasetFor } from '../../src/runtime/data/network-data.js';
 import { parseSchedule } from '../../src/runtime/schedule.js';
-import { type TrainEvent, type TrainOptions, train } from '../../src/runtime/train.js';
+import { splitImages, type TrainEvent, type TrainOptions, train } from '../../src/runtime/train.js';
 import { note } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import {
@@ -133,11 +133,8 @@ async function begun(directory: string | undefined, flags: Flags, given: (name: 
   }
   const existing = directory === undefined ? undefined : await openBundle(directory);
   const dataset = await loadDatasetFor(flags.data, existing?.manifest.inputShape[0] ?? flags.channels);
-  const config = existing ? undefined : networkConfig(flags, dataFallback(dataset, flags));
-  await prepareOutputFolder(save, force);
-  await clearRun(save);
-  const bundle = existing ?? (await buildInto(save, flags, config as NonNullable<typeof config>));
-  checkDataset(dataset, bundle, flags.data);
+  const network = existing ? undefined : densenet(networkConfig(flags, dataFallback(dataset, flags)));
+  checkDataset(dataset, existing?.manifest ?? (network as DenseNet), flags.data);
   const images = Math.min(dataset.train.count, flags.limit ?? Number.POSITIVE_INFINITY);
   const options: TrainOptions = {
     data: flags.data,
@@ -149,6 +146,11 @@ async function begun(directory: string | undefined, flags: Flags, given: (name: 
     limit: flags.limit,
     seed: flags.seed,
   };
+  splitImages(dataset, options);
+  // Everything that can be refused has been: only now is the folder touched.
+  await prepareOutputFolder(save, force);
+  await prepareRun(save);
+  const bundle = existing ?? (await buildInto(save, flags, network as DenseNet));
   return { bundle, dataset, options };
 }
 
@@ -158,10 +160,13 @@ function dataFallback(dataset: Dataset, flags: Flags): { classes?: number; image
   return flags.arch === undefined ? { ...own, classes: Math.max(2, dataset.classes) } : {};
 }
 
-async function buildInto(save: string, flags: Flags, config: ReturnType<typeof networkConfig>): Promise<Bundle> {
-  const network = densenet(config);
+async function buildInto(save: string, flags: Flags, network: DenseNet): Promise<Bundle> {
   const compiled = compile(network, { target: flags.target, optimizer: optimizerOptions(flags), seed: flags.seed });
-  return writeBundle(join(save, runFiles.bundle), network, compiled, { config, seed: flags.seed, force: true });
+  return writeBundle(join(save, runFiles.bundle), network, compiled, {
+    config: network.config,
+    seed: flags.seed,
+    force: true,
+  });
 }
 
 async function resumed(
@@ -196,7 +201,7 @@ async function resumed(
     );
   }
   const dataset = await loadDatasetFor(options.data, bundle.manifest.inputShape[0]);
-  checkDataset(dataset, bundle, options.data);
+  checkDataset(dataset, bundle.manifest, options.data);
   return { bundle, dataset, options, resume };
 }
 

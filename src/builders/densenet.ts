@@ -38,6 +38,11 @@ export interface DenseNetConfig {
   readonly smallInputs: boolean;
 }
 
+/** A DenseNet, which can be built again from its configuration. */
+export interface DenseNet extends Network {
+  readonly config: DenseNetConfig;
+}
+
 const cifar = {
   growthRate: 12,
   compression: 0.5,
@@ -97,9 +102,10 @@ export function denseNetConfig({ arch, depth, ...given }: DenseNetOptions = {}):
  * A DenseNet in the DSL, its parameters named as in the usual PyTorch implementations.
  * @throws RequestError when the options describe no network
  */
-export function densenet(options: DenseNetOptions = {}): Network {
+export function densenet(options: DenseNetOptions = {}): DenseNet {
   const config = denseNetConfig(options);
   return {
+    config,
     name: `densenet_${config.blockConfig.join('_')}_k${config.growthRate}`,
     inputShape: [config.channels, config.imageSize, config.imageSize],
     classes: config.classes,

@@ -1,9 +1,10 @@
 /** @file Checkpoints of a training run: its state as safetensors, and where it stood in the metadata. */
 
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { FailureError, type TensorData } from '../ir/index.js';
+import { fileFailure } from './atomic-file.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
 import type { State } from './state.js';
 
@@ -17,8 +18,11 @@ export const runFiles = {
   report: 'report.html',
 } as const;
 
-/** Removes a former run's files, so that nothing of it can be taken for the new one's. */
-export async function clearRun(directory: string): Promise<void> {
+/** Makes a run's folder, without a former run's files: nothing of it can be taken for the new one's. */
+export async function prepareRun(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true }).catch((error: unknown) => {
+    throw fileFailure('write', directory, error);
+  });
   const { bundle: _, ...files } = runFiles;
   for (const file of Object.values(files)) await rm(join(directory, file), { force: true });
 }

@@ -9,7 +9,7 @@ import { readSafetensors } from './safetensors.js';
 export type State = ReadonlyMap<string, TensorData>;
 
 /** Prefix of a parameter's momentum in state files. */
-export const momentumPrefix = 'momentum.';
+const momentumPrefix = 'momentum.';
 
 /**
  * Reads the state of a bundle's network from a file. torchvision's `norm5` is read as `norm_final`.
@@ -59,6 +59,11 @@ export function unpackState(
     }
   }
   return state;
+}
+
+/** The weights alone: what evaluation needs. */
+export function withoutMomentum(state: State): Map<string, TensorData> {
+  return new Map([...state].filter(([name]) => !name.startsWith(momentumPrefix)));
 }
 
 function packSegment(state: State, { dtype, length, tensors }: Segment, prefix: string): TensorData {

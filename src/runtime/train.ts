@@ -9,10 +9,10 @@ import { type Batch, epochOrder, makeBatch, splitValidation } from './data/batch
 import type { Dataset, Split } from './data/dataset.js';
 import { type EpochRecord, formatResults, type History } from './history.js';
 import { EvaluationModel, TrainingModel } from './model.js';
-import { renderCurves, renderReport } from './report/index.js';
+import { writeSafetensors } from './safetensors.js';
 import { learningRateAt, type Schedule } from './schedule.js';
 import type { SessionOptions } from './session.js';
-import { readState } from './state.js';
+import { readState, withoutMomentum } from './state.js';
 
 /** How to train. Everything but threads and device decides the final weights. */
 export interface TrainOptions {
@@ -94,26 +94,39 @@ export async function* train(options: TrainOptions, context: TrainContext): Asyn
   }
 }
 
+/** Indices of the images that a run uses. */
+interface RunImages {
+  /** Of the training split. */
+  readonly training: Uint32Array;
+  /** Of the training split, held out. */
+  readonly validation: Uint32Array;
+  /** Of the test split. */
+  readonly test: Uint32Array;
+}
+
+/** Which images a run uses. @throws RequestError when nothing would be left to train on */
+export function splitImages(
+  dataset: Dataset,
+  { limit = Number.POSITIVE_INFINITY, validSize, seed }: TrainOptions,
+): RunImages {
+  const limited: Split = { ...dataset.train, count: Math.min(dataset.train.count, limit) };
+  const { train: training, validation } = splitValidation(limited, validSize, seed);
+  const test = Uint32Array.from({ length: Math.min(dataset.test.count, limit) }, (_, index) => index);
+  return { training, validation, test };
+}
+
 /** One run in progress. */
 class Run {
   private progress: Progress;
-  private readonly validation: Uint32Array;
-  private readonly training: Uint32Array;
-  private readonly test: Uint32Array;
 
   private constructor(
     private readonly options: TrainOptions,
     private readonly context: TrainContext,
     private readonly model: TrainingModel,
     private readonly evaluation: EvaluationModel,
+    private readonly images: RunImages,
   ) {
-    const { dataset, bundle, resume } = context;
-    const limit = options.limit ?? Number.POSITIVE_INFINITY;
-    const limited: Split = { ...dataset.train, count: Math.min(dataset.train.count, limit) };
-    const { train: training, validation } = splitValidation(limited, options.validSize, options.seed);
-    this.training = training;
-    this.validation = validation;
-    this.test = Uint32Array.from({ length: Math.min(dataset.test.count, limit) }, (_, index) => index);
+    const { bundle, resume } = context;
     this.progress = resume ?? {
       formatVersion: 1,
       options: { ...options },
@@ -130,12 +143,13 @@ class Run {
   }
 
   static async start(options: TrainOptions, context: TrainContext): Promise<Run> {
-    const { bundle, save, resume } = context;
+    const { bundle, dataset, save, resume } = context;
+    const images = splitImages(dataset, options);
     const state = await readState(resume ? join(save, runFiles.last) : bundle.initial, bundle);
     const model = await TrainingModel.open(bundle, state, context);
     try {
       const evaluation = await EvaluationModel.open(bundle, state, context);
-      return new Run(options, context, model, evaluation);
+      return new Run(options, context, model, evaluation, images);
     } catch (error) {
       await model.close();
       throw error;
@@ -164,7 +178,7 @@ class Run {
   private async *steps(): AsyncGenerator<TrainEvent> {
     const { epochs, seed, schedule, learningRate: base } = this.options;
     const { epoch } = this.progress;
-    const order = epochOrder(this.training.length, seed, epoch);
+    const order = epochOrder(this.images.training.length, seed, epoch);
     const batches = this.batches();
     let next = this.batch(order, this.progress.batch);
     for (let batch = this.progress.batch; batch < batches; batch++) {
@@ -215,7 +229,9 @@ class Run {
     const state = await this.model.state();
     await this.evaluation.setState(state);
     const valid =
-      this.validation.length > 0 ? await this.evaluate(this.context.dataset.train, this.validation) : undefined;
+      this.images.validation.length > 0
+        ? await this.evaluate(this.context.dataset.train, this.images.validation)
+        : undefined;
     const { epochs, schedule, learningRate: base } = options;
     const batches = this.batches();
     const record: EpochRecord = {
@@ -239,7 +255,7 @@ class Run {
       epochs: [...progress.epochs, record],
       best: best ? { epoch: record.epoch, error: valid?.error ?? record.trainError } : progress.best,
     };
-    if (best) await writeCheckpoint(this.file(runFiles.best), state, this.progress);
+    if (best) await writeSafetensors(this.file(runFiles.best), withoutMomentum(state));
     yield { event: 'epoch', epochs, best, ...record };
     yield await this.checkpoint();
     await this.writeReports({ epochs: this.progress.epochs });
@@ -248,7 +264,7 @@ class Run {
   private async *testBest(): AsyncGenerator<TrainEvent> {
     const { bundle, dataset } = this.context;
     await this.evaluation.setState(await readState(this.file(runFiles.best), bundle));
-    const test = await this.evaluate(dataset.test, this.test);
+    const test = await this.evaluate(dataset.test, this.images.test);
     await this.writeReports({ epochs: this.progress.epochs, test });
     yield { ...this.result(false), testLoss: test.loss, testError: test.error };
   }
@@ -272,7 +288,7 @@ class Run {
       ['data', `${dataset.name} (${data})`],
       [
         'training / validation / test images',
-        [this.training, this.validation, this.test].map(({ length }) => length).join(' / '),
+        [this.images.training, this.images.validation, this.images.test].map(({ length }) => length).join(' / '),
       ],
       ['epochs', String(epochs)],
       ['batch size', String(batchSize)],
@@ -282,6 +298,8 @@ class Run {
       ['seed', String(seed)],
     ];
     await writeFileAtomic(this.file(runFiles.results), formatResults(history));
+    // The plotting libraries take longer to load than most commands to run.
+    const { renderCurves, renderReport } = await import('./report/index.js');
     await writeFileAtomic(this.file(runFiles.curves), renderCurves(history));
     const title = `${bundle.manifest.name} on ${dataset.name}`;
     await writeFileAtomic(this.file(runFiles.report), renderReport({ title, history, configuration }));
@@ -310,8 +328,8 @@ class Run {
   /** Batches of an epoch; a last one that is too small for batch norm doesn't count. */
   private batches(): number {
     const { batchSize } = this.options;
-    const rest = this.training.length % batchSize;
-    const whole = Math.floor(this.training.length / batchSize);
+    const rest = this.images.training.length % batchSize;
+    const whole = Math.floor(this.images.training.length / batchSize);
     return rest >= Math.max(1, this.context.bundle.manifest.leastBatchSize) ? whole + 1 : whole;
   }
 
@@ -319,7 +337,7 @@ class Run {
     const { dataset } = this.context;
     const { batchSize, seed } = this.options;
     const places = order.subarray(batch * batchSize, (batch + 1) * batchSize);
-    const indices = places.map((place) => this.training[place] ?? 0);
+    const indices = places.map((place) => this.images.training[place] ?? 0);
     return makeBatch(dataset, dataset.train, indices, { augment: { seed, epoch: this.progress.epoch } });
   }
 

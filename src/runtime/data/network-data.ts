@@ -1,7 +1,6 @@
 /** @file Data sets as a network needs them: its channels, its image size, its classes. */
 
 import { RequestError } from '../../ir/index.js';
-import type { Bundle } from '../bundle.js';
 import { checkLabels } from './batches.js';
 import { type Dataset, loadDataset } from './dataset.js';
 
@@ -16,18 +15,25 @@ export function loadDatasetFor(source: string, channels: number | undefined): Pr
   return loadDataset(source, { channels });
 }
 
+/** What a network takes and tells apart. */
+export interface NetworkInput {
+  /** (C, H, W). */
+  readonly inputShape: readonly number[];
+  readonly classes: number;
+}
+
 /**
- * Checks that a data set's images and labels fit a bundle's network.
+ * Checks that a data set's images and labels fit a network.
  * @throws RequestError when the images have another size; FailureError for a label the network has no class for
  */
-export function checkDataset(dataset: Dataset, { manifest }: Bundle, source: string): void {
+export function checkDataset(dataset: Dataset, { inputShape, classes }: NetworkInput, source: string): void {
   const { channels, imageSize } = dataset;
   const shape = [channels, imageSize, imageSize];
-  if (shape.join() !== manifest.inputShape.join()) {
+  if (shape.join() !== inputShape.join()) {
     throw new RequestError(
-      `${source} has images of [${shape.join(', ')}], the network takes [${manifest.inputShape.join(', ')}]; build it with --image-size ${imageSize} --channels ${channels}`,
+      `${source} has images of [${shape.join(', ')}], the network takes [${inputShape.join(', ')}]; build it with --image-size ${imageSize} --channels ${channels}`,
     );
   }
-  checkLabels(dataset.train, manifest.classes, `${source} (training)`);
-  checkLabels(dataset.test, manifest.classes, `${source} (test)`);
+  checkLabels(dataset.train, classes, `${source} (training)`);
+  checkLabels(dataset.test, classes, `${source} (test)`);
 }

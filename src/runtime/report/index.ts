@@ -1,4 +1,4 @@
 /** @file Pictures of a run: its curves as an SVG file, its report as an HTML page. */
 
 export { renderCurves } from './curves.js';
-export { type ReportContent, renderReport } from './html.js';
+export { renderReport } from './html.js';

@@ -5,7 +5,7 @@ import { plotFragment } from './plot.js';
 import { escapeText } from './text.js';
 
 /** A value at an epoch. One that is not finite leaves a gap. */
-export interface Point {
+interface Point {
   readonly epoch: number;
   readonly value: number;
 }
@@ -18,7 +18,7 @@ export interface Series {
 }
 
 /** A single value, drawn as a dashed line across all epochs. */
-export interface Level {
+interface Level {
   readonly name: string;
   readonly color: string;
   readonly value: number;

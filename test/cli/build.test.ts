@@ -1,0 +1,198 @@
+/** @file densec build and info: the contract's fields, files and codes. */
+
+import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { decodeModel } from '../../src/onnx/index.js';
+import { readSafetensors } from '../../src/runtime/safetensors.js';
+import { densec, temporaryFolder } from '../helpers/cli.js';
+
+const path = temporaryFolder();
+const small = ['--block-config', '1,1', '--growth-rate', '4', '--image-size', '8'];
+
+describe('build', () => {
+  it('writes a bundle and prints its facts', async () => {
+    const result = await densec(['build', ...small, '--seed', '3', '-o', path('a'), '--json']);
+    expect(result.code).toBe(0);
+    expect(result.json()).toMatchObject({ remat: 'none', target: 'cpu', formatVersion: 1, classes: 10, layers: 7 });
+    expect(readdirSync(path('a')).sort()).toEqual([
+      'eval_model.onnx',
+      'initial.safetensors',
+      'manifest.json',
+      'training_model.onnx',
+    ]);
+    const { tensors } = await readSafetensors(path('a', 'initial.safetensors'));
+    expect([...tensors.keys()]).toContain('features.denseblock1.denselayer1.norm1.running_mean');
+    expect(tensors.get('features.conv0.weight')?.shape).toEqual([8, 3, 3, 3]);
+  });
+
+  it('writes valid structure: opset 17, a symbolic batch, unique names, every input defined before its use', () => {
+    for (const file of ['training_model.onnx', 'eval_model.onnx']) {
+      const { graph, opsetImport } = decodeModel(readFileSync(path('a', file)), file);
+      expect(opsetImport?.find(({ domain }) => domain === '')?.version?.toString()).toBe('17');
+      const images = graph?.input?.find(({ name }) => name === 'images');
+      expect(images?.type?.tensorType?.shape?.dim?.[0]?.dimParam).toBe('N');
+      const defined = new Set([...(graph?.input ?? []), ...(graph?.initializer ?? [])].map(({ name }) => name));
+      for (const node of graph?.node ?? []) {
+        for (const input of node.input ?? []) expect(defined, `${node.name} reads ${input}`).toContain(input);
+        for (const output of node.output ?? []) {
+          expect(defined, `${output} is defined twice`).not.toContain(output);
+          defined.add(output);
+        }
+      }
+      for (const { name } of graph?.output ?? []) expect(defined).toContain(name);
+    }
+  });
+
+  it('gives the same bytes for the same seed, and other weights for another', async () => {
+    await densec(['build', ...small, '--seed', '3', '-o', path('same')]);
+    await densec(['build', ...small, '--seed', '4', '-o', path('other')]);
+    const bytes = (directory: string, file: string): Buffer => readFileSync(path(directory, file));
+    for (const file of readdirSync(path('a'))) expect(bytes('same', file).equals(bytes('a', file)), file).toBe(true);
+    expect(bytes('other', 'training_model.onnx').equals(bytes('a', 'training_model.onnx'))).toBe(true);
+    expect(bytes('other', 'initial.safetensors').equals(bytes('a', 'initial.safetensors'))).toBe(false);
+  });
+
+  it.each([
+    [['--depth', '100'], 769162],
+    [['--depth', '190', '--growth-rate', '40'], 25624430],
+    [['--arch', 'densenet121'], 7978856],
+    [['--arch', 'densenet169'], 14149480],
+    [['--arch', 'densenet201'], 20013928],
+    [['--arch', 'densenet161'], 28681000],
+    [['--arch', 'densenet264'], 33337704],
+  ])('counts the parameters of %j', async (flags, parameters) => {
+    const result = await densec(['build', ...flags, '-o', path(`counted-${parameters}`), '--json']);
+    expect(result.stderr).toContain('wrote');
+    expect(result.json()).toMatchObject({ parameters });
+  });
+
+  it('lets flags override an architecture', async () => {
+    const flags = ['--arch', 'densenet121', '--classes', '7', '--block-config', '1,1'];
+    expect((await densec(['build', ...flags, '-o', path('x')])).code).toBe(2);
+    const result = await densec([
+      'build',
+      '--arch',
+      'densenet121',
+      '--classes',
+      '7',
+      '--image-size',
+      '64',
+      '-o',
+      path('x'),
+      '--json',
+    ]);
+    expect(result.json()).toMatchObject({ classes: 7, inputShape: [3, 64, 64] });
+  });
+
+  it.each<[string, string[], number, RegExp]>([
+    ['an impossible depth', ['--depth', '99', '-o', 'OUT'], 2, /94 and 100/],
+    ['a tiny depth', ['--depth', '3', '-o', 'OUT'], 2, /least is 10/],
+    ['a compression above 1', ['--compression', '1.5', '-o', 'OUT'], 2, /compression is 1.5.*at most 1/],
+    ['a compression that leaves nothing', ['--compression', '0.001', '-o', 'OUT'], 2, /give at least 0\.\d+/],
+    ['an unknown architecture', ['--arch', 'resnet', '-o', 'OUT'], 2, /densenet121/],
+    ['two ways to say the blocks', ['--depth', '10', '--block-config', '1,1', '-o', 'OUT'], 2, /one of them/],
+    ['a drop rate of 1', ['--drop-rate', '1', '-o', 'OUT'], 2, /below 1/],
+    ['images too small to halve', ['--image-size', '3', '-o', 'OUT'], 2, /at least 4/],
+    ['a misspelt flag', ['--detph', '10', '-o', 'OUT'], 2, /--depth/],
+    ['text for a number', ['--depth', 'ten', '-o', 'OUT'], 2, /whole number/],
+    ['zero classes', ['--classes', '0', '-o', 'OUT'], 2, /at least 1/],
+    ['no output', ['--depth', '10'], 2, /--output/],
+    ['Nesterov without momentum', ['--momentum', '0', '--nesterov', '-o', 'OUT'], 2, /momentum above 0/],
+    ['recomputation, which is not there yet', ['--efficient', '-o', 'OUT'], 2, /not available/],
+    [
+      'a memory budget, which is not there yet',
+      ['--memory-budget', '300MB', '--batch-size', '8', '-o', 'OUT'],
+      2,
+      /not available/,
+    ],
+  ])('refuses %s', async (_, flags, code, message) => {
+    const out = path('refused');
+    const result = await densec(['build', ...flags.map((flag) => (flag === 'OUT' ? out : flag))]);
+    expect(result.code).toBe(code);
+    expect(result.stderr).toMatch(message);
+    expect(result.stderr).not.toMatch(/\n {4}at /);
+    expect(result.stdout).toBe('');
+    expect(readdirSync(path())).not.toContain('refused');
+  });
+
+  it('keeps what is in the output folder unless forced, and other files even then', async () => {
+    mkdirSync(path('full'));
+    writeFileSync(path('full', 'thesis.tex'), 'years of work');
+    const refused = await densec(['build', ...small, '-o', path('full')]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/--force/);
+    expect(readdirSync(path('full'))).toEqual(['thesis.tex']);
+    expect((await densec(['build', ...small, '-o', path('full'), '--force'])).code).toBe(0);
+    expect(readFileSync(path('full', 'thesis.tex'), 'utf8')).toBe('years of work');
+    expect((await densec(['info', path('full')])).code).toBe(0);
+  });
+
+  it('leaves nothing behind where it can not write', async () => {
+    writeFileSync(path('file'), '');
+    const result = await densec(['build', ...small, '-o', path('file', 'inside')]);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(path('file', 'inside'));
+  });
+});
+
+describe('info', () => {
+  it('tells people what a bundle is', async () => {
+    const result = await densec(['info', path('a')]);
+    expect(result.code).toBe(0);
+    expect(result.stdout).toMatch(/parameters\s+[\d,]+/);
+  });
+
+  it('refuses what is no bundle', async () => {
+    const result = await densec(['info', path('nowhere')]);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/not a bundle.*densec build/);
+  });
+
+  it.each<[string, (directory: string) => void, RegExp]>([
+    [
+      'a truncated model',
+      (directory) => truncateSync(`${directory}/training_model.onnx`, 1000),
+      /training_model.onnx is damaged/,
+    ],
+    [
+      'a changed model',
+      (directory) => writeFileSync(`${directory}/eval_model.onnx`, 'x'),
+      /eval_model.onnx is damaged/,
+    ],
+    [
+      'a broken manifest',
+      (directory) => writeFileSync(`${directory}/manifest.json`, '{"formatVersion": 1'),
+      /not JSON/,
+    ],
+    ['an empty manifest', (directory) => writeFileSync(`${directory}/manifest.json`, '{}'), /not the manifest/],
+    [
+      'another format version',
+      (directory) => writeFileSync(`${directory}/manifest.json`, '{"formatVersion": 99}'),
+      /version 99/,
+    ],
+  ])('refuses a bundle with %s', async (_, damage, message) => {
+    const directory = path('damaged');
+    expect((await densec(['build', ...small, '-o', directory, '--force'])).code).toBe(0);
+    damage(directory);
+    const result = await densec(['info', directory, '--json']);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(message);
+    expect(result.stdout).toBe('');
+  });
+});
+
+describe('the program', () => {
+  it('tells its commands and ends well when asked for help or its version', async () => {
+    const help = await densec(['--help']);
+    expect(help.code).toBe(0);
+    for (const command of ['build', 'info', 'step', 'eval', 'train']) expect(help.stdout).toContain(command);
+    expect((await densec(['train', '--help'])).code).toBe(0);
+    expect((await densec(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+/);
+  });
+
+  it('refuses unknown commands', async () => {
+    const result = await densec(['bulid']);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(/build/);
+  });
+});

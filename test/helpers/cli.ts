@@ -1,0 +1,58 @@
+/** @file Runs the built command line as its users do. */
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll } from 'vitest';
+
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+/** What a run of the command line left behind. */
+export interface CliResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The only JSON document on stdout. */
+  json(): Record<string, unknown>;
+  /** The JSON documents on stdout, one a line. */
+  jsonLines(): Record<string, unknown>[];
+}
+
+/** How to treat a running command. */
+export interface CliOptions {
+  /** Called with each piece of stdout; may signal the process. */
+  readonly onStdout?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
+}
+
+/** Runs `densec ARGS` and waits for its end. */
+export function densec(args: readonly string[], { onStdout }: CliOptions = {}): Promise<CliResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, NO_COLOR: '1' } });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+      onStdout?.(text, (signal) => child.kill(signal));
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => {
+      const jsonLines = (): Record<string, unknown>[] =>
+        stdout
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line) as Record<string, unknown>);
+      resolve({ code, stdout, stderr, jsonLines, json: () => JSON.parse(stdout) as Record<string, unknown> });
+    });
+  });
+}
+
+/** A folder for the tests of a file, gone when they are done; returns paths in it. */
+export function temporaryFolder(): (...names: string[]) => string {
+  const root = mkdtempSync(join(tmpdir(), 'densec-test-'));
+  afterAll(() => rmSync(root, { recursive: true, force: true }));
+  return (...names) => join(root, ...names);
+}
