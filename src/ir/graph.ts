@@ -50,9 +50,6 @@ export type GraphInput = { readonly name: string; readonly value: Value } & (
   | { readonly role: 'momentum'; readonly initializer: Initializer; readonly parameter: string }
 );
 
-/** The part an input plays. */
-export type InputRole = GraphInput['role'];
-
 /** What a graph gives back. */
 export type GraphOutput = { readonly name: string; readonly value: Value } & (
   | { readonly role: 'result' }
@@ -68,15 +65,6 @@ export interface Graph {
   readonly outputs: readonly GraphOutput[];
 }
 
-/** The only output of a node that has one. */
-export function onlyOutput(node: Node): Value {
-  const [value] = node.outputs;
-  if (!value || node.outputs.length !== 1) {
-    throw new InternalError(`${node.operator} has ${node.outputs.length} outputs, expected one`);
-  }
-  return value;
-}
-
 /** The input of a graph by name. @throws InternalError when there is none */
 export function findInput(graph: Graph, name: string): GraphInput {
   const input = graph.inputs.find((candidate) => candidate.name === name);
@@ -89,9 +77,4 @@ export function findOutput(graph: Graph, name: string): GraphOutput {
   const output = graph.outputs.find((candidate) => candidate.name === name);
   if (!output) throw new InternalError(`the graph ${graph.name} has no output ${name}`);
   return output;
-}
-
-/** Which node computes each value that is not an input. */
-export function producers(graph: Graph): ReadonlyMap<Value, Node> {
-  return new Map(graph.nodes.flatMap((node) => node.outputs.map((value) => [value, node] as const)));
 }

@@ -23,7 +23,7 @@ import {
 } from './protobuf.js';
 
 /** The operator set of every model we write; later ones lack kernels on some providers. */
-export const opset = 17;
+const opset = 17;
 
 /**
  * The bytes of an ONNX model (opset 17, IR version 8) that computes a graph. Inputs and outputs keep their names, the
@@ -86,7 +86,7 @@ class Encoder {
   private encodeNode(node: Node): void {
     if (node.operator === 'constant') {
       const [value] = node.outputs;
-      if (value) this.names.set(value, this.constant(node.attributes.value));
+      if (value && this.used.has(value)) this.names.set(value, this.constant(node.attributes.value));
       return;
     }
     const writer = onnxWriters[node.operator] as ((node: NodeOf<OperatorName>) => OnnxOperation) | 'composite';
@@ -94,7 +94,7 @@ class Encoder {
     const operation = writer(node as NodeOf<OperatorName>);
     const operands = operation.operands?.map((index) => node.inputs[index] as Value) ?? node.inputs;
     this.fused ||= operation.domain !== undefined;
-    const output = this.outputNames(node);
+    const output = this.outputNames(node, operation.optionalOutputs ?? false);
     this.nodes.push({
       opType: operation.operator,
       domain: operation.domain ?? '',
@@ -109,10 +109,9 @@ class Encoder {
     });
   }
 
-  /** Names for a node's outputs; unused ones at the end are left out, since kernels may compute less then. */
-  private outputNames(node: Node): string[] {
+  private outputNames(node: Node, optional: boolean): string[] {
     const lastUsed = node.outputs.findLastIndex((value) => this.used.has(value));
-    return node.outputs.slice(0, Math.max(1, lastUsed + 1)).map((value) => {
+    return node.outputs.slice(0, optional ? lastUsed + 1 : undefined).map((value) => {
       const { scope, phase } = node.origin;
       const place = phase === 'forward' ? scope : [phase, scope].filter(Boolean).join('/');
       const name = this.names.get(value) ?? this.unique([place, node.operator].filter(Boolean).join('/'));

@@ -14,6 +14,8 @@ export interface OnnxOperation {
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
   /** Which operands, in ONNX's order; all in the IR's order where absent. */
   readonly operands?: readonly number[];
+  /** Whether outputs may be left out at the end where nothing reads them; kernels then compute less. */
+  readonly optionalOutputs?: true;
   /** Constant operands that come before the others. */
   readonly leading?: readonly TensorData[];
   /** Constant operands that come after the others. */
@@ -122,6 +124,7 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   im2col: 'composite',
   maxPool2d: ({ attributes: { kernel, stride, pads } }) => ({
     operator: 'MaxPool',
+    optionalOutputs: true,
     attributes: { kernel_shape: kernel, strides: stride, pads },
   }),
   maxPool2dGrad: 'composite',

@@ -47,11 +47,9 @@ export const elideExpand: Pass = {
   name: 'elide-expand',
   run(graph: Graph): Graph {
     const sources = new Map<Value, Value>();
-    for (const node of graph.nodes) {
-      const [source] = node.inputs;
-      if (node.operator === 'expand' && source) for (const value of node.outputs) sources.set(value, source);
-    }
     const rewritten = rewriteNodes(graph, (node, inputs, builder) => {
+      const [source] = inputs;
+      if (node.operator === 'expand' && source) for (const value of node.outputs) sources.set(value, source);
       if (!traitsOf(node.operator).elementwise || node.inputs.length !== 2) return undefined;
       const [a, b] = inputs as [Value, Value];
       const [before] = node.outputs as [Value];

@@ -30,7 +30,8 @@ export function lower(target: Target): Pass {
       let lowered = graph;
       for (let round = 0; round < 4; round++) {
         lowered = lowerOnce(lowered, target);
-        if (!lowered.nodes.some(({ operator }) => traitsOf(operator).composite)) return lowered;
+        // The last rules may have emitted operators that the target wants otherwise.
+        if (!lowered.nodes.some(({ operator }) => traitsOf(operator).composite)) return lowerOnce(lowered, target);
       }
       const left = lowered.nodes.find(({ operator }) => traitsOf(operator).composite);
       throw new InternalError(`${left?.operator} has no lowering for ${target.name}`);

@@ -46,5 +46,5 @@ export function inferTypes<K extends OperatorName>(
   return definition.infer(new Operands(inputs, operator), attributes);
 }
 
-export type { Convolution, None, OperatorAttributes, OperatorName, Pads, Pair, Window } from './attributes.js';
+export type { Convolution, OperatorAttributes, OperatorName, Pads, Pair, Window } from './attributes.js';
 export type { Traits } from './definition.js';

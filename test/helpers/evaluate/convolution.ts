@@ -166,7 +166,8 @@ export const convolution: Kernels<
   maxPool2d: (call) => largest(call.input(0), call.shape(), call.attributes),
   maxPool2dGrad(call) {
     const x = call.zeros();
-    for (const [index, position] of call.input(1).data.entries()) accumulate(x, position, at(call.input(0).data, index));
+    for (const [index, position] of call.input(1).data.entries())
+      accumulate(x, position, at(call.input(0).data, index));
     return [x];
   },
   averagePool2d(call) {

@@ -13,26 +13,31 @@ function zip(call: Call<OperatorName>, compute: (a: number, b: number) => number
   const [a, b] = [call.input(0), call.input(1)];
   const atA = broadcastIndices(a.shape, call.shape());
   const atB = broadcastIndices(b.shape, call.shape());
-  return [
-    call.zeros().map((_, position) => compute(at(a.data, at(atA, position)), at(b.data, at(atB, position)))),
-  ];
+  return [call.zeros().map((_, position) => compute(at(a.data, at(atA, position)), at(b.data, at(atB, position))))];
 }
 
-const bits: Readonly<Record<DType, number>> = { float32: 0, bool: 0, int32: 32, int64: 64 };
+/** An integer wrapped around into the range of its type; undefined for types that are not integers. */
+const wrap: Readonly<Record<DType, ((value: bigint) => bigint) | undefined>> = {
+  float32: undefined,
+  bool: undefined,
+  uint32: (value) => BigInt.asUintN(32, value),
+  int64: (value) => BigInt.asIntN(64, value),
+};
 
-/** Arithmetic in the operands' type: float64 for floats, wrapped around for integers as in the runtime. */
+function exact(value: bigint): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number)) throw new Error(`${value} is not exact as a float64`);
+  return number;
+}
+
+/** Arithmetic in the operands' type: float64 for floats, truncated and wrapped around for integers. */
 function arithmetic(
   float: (a: number, b: number) => number,
   integer: (a: bigint, b: bigint) => bigint,
 ): Kernel<OperatorName> {
   return (call) => {
-    const width = bits[call.dtypes.outputs[0] ?? 'float32'];
-    if (width === 0) return zip(call, float);
-    return zip(call, (a, b) => {
-      const exact = Number(BigInt.asIntN(width, integer(BigInt(a), BigInt(b))));
-      if (!Number.isSafeInteger(exact)) throw new Error(`${exact} is not exact as a float64`);
-      return exact;
-    });
+    const wrapped = wrap[call.dtypes.outputs[0] ?? 'float32'];
+    return zip(call, wrapped ? (a, b) => exact(wrapped(integer(BigInt(a), BigInt(b)))) : float);
   };
 }
 
@@ -93,9 +98,9 @@ export const elementwise: Kernels<
   },
   cast(call) {
     const { to } = call.attributes;
-    if (to === 'float32') return map(call, (x) => x);
-    if (to === 'bool') return map(call, (x) => (x === 0 ? 0 : 1));
-    return map(call, (x) => Number(BigInt.asIntN(bits[to], BigInt(Math.trunc(x)))));
+    const wrapped = wrap[to];
+    if (wrapped) return map(call, (x) => exact(wrapped(BigInt(Math.trunc(x)))));
+    return map(call, to === 'bool' ? (x) => (x === 0 ? 0 : 1) : (x) => x);
   },
   reluGrad: (call) => zip(call, (gradient, output) => (output > 0 ? gradient : 0)),
   dropout: () => replaced('dropout'),

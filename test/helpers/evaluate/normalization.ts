@@ -26,13 +26,7 @@ function predicted({ shape, data }: NdArray, sample: number): number {
 }
 
 export const normalization: Kernels<
-  | 'batchNorm'
-  | 'batchStatistics'
-  | 'normalize'
-  | 'normalizeGrad'
-  | 'crossEntropy'
-  | 'crossEntropyGrad'
-  | 'countErrors'
+  'batchNorm' | 'batchStatistics' | 'normalize' | 'normalizeGrad' | 'crossEntropy' | 'crossEntropyGrad' | 'countErrors'
 > = {
   batchNorm() {
     throw new Error('batchNorm has no value until a mode is chosen');

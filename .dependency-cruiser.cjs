@@ -1,0 +1,80 @@
+/** @file The layers: what each room of the house may import. Why they are these: docs/architecture.md. */
+
+/**
+ * A room's rule: of our own files it imports only those below the given folders, and its own.
+ * @param {string} room folder, or a file
+ * @param {...string} allowed folders or files
+ */
+function only(room, ...allowed) {
+  const places = [room, ...allowed].map((place) => place.replaceAll('.', '\\.'));
+  return {
+    name: `${room}-imports`,
+    comment: `${room} may import only ${allowed.join(', ') || 'itself'} of ours; move what it needs there, or pass it in`,
+    severity: 'error',
+    from: { path: `^${places[0]}(/|$)` },
+    to: { pathNot: [`^(${places.join('|')})(/|$)`, 'node_modules/'], dependencyTypesNot: ['core'] },
+  };
+}
+
+/**
+ * A package that only one room may know.
+ * @param {string} room
+ * @param {...string} packages
+ */
+function guard(room, ...packages) {
+  return {
+    name: `only-${room}-knows-${packages[0]}`,
+    comment: `${packages.join(' and ')} are known in ${room} only; use what that room exports`,
+    severity: 'error',
+    from: { path: '^(src|cli|examples)/', pathNot: `^${room}/` },
+    to: { path: `(^|/)node_modules/(${packages.join('|')})/` },
+  };
+}
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    only('src/ir'),
+    only('src/builders', 'src/ir'),
+    only('src/passes', 'src/ir'),
+    only('src/onnx', 'src/ir'),
+    only('src/memory', 'src/ir', 'src/onnx'),
+    only('src/compile.ts', 'src/builders', 'src/ir', 'src/passes'),
+    only('src/version.ts', 'package.json'),
+    only('src/runtime', 'src'),
+    only('src/index.ts', 'src'),
+    only('cli', 'src'),
+    only('examples', 'src/builders'),
+    guard('src/onnx', 'onnx-proto', 'protobufjs'),
+    guard('src/runtime', 'onnxruntime-node', 'onnxruntime-common'),
+    {
+      name: 'no-cycles',
+      comment: 'two files that need each other are one file, or share a third',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'no-development-packages',
+      comment: 'what we ship runs without devDependencies; make it a dependency or leave it',
+      severity: 'error',
+      from: { path: '^(src|cli)/' },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'everything-resolves',
+      comment: 'the file or package does not exist',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    // An import of types is an import: it says who knows whom.
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '^dist/' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'node', 'default'] },
+  },
+};

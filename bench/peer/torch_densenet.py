@@ -1,0 +1,315 @@
+#!/usr/bin/env python3
+"""@file The same network and training step in PyTorch: what our graphs are measured against and compared with.
+
+    pip install torch==2.13.0 numpy
+    python3 bench/peer/torch_densenet.py bench --depth 100 --batch 64 [--efficient | --compile] [--steps 5] [--threads 2]
+    python3 bench/peer/torch_densenet.py reference --block-config 2,2,2 --batch 8 --size 16 --out DIR
+
+`bench` times steps of SGD on the CPU and prints one line of JSON: the median seconds of a step (the first left out)
+and how far the process grew during the steps above its size just before the first. The kernel's high-water mark is
+reset in between, so it runs on Linux only.
+
+`reference` takes a few steps on one batch in float64 and writes to DIR, numbers stored as float32:
+  state.safetensors   parameters, running statistics and counters before the first step
+  batch.safetensors   images and labels
+  after.safetensors   the state after the last step, and each parameter's momentum as momentum.NAME
+  losses.json         the loss before each step, the loss in evaluation mode before the first, the whole configuration,
+                      and how far the same steps in float32 depart from those in float64: the largest difference
+                      within a tensor over the tensor's largest value, over all tensors of the state and of momentum;
+                      and reluMargin, how close to 0 an operand of a ReLU came in any step. Another implementation
+                      that rounds it to the other side of 0 gets other gradients, and neither is wrong: choose a seed
+                      whose margin is well above float32's rounding, 2e-6 at least
+"""
+import argparse
+import copy
+import json
+import math
+import os
+import statistics
+import struct
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+MOMENTUM = 0.9
+WEIGHT_DECAY = 1e-4
+
+
+class DenseLayer(nn.Module):
+    """BN, ReLU and a 1x1 convolution over all features so far; BN, ReLU and a 3x3 convolution to new ones."""
+
+    def __init__(self, channels, config, efficient):
+        super().__init__()
+        width = config["bnSize"] * config["growthRate"]
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, config["growthRate"], 3, padding=1, bias=False)
+        self.drop_rate = config["dropRate"]
+        self.efficient = efficient
+
+    def bottleneck(self, *features):
+        return self.conv1(F.relu(self.norm1(torch.cat(features, 1))))
+
+    def forward(self, *features):
+        if self.efficient and self.training and any(feature.requires_grad for feature in features):
+            x = checkpoint(self.bottleneck, *features, use_reentrant=False)
+        else:
+            x = self.bottleneck(*features)
+        return F.dropout(self.conv2(F.relu(self.norm2(x))), self.drop_rate, self.training)
+
+
+class DenseBlock(nn.Module):
+    """Every layer reads the features of all layers before it."""
+
+    def __init__(self, channels, layers, config, efficient):
+        super().__init__()
+        for index in range(layers):
+            layer = DenseLayer(channels + index * config["growthRate"], config, efficient)
+            self.add_module(f"denselayer{index + 1}", layer)
+
+    def forward(self, x):
+        features = [x]
+        for layer in self.children():
+            features.append(layer(*features))
+        return torch.cat(features, 1)
+
+
+class Transition(nn.Module):
+    """BN, ReLU, a 1x1 convolution to fewer channels, and half the height and width."""
+
+    def __init__(self, channels, kept):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.conv = nn.Conv2d(channels, kept, 1, bias=False)
+
+    def forward(self, x):
+        return F.avg_pool2d(self.conv(F.relu(self.norm(x))), 2)
+
+
+class DenseNet(nn.Module):
+    """Parameters are named as in the usual PyTorch implementations."""
+
+    def __init__(self, config, efficient=False):
+        super().__init__()
+        channels = config["initFeatures"]
+        self.features = nn.Sequential()
+        if config["smallInputs"]:
+            self.features.add_module("conv0", nn.Conv2d(config["channels"], channels, 3, padding=1, bias=False))
+        else:
+            self.features.add_module("conv0", nn.Conv2d(config["channels"], channels, 7, 2, padding=3, bias=False))
+            self.features.add_module("norm0", nn.BatchNorm2d(channels))
+            self.features.add_module("relu0", nn.ReLU())
+            self.features.add_module("pool0", nn.MaxPool2d(3, 2, 1))
+        for index, layers in enumerate(config["blockConfig"]):
+            if index > 0:
+                kept = int(channels * config["compression"])
+                self.features.add_module(f"transition{index}", Transition(channels, kept))
+                channels = kept
+            self.features.add_module(f"denseblock{index + 1}", DenseBlock(channels, layers, config, efficient))
+            channels += layers * config["growthRate"]
+        self.features.add_module("norm_final", nn.BatchNorm2d(channels))
+        self.classifier = nn.Linear(channels, config["classes"])
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=math.sqrt(2 / (module.out_channels * math.prod(module.kernel_size))))
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, images):
+        return self.classifier(F.relu(self.features(images)).mean((2, 3)))
+
+
+def configuration(options):
+    """The network's configuration, its fields named as in a bundle's manifest."""
+    if options.block_config:
+        blocks = [int(layers) for layers in options.block_config.split(",")]
+    else:
+        blocks = [(options.depth - 4) // 6] * 3
+    return {
+        "growthRate": options.growth_rate,
+        "blockConfig": blocks,
+        "initFeatures": options.init_features or 2 * options.growth_rate,
+        "compression": options.compression,
+        "bnSize": options.bn_size,
+        "dropRate": 0,
+        "classes": options.classes,
+        "imageSize": options.size,
+        "channels": options.channels,
+        "smallInputs": not options.no_small_inputs,
+    }
+
+
+def sgd(model, lr):
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
+
+
+def take_step(run, optimizer, images, labels):
+    """One step of training; returns the loss before it."""
+    loss = F.cross_entropy(run(images), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+# --- bench
+
+
+def process_bytes(field):
+    """A size of this process: VmRSS now, VmHWM its high-water mark."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
+
+
+def bench(options, model, images, labels):
+    optimizer = sgd(model, options.lr)
+    run = torch.compile(model) if options.compile else model
+    seconds, losses = [], []
+    before = process_bytes("VmRSS")
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as clear:
+        clear.write("5")
+    for _ in range(options.steps):
+        start = time.perf_counter()
+        losses.append(take_step(run, optimizer, images, labels))
+        seconds.append(time.perf_counter() - start)
+    growth = process_bytes("VmHWM") - before
+    print(json.dumps({
+        "peer": "pytorch",
+        "mode": "compile" if options.compile else "efficient" if options.efficient else "naive",
+        "batch": options.batch,
+        "stepSeconds": statistics.median(seconds[1:] or seconds),
+        "growthBytes": growth,
+        "losses": losses[:3],
+    }))
+
+
+# --- reference
+
+
+def write_safetensors(path, tensors):
+    header, parts, offset = {}, [], 0
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().contiguous()
+        tensor = tensor.float() if tensor.is_floating_point() else tensor
+        part = tensor.numpy().tobytes()
+        header[name] = {
+            "dtype": "F32" if tensor.is_floating_point() else "I64",
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + len(part)],
+        }
+        parts.append(part)
+        offset += len(part)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + b"".join(parts))
+
+
+def momentum_of(model, optimizer):
+    return {f"momentum.{name}": optimizer.state[p]["momentum_buffer"] for name, p in model.named_parameters()}
+
+
+def departure(tensors, reference):
+    """The largest difference within a tensor over the tensor's largest value, over all tensors."""
+    return max(
+        ((tensors[name].double() - exact).abs().max() / (exact.abs().max() + 1e-12)).item()
+        for name, exact in reference.items()
+        if exact.is_floating_point()
+    )
+
+
+class ReluMargin:
+    """Watches how close to 0 the operands of ReLUs come; here they are the outputs of batch norms."""
+
+    def __init__(self, model):
+        self.least = math.inf
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.register_forward_hook(self.watch)
+
+    def watch(self, _module, _inputs, output):
+        self.least = min(self.least, output.abs().min().item())
+
+
+def reference(options, model, images, labels):
+    # Fresh norms are 1 and 0, which would hide a mistake in how they are used.
+    with torch.no_grad():
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if "norm" in name and tensor.is_floating_point():
+                tensor.add_(torch.rand_like(tensor) * 0.3)
+    os.makedirs(options.out, exist_ok=True)
+    write_safetensors(f"{options.out}/state.safetensors", model.state_dict())
+    write_safetensors(f"{options.out}/batch.safetensors", {"images": images, "labels": labels})
+
+    single = copy.deepcopy(model)
+    model.double()
+    with torch.no_grad():
+        loss_in_evaluation = F.cross_entropy(model.eval()(images.double()), labels).item()
+    model.train()
+    optimizer = sgd(model, options.lr)
+    margin = ReluMargin(model)
+    losses = [take_step(model, optimizer, images.double(), labels) for _ in range(options.steps)]
+    momentum = momentum_of(model, optimizer)
+    write_safetensors(f"{options.out}/after.safetensors", {**model.state_dict(), **momentum})
+
+    single_optimizer = sgd(single, options.lr)
+    for _ in range(options.steps):
+        take_step(single, single_optimizer, images, labels)
+    facts = {
+        "losses": losses,
+        "evalLossBefore": loss_in_evaluation,
+        "lr": options.lr,
+        "momentum": MOMENTUM,
+        "weightDecay": WEIGHT_DECAY,
+        "nesterov": True,
+        "batch": options.batch,
+        "seed": options.seed,
+        "torch": torch.__version__.split("+")[0],
+        "config": configuration(options),
+        "float32Departure": departure(single.state_dict(), model.state_dict()),
+        "float32MomentumDeparture": departure(momentum_of(single, single_optimizer), momentum),
+        "reluMargin": margin.least,
+    }
+    with open(f"{options.out}/losses.json", "w", encoding="ascii") as file:
+        json.dump(facts, file, indent=2)
+        file.write("\n")
+    print(json.dumps({"out": options.out, "losses": losses, "reluMargin": margin.least}))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="DenseNet-BC in PyTorch, timed or written down")
+    parser.add_argument("task", choices=["bench", "reference"])
+    parser.add_argument("--depth", type=int, default=100)
+    parser.add_argument("--block-config", help="layers of each block, as in 6,12,24,16; instead of --depth")
+    parser.add_argument("--growth-rate", type=int, default=12)
+    parser.add_argument("--init-features", type=int, help="twice the growth rate unless given")
+    parser.add_argument("--compression", type=float, default=0.5)
+    parser.add_argument("--bn-size", type=int, default=4)
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--channels", type=int, default=3)
+    parser.add_argument("--size", type=int, default=32, help="height and width of the images")
+    parser.add_argument("--no-small-inputs", action="store_true", help="the ImageNet stem")
+    parser.add_argument("--efficient", action="store_true", help="checkpoint concat, norm, ReLU and 1x1 convolution")
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--lr", type=float, default=0.05)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", default=".", help="where reference writes")
+    options = parser.parse_args()
+
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(options.threads)
+    config = configuration(options)
+    model = DenseNet(config, options.efficient)
+    images = torch.randn(options.batch, options.channels, options.size, options.size)
+    labels = torch.randint(0, options.classes, (options.batch,))
+    (bench if options.task == "bench" else reference)(options, model, images, labels)
+
+
+if __name__ == "__main__":
+    main()

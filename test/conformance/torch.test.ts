@@ -1,0 +1,115 @@
+/** @file The same steps as PyTorch: every folder of test/fixtures/torch, made by the make.sh there. */
+
+import { readdirSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type DenseNetConfig, densenet } from '../../src/builders/index.js';
+import { compile } from '../../src/compile.js';
+import type { TensorData } from '../../src/ir/index.js';
+import type { SgdOptions } from '../../src/passes/optimize.js';
+import { writeBundle } from '../../src/runtime/bundle.js';
+import { readSafetensors } from '../../src/runtime/safetensors.js';
+import { readState, type State } from '../../src/runtime/state.js';
+import { evaluateBatch, readBatch, runSteps, type StepsResult } from '../../src/runtime/step.js';
+
+/** What `reference` of bench/peer/torch_densenet.py writes to losses.json. */
+interface Facts extends SgdOptions {
+  readonly losses: readonly number[];
+  readonly evalLossBefore: number;
+  readonly lr: number;
+  readonly config: DenseNetConfig;
+  readonly float32Departure: number;
+  readonly float32MomentumDeparture: number;
+}
+
+/**
+ * How far our float32 may be from PyTorch's float64: relative for losses, over a tensor's largest value for state, and
+ * 3 times PyTorch's own float32 where that is further. Measured: 2e-7 for losses and state, 5e-5 for momentum, where
+ * gradients nearly cancel.
+ */
+const tolerance = { loss: 1e-5, state: 1e-4, momentum: 1e-3, ownDepartures: 3 } as const;
+
+const root = fileURLToPath(new URL('../fixtures/torch/', import.meta.url));
+const fixtures = readdirSync(root, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+
+describe.each(fixtures)('%s', (fixture) => {
+  const file = (name: string): string => join(root, fixture, name);
+  let directory: string;
+  let facts: Facts;
+  let after: State;
+  let ours: StepsResult;
+  let evaluation: { readonly loss: number };
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'densec-torch-'));
+    facts = JSON.parse(await readFile(file('losses.json'), 'utf8')) as Facts;
+    const { config, momentum, weightDecay, nesterov, lr, losses } = facts;
+    const network = densenet(config);
+    const compiled = compile(network, { optimizer: { momentum, weightDecay, nesterov } });
+    const bundle = await writeBundle(join(directory, 'bundle'), network, compiled, { config });
+    const state = await readState(file('state.safetensors'), bundle);
+    const batch = await readBatch(file('batch.safetensors'), bundle, true);
+    after = (await readSafetensors(file('after.safetensors'))).tensors;
+    evaluation = await evaluateBatch(bundle, state, batch);
+    ours = await runSteps(bundle, { state, batch, learningRate: lr, steps: losses.length });
+  });
+
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+
+  test('has the losses of at least 4 steps', () => {
+    expect(ours.losses.length).toBeGreaterThanOrEqual(4);
+    const errors = ours.losses.map((loss, step) => relativeError(loss, facts.losses[step]));
+    expect(errors.filter((error) => !(error <= tolerance.loss))).toEqual([]);
+  });
+
+  test('has the loss of the evaluation mode', () => {
+    const { evalLossBefore } = facts;
+    expect(Math.abs(evaluation.loss - evalLossBefore)).toBeLessThanOrEqual(
+      tolerance.loss * Math.max(1, evalLossBefore),
+    );
+  });
+
+  test('has the parameters, running statistics and momentum after the steps', () => {
+    const found = [...after.keys()].flatMap((name) => describeDeparture(ours.state, after, name, allowed(name)));
+    expect(found).toEqual([]);
+    expect([...ours.state.keys()].sort()).toEqual([...after.keys()].sort());
+  });
+
+  function allowed(name: string): number {
+    return name.startsWith('momentum.')
+      ? Math.max(tolerance.momentum, tolerance.ownDepartures * facts.float32MomentumDeparture)
+      : Math.max(tolerance.state, tolerance.ownDepartures * facts.float32Departure);
+  }
+});
+
+test('there are fixtures', () => {
+  expect(fixtures.length).toBeGreaterThan(0);
+});
+
+function relativeError(value: number, expected = Number.NaN): number {
+  return Math.abs(value - expected) / Math.abs(expected);
+}
+
+/** What is wrong with a tensor, or nothing. Whole numbers must be equal. */
+function describeDeparture(ours: State, theirs: State, name: string, allowed: number): string[] {
+  const [tensor, reference] = [ours.get(name), theirs.get(name) as TensorData];
+  if (tensor?.dtype !== reference.dtype || tensor.shape.join() !== reference.shape.join()) {
+    return [`${name} is ${tensor?.dtype} [${tensor?.shape}], not ${reference.dtype} [${reference.shape}]`];
+  }
+  const expected = Array.from(reference.data as ArrayLike<number | bigint>, Number);
+  const values = Array.from(tensor.data as ArrayLike<number | bigint>, Number);
+  const difference = largest(values.map((value, index) => value - (expected[index] ?? Number.NaN)));
+  const departure = difference === 0 ? 0 : difference / largest(expected);
+  const limit = reference.dtype === 'int64' ? 0 : allowed;
+  return departure <= limit ? [] : [`${name} departs by ${departure} of its largest value; ${limit} is allowed`];
+}
+
+/** The largest absolute value, NaN if there is one. */
+function largest(values: readonly number[]): number {
+  return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+}

@@ -1,0 +1,120 @@
+/** @file Cases of batch normalization, cross-entropy and dropout. */
+
+import { floatTensor, type Shape, type Value } from '../../../src/ir/index.js';
+import type { NdArray } from '../evaluate.js';
+import { randomArray, randomSource } from '../random.js';
+import { type Case, type Draft, differentiableCase } from './draft.js';
+
+const epsilon = 1e-5;
+const shapes: readonly Shape[] = [
+  ['N', 2, 4, 5],
+  ['N', 4, 1, 1],
+  ['N', 4],
+];
+
+function constant(draft: Draft, shape: readonly number[], value: number): Value {
+  return draft.builder.constant(floatTensor(shape, Array<number>(shape.reduce((a, b) => a * b, 1)).fill(value)));
+}
+
+/** Batch norm in training: normalization by the batch's own statistics. */
+function trainingNorm(draft: Draft, x: Value, scale: Value, shift: Value): Value {
+  const [mean, variance] = draft.builder.emitAll('batchStatistics', [x], {}) as [Value, Value];
+  return draft.builder.emit('normalize', [x, mean, variance, scale, shift], { epsilon });
+}
+
+/** Numbers around `mean` with a standard deviation of `deviation`. */
+function around(shape: readonly number[], mean: number, deviation: number): NdArray {
+  const { data } = randomArray(shape, randomSource(`around ${mean}`), 'normal');
+  return { shape, data: data.map((value) => Math.fround(mean + deviation * value)) };
+}
+
+const normalizeCases = shapes.flatMap((shape) => {
+  const channels = [shape[1] ?? 0];
+  return [
+    differentiableCase(`normalize [${shape}]`, (draft) =>
+      draft.builder.emit(
+        'normalize',
+        [
+          draft.parameter(shape),
+          draft.parameter(channels),
+          draft.parameter(channels, 'positive'),
+          draft.parameter(channels),
+          draft.parameter(channels),
+        ],
+        { epsilon: 0.125 },
+      ),
+    ),
+    differentiableCase(`batchStatistics [${shape}]`, (draft) =>
+      draft.builder.emitAll('batchStatistics', [draft.parameter(shape)], {}),
+    ),
+    differentiableCase(`batchStatistics [${shape}], mean only`, (draft) =>
+      draft.builder.emitAll('batchStatistics', [draft.parameter(shape)], {}).slice(0, 1),
+    ),
+    differentiableCase(`batchStatistics [${shape}], variance only`, (draft) =>
+      draft.builder.emitAll('batchStatistics', [draft.parameter(shape)], {}).slice(1),
+    ),
+    differentiableCase(`batch norm of [${shape}] in training`, (draft) =>
+      trainingNorm(draft, draft.parameter(shape), draft.parameter(channels), draft.parameter(channels)),
+    ),
+  ];
+});
+
+const trainingCases: readonly Case[] = [
+  differentiableCase('batch norm in training where a scale is exactly 0', (draft) => {
+    const scale = draft.given([2], { shape: [2], data: Float64Array.of(0, 1.5) });
+    return trainingNorm(draft, draft.parameter(['N', 2, 4, 5]), scale, draft.parameter([2]));
+  }),
+  differentiableCase(
+    'batch norm in training where the mean is 1000 deviations',
+    (draft) => {
+      const x = draft.given(['N', 2, 4, 5], around([3, 2, 4, 5], 1000, 1));
+      return trainingNorm(draft, x, draft.parameter([2]), draft.parameter([2]));
+    },
+    // Elements near 1000 are multiples of 6e-5 in float32.
+    { precision: 1e-3 },
+  ),
+  differentiableCase('batch norm in training where the deviation is far below epsilon', (draft) => {
+    const x = draft.given(['N', 2, 4, 5], around([3, 2, 4, 5], 0, 1e-3));
+    return trainingNorm(draft, x, draft.parameter([2]), draft.parameter([2]));
+  }),
+  differentiableCase('two normalizations that share statistics', (draft) => {
+    const x = draft.parameter(['N', 2, 4, 5]);
+    const [mean, variance] = draft.builder.emitAll('batchStatistics', [x], {}) as [Value, Value];
+    return [0, 1].map(() =>
+      draft.builder.emit('normalize', [x, mean, variance, draft.parameter([2]), draft.parameter([2])], { epsilon }),
+    );
+  }),
+];
+
+const crossEntropyCases = ([2, 5] as const).flatMap((classes) => [
+  differentiableCase(`crossEntropy of ${classes} classes`, (draft) => {
+    const logits = draft.parameter(['N', classes]);
+    return draft.builder.emitAll('crossEntropy', [logits, draft.labels(classes)], {}).slice(0, 1);
+  }),
+  differentiableCase(`crossEntropy of ${classes} classes with logits of hundreds`, (draft) => {
+    const logits = draft.given(['N', classes], around([3, classes], 200, 2));
+    return draft.builder.emitAll('crossEntropy', [logits, draft.labels(classes)], {}).slice(0, 1);
+  }),
+]);
+
+const dropoutCases = (
+  [
+    [['N', 2, 4, 5], 0.25],
+    [['N', 7], 0.9],
+  ] as const
+).map(([shape, rate]) =>
+  differentiableCase(`two dropouts of [${shape}] at rate ${rate}`, (draft) => {
+    const scalars = [draft.integer('step', 3_000_000_123), draft.integer('seed', 12_345)];
+    const drop = (x: Value, key: number): Value =>
+      draft.builder.emit('mul', [x, draft.builder.emit('dropoutMask', scalars, { rate, key, shape })], {});
+    const once = drop(draft.parameter(shape), 0);
+    return [drop(once, 1), draft.builder.emit('mul', [once, constant(draft, [], 2)], {})];
+  }),
+);
+
+export const normalizationCases: readonly Case[] = [
+  ...normalizeCases,
+  ...trainingCases,
+  ...crossEntropyCases,
+  ...dropoutCases,
+];

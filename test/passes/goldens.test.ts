@@ -1,0 +1,495 @@
+/** @file What each pass makes of a tiny graph, as text; and that it leaves alone what it has processed. */
+
+import { describe, expect, it } from 'vitest';
+import {
+  add,
+  batchNorm,
+  conv2d,
+  dropout,
+  globalAveragePool,
+  linear,
+  type Network,
+  relu,
+  type Tensor,
+  traceNetwork,
+} from '../../src/builders/index.js';
+import { findOutput, type Graph, GraphBuilder, printGraph, type Shape, type Value } from '../../src/ir/index.js';
+import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
+import { differentiate } from '../../src/passes/differentiate.js';
+import { lower } from '../../src/passes/lower.js';
+import { targets } from '../../src/passes/lowering/index.js';
+import { evaluationMode, trainingMode } from '../../src/passes/modes.js';
+import { sgd } from '../../src/passes/optimize.js';
+import { packState, planSegments } from '../../src/passes/pack-state.js';
+import type { Pass } from '../../src/passes/pass.js';
+
+const f32 = (...shape: Shape) => ({ dtype: 'float32', shape }) as const;
+const zero = { kind: 'constant', value: 0 } as const;
+const parameter = (name: string) => ({ name, role: 'parameter', initializer: zero }) as const;
+
+/** The forward pass of a network whose loss is the mean of its logits, which keeps goldens short. */
+function trace(inputShape: readonly number[], classes: number, forward: (images: Tensor) => Tensor): Graph {
+  const network: Network = {
+    name: 'tiny',
+    inputShape,
+    classes,
+    forward,
+    loss: (logits) => logits.with(logits.builder.emit('reduceMean', [logits.value], { axes: [0, 1], keepDims: false })),
+  };
+  const graph = traceNetwork(network);
+  return removeDeadCode.run({ ...graph, outputs: [findOutput(graph, 'loss')] });
+}
+
+/** conv, batch norm, ReLU, dropout, linear. */
+const layers = (images: Tensor): Tensor => {
+  let x = conv2d(images, { name: 'conv', filters: 2, kernel: 3, padding: 1 });
+  x = relu(batchNorm(x, { name: 'norm' }));
+  x = dropout(x, { name: 'drop', rate: 0.5 });
+  return linear(globalAveragePool(x), { name: 'fc', features: 3, bias: false });
+};
+
+/** A graph of a few nodes made by hand; `build` returns its result. */
+function draft(build: (builder: GraphBuilder, x: Value) => Value): Graph {
+  const builder = new GraphBuilder('draft');
+  const x = builder.input(f32('N', 2), { name: 'x', role: 'batch' });
+  return builder.finish([{ name: 'y', role: 'result', value: build(builder, x) }]);
+}
+
+/** Fails unless a pass, run again, changes nothing. */
+function expectSettled(pass: Pass, graph: Graph): void {
+  expect(printGraph(pass.run(graph))).toBe(printGraph(graph));
+}
+
+describe('training-mode', () => {
+  const graph = trainingMode.run(trace([1, 4, 4], 3, layers));
+
+  it('gives batch norm the batch’s statistics and dropout a mask', () => {
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph tiny {
+        in  batch %images: f32[N, 1, 4, 4]
+        in  batch %labels: i64[N]
+        in  parameter %conv.weight: f32[2, 1, 3, 3]
+        in  parameter %norm.weight: f32[2]
+        in  parameter %norm.bias: f32[2]
+        in  running %norm.running_mean: f32[2]
+        in  running %norm.running_var: f32[2]
+        in  counter %norm.num_batches_tracked: i64[]
+        in  parameter %fc.weight: f32[3, 2]
+        in  scalar %step: i64[]
+        in  scalar %seed: i64[]
+        %0: f32[N, 2, 4, 4] = conv2d(%images, %conv.weight) {stride=[1, 1], pads=[1, 1, 1, 1], groups=1}  # forward conv
+        %1: f32[2], %2: f32[2] = batchStatistics(%0)  # forward norm
+        %3: f32[] = sizeOf() {shape=[N, 4, 4]}  # update norm
+        %4: f32[] = constant() {value=(1)}  # update norm
+        %5: f32[] = sub(%3, %4)  # update norm
+        %6: f32[] = div(%3, %5)  # update norm
+        %7: f32[2] = mul(%2, %6)  # update norm
+        %8: f32[N, 2, 4, 4] = normalize(%0, %1, %2, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
+        %9: f32[N, 2, 4, 4] = relu(%8)  # forward
+        %10: f32[N, 2, 4, 4] = dropoutMask(%step, %seed) {rate=0.5, key=0, shape=[N, 2, 4, 4]}  # forward drop
+        %11: f32[N, 2, 4, 4] = mul(%9, %10)  # forward drop
+        %12: f32[N, 2] = reduceMean(%11) {axes=[2, 3], keepDims=false}  # forward
+        %13: f32[N, 3] = matMul(%12, %fc.weight) {transposeA=false, transposeB=true}  # forward fc
+        %14: f32[] = reduceMean(%13) {axes=[0, 1], keepDims=false}  # forward loss
+        out result loss = %14
+        out observation observed.norm.running_mean of norm.running_mean = %1
+        out observation observed.norm.running_var of norm.running_var = %7
+      }"
+    `);
+  });
+
+  it('leaves a graph alone that has the mode', () => expectSettled(trainingMode, graph));
+});
+
+describe('evaluation-mode', () => {
+  const graph = evaluationMode.run(trace([1, 4, 4], 3, layers));
+
+  it('gives batch norm its running statistics and drops dropout and counters', () => {
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph tiny {
+        in  batch %images: f32[N, 1, 4, 4]
+        in  batch %labels: i64[N]
+        in  parameter %conv.weight: f32[2, 1, 3, 3]
+        in  parameter %norm.weight: f32[2]
+        in  parameter %norm.bias: f32[2]
+        in  running %norm.running_mean: f32[2]
+        in  running %norm.running_var: f32[2]
+        in  parameter %fc.weight: f32[3, 2]
+        %0: f32[N, 2, 4, 4] = conv2d(%images, %conv.weight) {stride=[1, 1], pads=[1, 1, 1, 1], groups=1}  # forward conv
+        %1: f32[N, 2, 4, 4] = normalize(%0, %norm.running_mean, %norm.running_var, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
+        %2: f32[N, 2, 4, 4] = relu(%1)  # forward
+        %3: f32[N, 2] = reduceMean(%2) {axes=[2, 3], keepDims=false}  # forward
+        %4: f32[N, 3] = matMul(%3, %fc.weight) {transposeA=false, transposeB=true}  # forward fc
+        %5: f32[] = reduceMean(%4) {axes=[0, 1], keepDims=false}  # forward loss
+        out result loss = %5
+      }"
+    `);
+  });
+
+  it('leaves a graph alone that has the mode', () => expectSettled(evaluationMode, graph));
+});
+
+describe('remove-dead-code', () => {
+  const graph = removeDeadCode.run(
+    draft((builder, x) => {
+      const unused = builder.emit('exp', [x], {});
+      builder.emit('log', [unused], {});
+      const [used] = builder.emitAll('split', [builder.emit('relu', [x], {})], { axis: 1, sizes: [1, 1] });
+      return used as Value;
+    }),
+  );
+
+  it('keeps what results depend on, with all outputs of a node that has a used one', () => {
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph draft {
+        in  batch %x: f32[N, 2]
+        %0: f32[N, 2] = relu(%x)  # forward
+        %1: f32[N, 1], %2: f32[N, 1] = split(%0) {axis=1, sizes=[1, 1]}  # forward
+        out result y = %1
+      }"
+    `);
+  });
+
+  it('leaves a clean graph alone', () => expectSettled(removeDeadCode, graph));
+});
+
+describe('share-subexpressions', () => {
+  const graph = shareSubexpressions.run(
+    draft((builder, x) => {
+      const twice = [0, 1].map(() => builder.emit('relu', [builder.emit('exp', [x], {})], {}));
+      const slices = [0, 1].map((start) =>
+        builder.emit('slice', [x], { axes: [1], starts: [start], ends: [start + 1], steps: [1] }),
+      );
+      return builder.emit('concat', [...twice, ...slices], { axis: 1 });
+    }),
+  );
+
+  it('computes equal things once, and keeps those apart whose attributes differ', () => {
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph draft {
+        in  batch %x: f32[N, 2]
+        %0: f32[N, 2] = exp(%x)  # forward
+        %1: f32[N, 2] = relu(%0)  # forward
+        %2: f32[N, 1] = slice(%x) {axes=[1], starts=[0], ends=[1], steps=[1]}  # forward
+        %3: f32[N, 1] = slice(%x) {axes=[1], starts=[1], ends=[2], steps=[1]}  # forward
+        %4: f32[N, 6] = concat(%1, %1, %2, %3) {axis=1}  # forward
+        out result y = %4
+      }"
+    `);
+  });
+
+  it('leaves a graph alone that computes nothing twice', () => expectSettled(shareSubexpressions, graph));
+});
+
+describe('elide-expand', () => {
+  const graph = elideExpand.run(
+    draft((builder, x) => {
+      const row = builder.emit('reduceSum', [x], { axes: [0], keepDims: true });
+      const rows = builder.emit('expand', [row], { shape: ['N', 2] });
+      const product = builder.emit('mul', [x, rows], {});
+      return builder.emit('add', [product, builder.emit('mul', [rows, rows], {})], {});
+    }),
+  );
+
+  it('leaves out a repetition that its consumer makes by itself', () => {
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph draft {
+        in  batch %x: f32[N, 2]
+        %0: f32[1, 2] = reduceSum(%x) {axes=[0], keepDims=true}  # forward
+        %1: f32[N, 2] = expand(%0) {shape=[N, 2]}  # forward
+        %2: f32[N, 2] = mul(%x, %0)  # forward
+        %3: f32[N, 2] = mul(%0, %1)  # forward
+        %4: f32[N, 2] = add(%2, %3)  # forward
+        out result y = %4
+      }"
+    `);
+  });
+
+  it('leaves alone what it has cleaned', () => expectSettled(elideExpand, graph));
+});
+
+describe('differentiate', () => {
+  it('appends the backward pass, adding up gradients that meet', () => {
+    const forward = trace([1, 2, 2], 2, (images) => {
+      const x = conv2d(images, { name: 'conv', filters: 2, kernel: 1, bias: true });
+      return globalAveragePool(add(relu(x), x));
+    });
+    expect(printGraph(removeDeadCode.run(differentiate.run(forward)))).toMatchInlineSnapshot(`
+      "graph tiny {
+        in  batch %images: f32[N, 1, 2, 2]
+        in  batch %labels: i64[N]
+        in  parameter %conv.weight: f32[2, 1, 1, 1]
+        in  parameter %conv.bias: f32[2]
+        %0: f32[N, 2, 2, 2] = conv2d(%images, %conv.weight, %conv.bias) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward conv
+        %1: f32[N, 2, 2, 2] = relu(%0)  # forward
+        %2: f32[N, 2, 2, 2] = add(%1, %0)  # forward
+        %3: f32[N, 2] = reduceMean(%2) {axes=[2, 3], keepDims=false}  # forward
+        %4: f32[] = reduceMean(%3) {axes=[0, 1], keepDims=false}  # forward loss
+        %5: f32[] = constant() {value=(1)}  # backward loss
+        %6: f32[] = sizeOf() {shape=[N, 2]}  # backward loss
+        %7: f32[] = div(%5, %6)  # backward loss
+        %8: f32[1, 1] = reshape(%7) {shape=[1, 1]}  # backward loss
+        %9: f32[N, 2] = expand(%8) {shape=[N, 2]}  # backward loss
+        %10: f32[] = constant() {value=(4)}  # backward
+        %11: f32[N, 2] = div(%9, %10)  # backward
+        %12: f32[N, 2, 1, 1] = reshape(%11) {shape=[N, 2, 1, 1]}  # backward
+        %13: f32[N, 2, 2, 2] = expand(%12) {shape=[N, 2, 2, 2]}  # backward
+        %14: f32[N, 2, 2, 2] = reluGrad(%13, %1)  # backward
+        %15: f32[N, 2, 2, 2] = add(%13, %14)  # backward
+        %16: f32[2, 1, 1, 1] = conv2dWeightGrad(%images, %15) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward conv
+        %17: f32[2] = reduceSum(%15) {axes=[0, 2, 3], keepDims=false}  # backward conv
+        out result loss = %4
+        out gradient gradient.conv.weight of conv.weight = %16
+        out gradient gradient.conv.bias of conv.bias = %17
+      }"
+    `);
+  });
+
+  it('sends the gradient of batch norm through its statistics', () => {
+    const builder = new GraphBuilder('norm');
+    const x = builder.input(f32('N', 2), parameter('x'));
+    const scale = builder.input(f32(2), parameter('scale'));
+    const [mean, variance] = builder.emitAll('batchStatistics', [x], {}) as [Value, Value];
+    const y = builder.emit('normalize', [x, mean, variance, scale, mean], { epsilon: 0.125 });
+    const loss = builder.emit('reduceSum', [y], { axes: [0, 1], keepDims: false });
+    const graph = differentiate.run(builder.finish([{ name: 'loss', role: 'result', value: loss }]));
+    expect(printGraph(removeDeadCode.run(graph))).toMatchInlineSnapshot(`
+      "graph norm {
+        in  parameter %x: f32[N, 2]
+        in  parameter %scale: f32[2]
+        %0: f32[2], %1: f32[2] = batchStatistics(%x)  # forward
+        %2: f32[N, 2] = normalize(%x, %0, %1, %scale, %0) {epsilon=0.125}  # forward
+        %3: f32[] = reduceSum(%2) {axes=[0, 1], keepDims=false}  # forward
+        %4: f32[] = constant() {value=(1)}  # backward loss
+        %5: f32[1, 1] = reshape(%4) {shape=[1, 1]}  # backward
+        %6: f32[N, 2] = expand(%5) {shape=[N, 2]}  # backward
+        %7: f32[2], %8: f32[2] = normalizeGrad(%6, %x, %0, %1) {epsilon=0.125}  # backward
+        %9: f32[] = constant() {value=(0.125)}  # backward
+        %10: f32[2] = add(%1, %9)  # backward
+        %11: f32[2] = sqrt(%10)  # backward
+        %12: f32[2] = reciprocal(%11)  # backward
+        %13: f32[2] = mul(%scale, %12)  # backward
+        %14: f32[1, 2] = reshape(%13) {shape=[1, 2]}  # backward
+        %15: f32[N, 2] = mul(%6, %14)  # backward
+        %16: f32[2] = mul(%13, %8)  # backward
+        %17: f32[2] = neg(%16)  # backward
+        %18: f32[2] = mul(%13, %12)  # backward
+        %19: f32[2] = mul(%18, %7)  # backward
+        %20: f32[] = constant() {value=(-0.5)}  # backward
+        %21: f32[2] = mul(%19, %20)  # backward
+        %22: f32[2] = add(%17, %8)  # backward
+        %23: f32[] = sizeOf() {shape=[N]}  # backward
+        %24: f32[2] = div(%22, %23)  # backward
+        %25: f32[] = constant() {value=(2)}  # backward
+        %26: f32[2] = mul(%21, %25)  # backward
+        %27: f32[2] = div(%26, %23)  # backward
+        %28: f32[2] = constant() {value=[2](1, 1)}  # backward
+        %29: f32[N, 2] = normalize(%x, %0, %28, %27, %24) {epsilon=0}  # backward
+        %30: f32[N, 2] = add(%15, %29)  # backward
+        out result loss = %3
+        out gradient gradient.x of x = %30
+        out gradient gradient.scale of scale = %7
+      }"
+    `);
+  });
+});
+
+/** A linear layer's gradients, the state unpacked. */
+const gradients = differentiate.run(trace([2], 3, (images) => linear(images, { name: 'fc', features: 3 })));
+
+describe('pack-state', () => {
+  const segments = planSegments(gradients);
+  const graph = packState(segments).run(gradients);
+
+  it('splits one vector into the parameters and gathers their gradients into one', () => {
+    const tensors = [
+      { name: 'fc.weight', shape: [3, 2], offset: 0 },
+      { name: 'fc.bias', shape: [3], offset: 6 },
+    ];
+    expect(segments).toEqual([{ name: 'parameter.0', role: 'parameter', dtype: 'float32', length: 9, tensors }]);
+    expect(printGraph(graph)).toMatchInlineSnapshot(`
+      "graph tiny {
+        in  batch %images: f32[N, 2]
+        in  batch %labels: i64[N]
+        in  parameter %parameter.0: f32[9]
+        %0: f32[6], %1: f32[3] = split(%parameter.0) {axis=0, sizes=[6, 3]}  # forward state
+        %2: f32[3, 2] = reshape(%0) {shape=[3, 2]}  # forward state
+        %3: f32[N, 3] = matMul(%images, %2) {transposeA=false, transposeB=true}  # forward fc
+        %4: f32[N, 3] = add(%3, %1)  # forward fc
+        %5: f32[] = reduceMean(%4) {axes=[0, 1], keepDims=false}  # forward loss
+        %6: f32[] = constant() {value=(1)}  # backward loss
+        %7: f32[] = sizeOf() {shape=[N, 3]}  # backward loss
+        %8: f32[] = div(%6, %7)  # backward loss
+        %9: f32[1, 1] = reshape(%8) {shape=[1, 1]}  # backward loss
+        %10: f32[N, 3] = expand(%9) {shape=[N, 3]}  # backward loss
+        %11: f32[1, 3] = reduceSum(%10) {axes=[0], keepDims=true}  # backward fc
+        %12: f32[3] = reshape(%11) {shape=[3]}  # backward fc
+        %13: f32[N, 2] = matMul(%10, %2) {transposeA=false, transposeB=false}  # backward fc
+        %14: f32[3, 2] = matMul(%10, %images) {transposeA=true, transposeB=false}  # backward fc
+        %15: f32[6] = reshape(%14) {shape=[6]}  # update state
+        %16: f32[9] = concat(%15, %12) {axis=0}  # update state
+        out result loss = %5
+        out gradient gradient.parameter.0 of parameter.0 = %16
+      }"
+    `);
+  });
+
+  it('leaves a packed graph alone', () => expectSettled(packState(segments), graph));
+});
+
+describe('sgd', () => {
+  /** A parameter with its gradient, a running statistic with an observation, and a counter. */
+  const graph = (): Graph => {
+    const builder = new GraphBuilder('state');
+    builder.input(f32(2), parameter('w'));
+    builder.input(f32(2), { name: 'mean', role: 'running', initializer: zero, momentum: 0.25 });
+    builder.input({ dtype: 'int64', shape: [] }, { name: 'count', role: 'counter', initializer: zero });
+    const gradient = builder.input(f32(2), { name: 'g', role: 'batch' });
+    const observed = builder.input(f32(2), { name: 'o', role: 'batch' });
+    return builder.finish([
+      { name: 'loss', role: 'result', value: gradient },
+      { name: 'gradient.w', role: 'gradient', of: 'w', value: gradient },
+      { name: 'observed.mean', role: 'observation', of: 'mean', value: observed },
+    ]);
+  };
+
+  it('appends the update of parameters, momentum, running statistics and counters', () => {
+    const options = { momentum: 0.5, weightDecay: 0.125, nesterov: true };
+    expect(printGraph(sgd(options).run(graph()))).toMatchInlineSnapshot(`
+      "graph state {
+        in  parameter %w: f32[2]
+        in  running %mean: f32[2]
+        in  counter %count: i64[]
+        in  batch %g: f32[2]
+        in  batch %o: f32[2]
+        in  scalar %learning_rate: f32[]
+        in  momentum %momentum.w: f32[2]
+        %0: f32[] = constant() {value=(0.125)}  # update optimizer
+        %1: f32[2] = mul(%w, %0)  # update optimizer
+        %2: f32[2] = add(%g, %1)  # update optimizer
+        %3: f32[] = constant() {value=(0.5)}  # update optimizer
+        %4: f32[2] = mul(%momentum.w, %3)  # update optimizer
+        %5: f32[2] = add(%4, %2)  # update optimizer
+        %6: f32[2] = mul(%5, %3)  # update optimizer
+        %7: f32[2] = add(%2, %6)  # update optimizer
+        %8: f32[2] = mul(%7, %learning_rate)  # update optimizer
+        %9: f32[2] = sub(%w, %8)  # update optimizer
+        %10: f32[2] = sub(%o, %mean)  # update optimizer
+        %11: f32[] = constant() {value=(0.25)}  # update optimizer
+        %12: f32[2] = mul(%10, %11)  # update optimizer
+        %13: f32[2] = add(%mean, %12)  # update optimizer
+        %14: i64[] = constant() {value=(1)}  # update optimizer
+        %15: i64[] = add(%count, %14)  # update optimizer
+        out result loss = %g
+        out next next.w of w = %9
+        out next next.momentum.w of momentum.w = %5
+        out next next.mean of mean = %13
+        out next next.count of count = %15
+      }"
+    `);
+  });
+
+  /** Only the parameter's update. */
+  const descent = (momentum: number): string => {
+    const updated = sgd({ momentum, weightDecay: 0, nesterov: false }).run(graph());
+    const inputs = updated.inputs.filter(({ name }) => /w|g|rate/.test(name));
+    return printGraph(removeDeadCode.run({ ...updated, inputs, outputs: [findOutput(updated, 'next.w')] }));
+  };
+
+  it('descends along the momentum without Nesterov’s look ahead, and along the gradient without momentum', () => {
+    expect(descent(0.5)).toMatchInlineSnapshot(`
+      "graph state {
+        in  parameter %w: f32[2]
+        in  batch %g: f32[2]
+        in  scalar %learning_rate: f32[]
+        in  momentum %momentum.w: f32[2]
+        %0: f32[] = constant() {value=(0.5)}  # update optimizer
+        %1: f32[2] = mul(%momentum.w, %0)  # update optimizer
+        %2: f32[2] = add(%1, %g)  # update optimizer
+        %3: f32[2] = mul(%2, %learning_rate)  # update optimizer
+        %4: f32[2] = sub(%w, %3)  # update optimizer
+        out next next.w of w = %4
+      }"
+    `);
+    expect(descent(0)).toMatchInlineSnapshot(`
+      "graph state {
+        in  parameter %w: f32[2]
+        in  batch %g: f32[2]
+        in  scalar %learning_rate: f32[]
+        %0: f32[2] = mul(%g, %learning_rate)  # update optimizer
+        %1: f32[2] = sub(%w, %0)  # update optimizer
+        out next next.w of w = %1
+      }"
+    `);
+  });
+});
+
+describe('lower', () => {
+  const graph = (): Graph => {
+    const builder = new GraphBuilder('backward');
+    const x = builder.input(f32('N', 1, 3, 2), { name: 'x', role: 'batch' });
+    const gradient = builder.input(f32('N', 2, 2, 2), { name: 'dy', role: 'batch' });
+    const masked = builder.emit('reluGrad', [gradient, builder.emit('relu', [gradient], {})], {});
+    const window = { stride: [1, 1], pads: [0, 0, 0, 0], groups: 1, kernel: [2, 1] } as const;
+    const weight = builder.emit('conv2dWeightGrad', [x, masked], window);
+    const mean = builder.emit('div', [weight, builder.emit('sizeOf', [], { shape: ['N', 4] })], {});
+    return builder.finish([{ name: 'dw', role: 'result', value: mean }]);
+  };
+
+  it('unfolds windows by a one-hot convolution and multiplies transposed operands for cpu', () => {
+    expect(printGraph(lower(targets.cpu).run(graph()))).toMatchInlineSnapshot(`
+      "graph backward {
+        in  batch %x: f32[N, 1, 3, 2]
+        in  batch %dy: f32[N, 2, 2, 2]
+        %0: f32[N, 2, 2, 2] = relu(%dy)  # forward
+        %1: f32[N, 2, 2, 2] = hardSigmoid(%0) {alpha=1e+38, beta=0}  # forward
+        %2: f32[N, 2, 2, 2] = mul(%dy, %1)  # forward
+        %3: f32[2, 1, 2, 1] = constant() {value=[2, 1, 2, 1](1, 0, 0, 1)}  # forward
+        %4: f32[N, 2, 2, 2] = conv2d(%x, %3) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward
+        %5: f32[N, 2, 4] = reshape(%2) {shape=[N, 2, 4]}  # forward
+        %6: f32[N, 2, 4] = reshape(%4) {shape=[N, 2, 4]}  # forward
+        %7: f32[N, 2, 2] = matMul(%5, %6) {transposeA=false, transposeB=true}  # forward
+        %8: f32[2, 2] = reduceSum(%7) {axes=[0], keepDims=false}  # forward
+        %9: f32[2, 1, 2, 1] = reshape(%8) {shape=[2, 1, 2, 1]}  # forward
+        %10: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %11: f32[1] = cast(%10) {to=float32}  # forward
+        %12: f32[] = reshape(%11) {shape=[]}  # forward
+        %13: f32[] = constant() {value=(4)}  # forward
+        %14: f32[] = mul(%12, %13)  # forward
+        %15: f32[2, 1, 2, 1] = div(%9, %14)  # forward
+        out result dw = %15
+      }"
+    `);
+  });
+
+  it('unfolds windows by slices and transposes before products for webgpu', () => {
+    expect(printGraph(lower(targets.webgpu).run(graph()))).toMatchInlineSnapshot(`
+      "graph backward {
+        in  batch %x: f32[N, 1, 3, 2]
+        in  batch %dy: f32[N, 2, 2, 2]
+        %0: f32[N, 2, 2, 2] = relu(%dy)  # forward
+        %1: f32[N, 2, 2, 2] = hardSigmoid(%0) {alpha=1e+38, beta=0}  # forward
+        %2: f32[N, 2, 2, 2] = mul(%dy, %1)  # forward
+        %3: f32[N, 1, 2, 2] = slice(%x) {axes=[2, 3], starts=[0, 0], ends=[2, 2], steps=[1, 1]}  # forward
+        %4: f32[N, 1, 1, 2, 2] = reshape(%3) {shape=[N, 1, 1, 2, 2]}  # forward
+        %5: f32[N, 1, 2, 2] = slice(%x) {axes=[2, 3], starts=[1, 0], ends=[3, 2], steps=[1, 1]}  # forward
+        %6: f32[N, 1, 1, 2, 2] = reshape(%5) {shape=[N, 1, 1, 2, 2]}  # forward
+        %7: f32[N, 1, 2, 2, 2] = concat(%4, %6) {axis=2}  # forward
+        %8: f32[N, 2, 2, 2] = reshape(%7) {shape=[N, 2, 2, 2]}  # forward
+        %9: f32[N, 2, 4] = reshape(%2) {shape=[N, 2, 4]}  # forward
+        %10: f32[N, 2, 4] = reshape(%8) {shape=[N, 2, 4]}  # forward
+        %11: f32[N, 4, 2] = transpose(%10) {permutation=[0, 2, 1]}  # forward
+        %12: f32[N, 2, 2] = matMul(%9, %11) {transposeA=false, transposeB=false}  # forward
+        %13: f32[2, 2] = reduceSum(%12) {axes=[0], keepDims=false}  # forward
+        %14: f32[2, 1, 2, 1] = reshape(%13) {shape=[2, 1, 2, 1]}  # forward
+        %15: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %16: f32[1] = cast(%15) {to=float32}  # forward
+        %17: f32[] = reshape(%16) {shape=[]}  # forward
+        %18: f32[] = constant() {value=(4)}  # forward
+        %19: f32[] = mul(%17, %18)  # forward
+        %20: f32[2, 1, 2, 1] = div(%14, %19)  # forward
+        out result dw = %20
+      }"
+    `);
+  });
+});

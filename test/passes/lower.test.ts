@@ -1,0 +1,109 @@
+/** @file Lowering computes the same for every target: in float64, and exported, in the runtime. */
+
+import { describe, expect, it } from 'vitest';
+import {
+  floatTensor,
+  GraphBuilder,
+  InternalError,
+  printGraph,
+  traitsOf,
+  type Value,
+  verifyGraph,
+} from '../../src/ir/index.js';
+import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
+import { differentiate } from '../../src/passes/differentiate.js';
+import { lower } from '../../src/passes/lower.js';
+import { targets } from '../../src/passes/lowering/index.js';
+import { runPasses } from '../../src/passes/pass.js';
+import { byName, differentiableCases, forwardCases } from '../helpers/cases.js';
+import { expectClose } from '../helpers/compare.js';
+import { dropoutHash } from '../helpers/evaluate/dropout.js';
+import { evaluate, ndArray } from '../helpers/evaluate.js';
+import { runInRuntime } from '../helpers/runtime.js';
+
+/** Forward and backward pass of every case. */
+const cases = byName([
+  ...differentiableCases.map((entry) => ({ ...entry, graph: differentiate.run(entry.graph) })),
+  ...forwardCases,
+]);
+
+describe.each(Object.values(targets))('lowered for $name', (target) => {
+  it.each(cases)('%s', async (_, { graph, feeds, batchSize, exactness, precision }) => {
+    const expected = evaluate(graph, feeds, batchSize);
+
+    const lowered = lower(target).run(graph);
+    verifyGraph(lowered);
+    expect(lowered.nodes.filter(({ operator }) => traitsOf(operator).composite)).toEqual([]);
+    expectClose(evaluate(lowered, feeds, batchSize), expected, exactness);
+    expectClose(await runInRuntime(lowered, feeds), expected, precision);
+
+    const finished = runPasses(graph, [elideExpand, lower(target), removeDeadCode, shareSubexpressions]);
+    expectClose(evaluate(finished, feeds, batchSize), expected, exactness);
+  });
+});
+
+describe('lower', () => {
+  it.each(Object.values(targets))('leaves a graph lowered for $name as it is', (target) => {
+    for (const [, { graph }] of cases) {
+      const lowered = lower(target).run(graph);
+      expect(printGraph(lower(target).run(lowered))).toBe(printGraph(lowered));
+    }
+  });
+
+  it.each([
+    ['dropout', (builder: GraphBuilder, x: Value) => builder.emit('dropout', [x], { rate: 0.5, key: 0 })],
+    [
+      'batchNorm',
+      (builder: GraphBuilder, x: Value) => {
+        const one = builder.constant(floatTensor([2], [1, 1]));
+        return builder.emit('batchNorm', [x, one, one, one, one], { epsilon: 1e-5, momentum: 0.1 });
+      },
+    ],
+  ] as const)('refuses %s, whose mode must be chosen before', (operator, emit) => {
+    const builder = new GraphBuilder('mode-free');
+    const x = builder.input({ dtype: 'float32', shape: ['N', 2] }, { name: 'x', role: 'batch' });
+    const graph = builder.finish([{ name: 'y', role: 'result', value: emit(builder, x) }]);
+    expect(() => lower(targets.cpu).run(graph)).toThrow(InternalError);
+    expect(() => lower(targets.cpu).run(graph)).toThrow(`${operator} has no lowering for cpu`);
+  });
+
+  it('refuses a graph that has no input to tell the batch size', () => {
+    const builder = new GraphBuilder('no-batch');
+    const value = builder.emit('sizeOf', [], { shape: ['N'] });
+    const graph = builder.finish([{ name: 'y', role: 'result', value }]);
+    expect(() => lower(targets.cpu).run(graph)).toThrow('no batch input to tell the batch size');
+  });
+});
+
+describe('dropout masks', () => {
+  // Reference values of docs/decisions.md, made with numpy: seed 12345, 12,288 elements a sample.
+  it.each([
+    [0, 0, [0x81250660, 0xeb2c015a, 0x2b30f772, 0xd66ae410], [0x6419eba6, 0xb1db41a4]],
+    [1, 0, [0xa6ca833b, 0x8accd508, 0xfe2aebd7, 0x91898afb], [0xc673bd06, 0xc2c3ec20]],
+    [3_000_000_123, 2, [0xd2a1729d, 0xa5f5798c, 0xe8b74675, 0x18b82ebd], [0x84030362, 0x8851267c]],
+  ])('hash as the documented generator does in step %d, layer %d', (step, layer, first, last) => {
+    const hash = (sample: number, element: number) => dropoutHash(12_345, step, sample, layer, element);
+    expect([0, 1, 2, 3].map((element) => hash(0, element))).toEqual(first);
+    expect([12_286, 12_287].map((element) => hash(3, element))).toEqual(last);
+  });
+
+  it.each([0, 0.2, 0.5, 0.95])('are the same in the runtime, element by element, at rate %d', async (rate) => {
+    const builder = new GraphBuilder('masks');
+    const shape = ['N', 3, 32, 32] as const;
+    builder.input({ dtype: 'float32', shape: ['N'] }, { name: 'samples', role: 'batch' });
+    const scalars = ['step', 'seed'].map((name) =>
+      builder.input({ dtype: 'int64', shape: [] }, { name, role: 'scalar' }),
+    );
+    const masks = [0, 1].map((key) => builder.emit('dropoutMask', scalars, { rate, key, shape }));
+    const graph = builder.finish(masks.map((value, key) => ({ name: `mask${key}`, role: 'result', value })));
+    const feeds = new Map([
+      ['samples', ndArray([4], [0, 0, 0, 0])],
+      ['step', ndArray([], [17])],
+      ['seed', ndArray([], [-5])],
+    ]);
+    const expected = evaluate(graph, feeds, 4);
+    expectClose(await runInRuntime(lower(targets.cpu).run(graph), feeds), expected, 0);
+    const kept = [...expected.values()].map(({ data }) => data.filter((value) => value > 0).length / data.length);
+    for (const share of kept) expect(Math.abs(share - (1 - rate))).toBeLessThan(0.02);
+  });
+});
