@@ -111,7 +111,7 @@ class Encoder {
 
   private outputNames(node: Node, optional: boolean): string[] {
     const lastUsed = node.outputs.findLastIndex((value) => this.used.has(value));
-    return node.outputs.slice(0, optional ? lastUsed + 1 : undefined).map((value) => {
+    return node.outputs.slice(0, optional ? Math.max(1, lastUsed + 1) : undefined).map((value) => {
       const { scope, phase } = node.origin;
       const place = phase === 'forward' ? scope : [phase, scope].filter(Boolean).join('/');
       const name = this.names.get(value) ?? this.unique([place, node.operator].filter(Boolean).join('/'));

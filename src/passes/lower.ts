@@ -1,6 +1,7 @@
 /** @file Lowering: replaces composite operators by those that the target has. */
 
 import {
+  batch,
   type Graph,
   type GraphBuilder,
   InternalError,
@@ -76,7 +77,7 @@ function transposeOperands(
 
 /** The batch size, read off the first input that has it outermost. */
 function batchSize(graph: Graph, builder: GraphBuilder): Value {
-  const source = graph.inputs.find(({ role }) => role === 'batch');
+  const source = graph.inputs.find(({ role, value }) => role === 'batch' && value.type.shape[0] === batch);
   if (!source) throw new InternalError(`the graph ${graph.name} has no batch input to tell the batch size`);
   return builder.emit('shape', [source.value], { start: 0, end: 1 });
 }

@@ -25,6 +25,7 @@ function reduction(name: string): OperatorDefinition<OperatorAttributes['reduceS
     operands: ['x'],
     infer(inputs, { axes, keepDims }) {
       const { dtype, shape } = inputs.at(0);
+      inputs.require(axes.length > 0, 'needs at least one axis');
       const reduced = new Set(normalizeAxes(axes, shape.length, name));
       const kept = shape.map((dim, axis) => (reduced.has(axis) ? 1 : dim));
       return [{ dtype, shape: keepDims ? kept : shape.filter((_, axis) => !reduced.has(axis)) }];
@@ -57,7 +58,10 @@ export const contraction: Definitions<Contraction> = {
   reduceMax: reduction('reduceMax'),
   argMax: {
     operands: ['x'],
-    infer: (inputs, { axis }) => [{ dtype: 'int64', shape: inputs.shape(0).filter((_, i) => i !== axis) }],
+    infer(inputs, { axis }) {
+      const [reduced] = normalizeAxes([axis], inputs.shape(0).length, 'argMax');
+      return [{ dtype: 'int64', shape: inputs.shape(0).filter((_, i) => i !== reduced) }];
+    },
   },
   matMul: {
     operands: ['a', 'b'],
@@ -69,6 +73,7 @@ export const contraction: Definitions<Contraction> = {
           throw inputs.error(`operand ${index} must be a matrix`);
         return { outer: shape.slice(0, -2), rows: transposed ? columns : rows, columns: transposed ? rows : columns };
       };
+      for (const operand of [0, 1]) inputs.dtype(operand, 'float32');
       const a = matrix(0, transposeA);
       const b = matrix(1, transposeB);
       inputs.require(a.columns === b.rows, `the inner extents ${a.columns} and ${b.rows} must be equal`);

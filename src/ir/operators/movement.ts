@@ -1,6 +1,15 @@
 /** @file Operators that move elements, make them or tell their number. */
 
-import { batch, type Dim, formatShape, sameShape, sameSize, staticDim, type TensorType } from '../shape.js';
+import {
+  batch,
+  type Dim,
+  formatShape,
+  normalizeAxes,
+  sameShape,
+  sameSize,
+  staticDim,
+  type TensorType,
+} from '../shape.js';
 import { type Definitions, float, sameAsFirst } from './definition.js';
 
 type Movement =
@@ -91,13 +100,21 @@ export const movement: Definitions<Movement> = {
         const start = starts[index] ?? 0;
         const end = ends[index] ?? 0;
         const size = staticDim(shape, axis, 'slice: the operand');
+        inputs.require((steps[index] ?? 1) >= 1, `the step ${steps[index]} along axis ${axis} must be at least 1`);
         inputs.require(0 <= start && start <= end && end <= size, `${start} to ${end} is outside axis ${axis}`);
         extents[axis] = Math.ceil((end - start) / (steps[index] ?? 1));
       }
       return [{ dtype, shape: extents }];
     },
   },
-  reverse: { operands: ['x'], cheap: true, infer: sameAsFirst },
+  reverse: {
+    operands: ['x'],
+    cheap: true,
+    infer(inputs, { axes }) {
+      normalizeAxes(axes, inputs.shape(0).length, 'reverse');
+      return sameAsFirst(inputs);
+    },
+  },
   pad: {
     operands: ['x'],
     cheap: true,

@@ -1,6 +1,6 @@
 /** @file Gradients of batch normalization's two halves and of the cross-entropy. */
 
-import { floatTensor, type GraphBuilder, type Value } from '../../ir/index.js';
+import { floatTensor, type GraphBuilder, RequestError, type Value } from '../../ir/index.js';
 import { type GradientRule, perChannel } from './rule.js';
 
 /**
@@ -53,10 +53,14 @@ export const batchStatistics: GradientRule<'batchStatistics'> = {
 
 export const crossEntropy: GradientRule<'crossEntropy'> = {
   saves: { inputs: [1], outputs: [1] },
-  backward: (node) => [
-    node.builder.emit('crossEntropyGrad', [node.gradient(), node.output(1), node.input(1)], {}),
-    undefined,
-  ],
+  backward(node) {
+    if (node.gradientOrNone(1)) {
+      throw new RequestError(
+        "the log probabilities of crossEntropy can't be part of the loss; make them of the logits",
+      );
+    }
+    return [node.builder.emit('crossEntropyGrad', [node.gradient(), node.output(1), node.input(1)], {}), undefined];
+  },
 };
 
 function times(builder: GraphBuilder, a: Value, b: Value): Value {

@@ -29,7 +29,7 @@ export const dropoutMask: LoweringRule<'dropoutMask'> = (node, inputs, context) 
   const sum = builder.emit('add', [rowKey(2 * key), elementKey(0)], {});
   const x = builder.emit('add', [product(builder, sum, sum), elementKey(1)], {});
   const hash = product(builder, x, builder.emit('add', [x, rowKey(2 * key + 1)], {}));
-  // A rate below 2⁻³² drops nothing.
+  // The least rate that 32 bits can tell from 0 is taken for anything below it.
   const threshold = Math.max(0, Math.floor(rate * 2 ** 32) - 1);
   const kept = builder.emit('greater', [hash, unsigned(builder, threshold)], {});
   const scale = builder.constant(floatTensor([], [1 / (1 - rate)]));
