@@ -10,11 +10,16 @@ import { evaluationMode, leastBatchSize, trainingMode } from './passes/modes.js'
 import { type SgdOptions, sgd } from './passes/optimize.js';
 import { packState, planSegments, type Segment } from './passes/pack-state.js';
 import { type Pass, runPasses } from './passes/pass.js';
+import { pinOrder } from './passes/pin-order.js';
+import { type RematName, type RematPolicy, remats } from './passes/policies.js';
+import { rematerialize } from './passes/rematerialize.js';
 
 /** What to compile a network for. */
 export interface CompileOptions {
   readonly target?: TargetName;
   readonly optimizer?: Partial<SgdOptions>;
+  /** What to compute again instead of keeping it: a named policy or one's own. */
+  readonly remat?: RematName | RematPolicy;
   /** Seeds the initial parameters. */
   readonly seed?: number;
   /** Largest segment of packed state, in bytes; 0 keeps every tensor an input of its own. */
@@ -58,7 +63,9 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
   const segments = planSegments(forward, options.segmentBytes);
   const clean = [removeDeadCode, shareSubexpressions];
   const finish = [elideExpand, lower(target), removeDeadCode, shareSubexpressions];
-  const training = [trainingMode, ...clean, differentiate, packState(segments), sgd(optimizer), ...finish];
+  const policy = typeof options.remat === 'function' ? options.remat : remats[options.remat ?? 'none'];
+  const memory = policy ? [removeDeadCode, rematerialize(policy), removeDeadCode, pinOrder] : [];
+  const training = [trainingMode, ...clean, differentiate, ...memory, packState(segments), sgd(optimizer), ...finish];
   const evaluation = [evaluationMode, ...clean, packState(segments), ...finish];
   return {
     training: runPasses(forward, training, options.observe),

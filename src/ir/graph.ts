@@ -14,7 +14,7 @@ export class Value {
 }
 
 /** The part of the training step a node belongs to. */
-export type Phase = 'forward' | 'backward' | 'update';
+export type Phase = 'forward' | 'backward' | 'recompute' | 'update';
 
 /** Where a node comes from. */
 export interface Origin {

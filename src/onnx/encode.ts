@@ -34,8 +34,14 @@ export function encodeGraph(graph: Graph): Uint8Array {
   return encodeModel(new Encoder(graph).model());
 }
 
+/** A graph as ONNX, not yet bytes, with the names its values have there. */
+export function toModel(graph: Graph): { readonly model: ModelProto; readonly names: ReadonlyMap<Value, string> } {
+  const encoder = new Encoder(graph);
+  return { model: encoder.model(), names: encoder.names };
+}
+
 class Encoder {
-  private readonly names = new Map<Value, string>();
+  readonly names = new Map<Value, string>();
   private readonly taken = new Set<string>();
   private readonly counts = new Map<string, number>();
   private readonly used: ReadonlySet<Value>;

@@ -46,6 +46,7 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   div: named('Div'),
   equal: named('Equal'),
   greater: named('Greater'),
+  minimum: named('Min'),
   neg: named('Neg'),
   exp: named('Exp'),
   log: named('Log'),
@@ -59,10 +60,12 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   cast: ({ attributes: { to } }) => ({ operator: 'Cast', attributes: { to: elementType(to) } }),
 
   constant: 'composite',
-  reshape: ({ attributes: { shape }, inputs: [x] }) => ({
+  reshape: ({ attributes: { shape }, inputs: [x, extents] }) => ({
     operator: 'Reshape',
-    trailing: [indices(targetExtents(shape, x?.type.shape ?? []))],
+    trailing: extents ? [] : [indices(targetExtents(shape, x?.type.shape ?? []))],
   }),
+  after: 'composite',
+  head: named('Slice'),
   expand: ({ attributes: { shape }, inputs }) => ({
     operator: 'Expand',
     // A batch axis is always the operand's own here, and 1 leaves it as it is.

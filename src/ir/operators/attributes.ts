@@ -40,6 +40,8 @@ export interface OperatorAttributes {
   div: None;
   equal: None;
   greater: None;
+  /** The smallest of several tensors, element by element. */
+  minimum: None;
   neg: None;
   exp: None;
   log: None;
@@ -52,7 +54,12 @@ export interface OperatorAttributes {
 
   // Moving elements.
   constant: { readonly value: TensorData };
+  /** The same elements under another shape; the second operand, where there is one, holds the extents when the graph runs. */
   reshape: { readonly shape: Shape };
+  /** The first operand, not to be computed before the others have been. */
+  after: None;
+  /** The elements from start to end along axis 0, known when the graph runs: always none, which no optimizer can tell. */
+  head: None;
   /** Repeats axes of extent 1 up to `shape`; the second operand holds the extents where a batch size is among the new. */
   expand: { readonly shape: Shape };
   transpose: { readonly permutation: readonly number[] };

@@ -132,6 +132,6 @@ export const contraction: Definitions<Contraction> = {
     },
   },
   maxPool2dGrad: { operands: ['outputGradient', 'indices'], composite: true, infer: outputOfShape },
-  averagePool2d: { operands: ['x'], cheap: true, infer: (inputs, window) => [pooled(inputs, window)] },
+  averagePool2d: { operands: ['x'], infer: (inputs, window) => [pooled(inputs, window)] },
   averagePool2dGrad: { operands: ['outputGradient'], composite: true, infer: outputOfShape },
 };

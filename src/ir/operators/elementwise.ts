@@ -34,6 +34,7 @@ type Elementwise =
   | 'div'
   | 'equal'
   | 'greater'
+  | 'minimum'
   | 'neg'
   | 'exp'
   | 'log'
@@ -53,6 +54,20 @@ export const elementwise: Definitions<Elementwise> = {
   div: binary('div'),
   equal: binary('equal', 'bool'),
   greater: binary('greater', 'bool'),
+  minimum: {
+    operands: ['parts...'],
+    elementwise: true,
+    cheap: true,
+    infer(inputs) {
+      const { dtype } = inputs.at(0);
+      inputs.require(
+        inputs.types.every((type) => type.dtype === dtype),
+        'all operands must have one element type',
+      );
+      const shapes = inputs.types.map((type) => type.shape);
+      return [{ dtype, shape: shapes.reduce((a, b) => broadcastShapes(a, b, 'minimum')) }];
+    },
+  },
   neg: unary,
   exp: unary,
   log: unary,

@@ -15,6 +15,8 @@ import { type Definitions, float, sameAsFirst } from './definition.js';
 type Movement =
   | 'constant'
   | 'reshape'
+  | 'after'
+  | 'head'
   | 'expand'
   | 'transpose'
   | 'concat'
@@ -29,8 +31,18 @@ type Movement =
 
 export const movement: Definitions<Movement> = {
   constant: { operands: [], infer: (_, { value }) => [{ dtype: value.dtype, shape: value.shape }] },
+  after: { operands: ['x', 'signals...'], view: true, composite: true, infer: sameAsFirst },
+  head: {
+    operands: ['x', 'start', 'end'],
+    infer(inputs) {
+      inputs.dtype(1, 'int64');
+      inputs.dtype(2, 'int64');
+      const { dtype, shape } = inputs.at(0);
+      return [{ dtype, shape: [`0*${batch}`, ...shape.slice(1)] }];
+    },
+  },
   reshape: {
-    operands: ['x'],
+    operands: ['x', 'extents?'],
     view: true,
     cheap: true,
     infer(inputs, { shape }) {

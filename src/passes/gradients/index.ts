@@ -9,6 +9,7 @@ import type { GradientRule, NoGradient } from './rule.js';
 
 const piecewiseConstant: NoGradient = { none: 'it is piecewise constant' };
 const integers: NoGradient = { none: 'its result is made of integers' };
+const ofOrder: NoGradient = { none: 'it is put in when the order is pinned, after gradients are derived' };
 const ofBackward: NoGradient = { none: 'it occurs in backward passes only, and second derivatives are not derived' };
 const replaced: NoGradient = { none: 'choosing the mode replaces it before gradients are derived' };
 
@@ -34,6 +35,9 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   im2col: { none: 'it occurs in lowered graphs only' },
   dropout: replaced,
   batchNorm: replaced,
+  after: ofOrder,
+  head: ofOrder,
+  minimum: ofOrder,
   scatterAdd: ofBackward,
   convTranspose2d: ofBackward,
   conv2dInputGrad: ofBackward,

@@ -12,6 +12,7 @@ import {
   reluGrad,
   sizeOf,
 } from './normalization.js';
+import { after } from './order.js';
 import { averagePool2dGrad, maxPool2dGrad } from './pooling.js';
 import type { LoweringRule } from './rule.js';
 
@@ -25,6 +26,7 @@ export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } =
   countErrors,
   sizeOf,
   dropoutMask,
+  after,
   conv2dInputGrad,
   conv2dWeightGrad,
   im2col,

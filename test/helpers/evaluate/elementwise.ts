@@ -56,6 +56,7 @@ export const elementwise: Kernels<
   | 'div'
   | 'equal'
   | 'greater'
+  | 'minimum'
   | 'neg'
   | 'exp'
   | 'log'
@@ -86,6 +87,18 @@ export const elementwise: Kernels<
   ),
   equal: truth((a, b) => a === b),
   greater: truth((a, b) => a > b),
+  minimum: (call) =>
+    call.inputs.reduce<readonly Float64Array[]>(
+      ([least], part) => {
+        const indices = broadcastIndices(part.shape, call.shape());
+        return [
+          call
+            .zeros()
+            .map((_, position) => Math.min(at(least as Float64Array, position), at(part.data, at(indices, position)))),
+        ];
+      },
+      [call.zeros().fill(Number.POSITIVE_INFINITY)],
+    ),
   neg: (call) => map(call, (x) => -x),
   exp: (call) => map(call, Math.exp),
   log: (call) => map(call, Math.log),

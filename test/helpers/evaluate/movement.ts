@@ -29,6 +29,8 @@ function sliceIndices(
 export const movement: Kernels<
   | 'constant'
   | 'reshape'
+  | 'after'
+  | 'head'
   | 'expand'
   | 'transpose'
   | 'concat'
@@ -43,6 +45,11 @@ export const movement: Kernels<
 > = {
   constant: ({ attributes: { value } }) => [Float64Array.from(value.data as ArrayLike<number | bigint>, Number)],
   reshape: (call) => [call.input(0).data],
+  after: (call) => [call.input(0).data],
+  head(call) {
+    if (scalarOf(call.input(2)) !== 0) throw new Error('head must take no elements');
+    return [call.zeros()];
+  },
   expand(call) {
     const extents = call.inputs[1];
     if (extents && extents.data.join() !== call.shape().join()) {

@@ -1,0 +1,23 @@
+/** @file What to keep for the backward pass and what to compute again: policies are predicates over forward nodes. */
+
+import { type Node, traitsOf } from '../ir/index.js';
+
+/** Whether a forward node's outputs are computed again when the backward pass wants them, instead of kept. */
+export type RematPolicy = (node: Node) => boolean;
+
+/** Concatenation, normalization, ReLU and other cheap operators: what makes a DenseNet's memory quadratic. */
+export const recomputeCheap: RematPolicy = ({ operator }) => traitsOf(operator).cheap === true;
+
+/** Also 1×1 convolutions, so that of a dense layer only its features stay. */
+export const recomputeBottlenecks: RematPolicy = (node) => recomputeCheap(node) || isPointwise(node);
+
+/** The policies by the name they have on the command line. */
+export const remats = { none: undefined, efficient: recomputeCheap, max: recomputeBottlenecks } as const;
+
+export type RematName = keyof typeof remats;
+
+function isPointwise(node: Node): boolean {
+  if (node.operator !== 'conv2d') return false;
+  const [, , height, width] = node.inputs[1]?.type.shape ?? [];
+  return height === 1 && width === 1;
+}
