@@ -8,6 +8,7 @@ import { version } from '../src/version.js';
 import { buildCommand } from './commands/build.js';
 import { evalCommand } from './commands/eval.js';
 import { infoCommand } from './commands/info.js';
+import { planCommand } from './commands/plan.js';
 import { stepCommand } from './commands/step.js';
 import { trainCommand } from './commands/train.js';
 
@@ -18,7 +19,7 @@ function program(): Command {
     .option('--debug', 'show stack traces of errors')
     .showSuggestionAfterError()
     .addHelpText('after', help);
-  for (const command of [buildCommand(), infoCommand(), stepCommand(), evalCommand(), trainCommand()]) {
+  for (const command of [buildCommand(), infoCommand(), planCommand(), stepCommand(), evalCommand(), trainCommand()]) {
     densec.addCommand(command.option('--debug', 'show stack traces of errors'));
   }
   // Errors are thrown instead of ending the process, in every command, so that exit codes are ours.

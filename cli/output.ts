@@ -18,6 +18,19 @@ export function printFacts(facts: readonly (readonly [name: string, value: strin
   process.stdout.write(`${table.toString()}\n`);
 }
 
+/** Writes a table with a head; all columns but the first are numbers. */
+export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const colAligns = head.map((_, column): 'left' | 'right' => (column === 0 ? 'left' : 'right'));
+  const table = new Table({ head: [...head], colAligns, chars: borderless, style: { head: [], border: [] } });
+  for (const row of rows) table.push([...row]);
+  process.stdout.write(`${table.toString()}\n`);
+}
+
+/** Bytes in MB = 10⁶. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
 /** Tells people what goes on. */
 export function note(message: string): void {
   process.stderr.write(`${message}\n`);

@@ -2,9 +2,11 @@
 
 import { type Command, Option } from 'commander';
 import { architectures, type DenseNetConfig, type DenseNetOptions, denseNetConfig } from '../src/builders/index.js';
+import type { CompileOptions } from '../src/compile.js';
 import { RequestError } from '../src/ir/index.js';
 import type { TargetName } from '../src/passes/lowering/index.js';
 import type { SgdOptions } from '../src/passes/optimize.js';
+import type { RematName } from '../src/passes/policies.js';
 import { parseDevice } from '../src/runtime/devices.js';
 import type { SessionOptions } from '../src/runtime/session.js';
 import { finiteNumber, seed, wholeNumber, wholeNumbers } from './parse.js';
@@ -43,7 +45,7 @@ export interface BuildFlags {
   readonly channels?: number;
   readonly smallInputs?: boolean;
   readonly efficient?: boolean;
-  readonly remat?: string;
+  readonly remat?: RematName;
   readonly memoryBudget?: string;
   readonly target: TargetName;
   readonly optimizer: string;
@@ -108,7 +110,13 @@ export function addBuildOptions(command: Command): Command {
     .addOption(new Option('--no-small-inputs', "ImageNet's stem: 7×7 stride 2 and a max pool"))
     .optionsGroup('Memory:')
     .addOption(new Option('--efficient', 'recompute concatenation, batch norm and ReLU: --remat efficient'))
-    .addOption(new Option('--remat <policy>', 'what to recompute').choices(['none', 'efficient', 'max']))
+    .addOption(
+      new Option('--remat <policy>', 'what to recompute: efficient as above, max also 1×1 convolutions').choices([
+        'none',
+        'efficient',
+        'max',
+      ]),
+    )
     .addOption(new Option('--memory-budget <size>', 'cheapest plan that fits, as in 300MB'))
     .addOption(
       new Option('--target <name>', 'where the models will run').choices(['cpu', 'webgpu', 'cuda']).default('cpu'),
@@ -132,16 +140,6 @@ export function addSeedOption(command: Command, what: string): Command {
  * @throws RequestError when they describe none, or ask for what this version can't do
  */
 export function networkConfig(flags: BuildFlags, fallback: DenseNetOptions = {}): DenseNetConfig {
-  const remat = flags.remat ?? (flags.efficient ? 'efficient' : 'none');
-  if (flags.efficient && flags.remat !== undefined && flags.remat !== 'efficient') {
-    throw new RequestError(`--efficient means --remat efficient, but --remat ${flags.remat} is given too; drop one`);
-  }
-  if (remat !== 'none' || flags.memoryBudget !== undefined) {
-    const asked = flags.memoryBudget === undefined ? `--remat ${remat}` : `--memory-budget ${flags.memoryBudget}`;
-    throw new RequestError(
-      `${asked} is not available: this version of densec keeps every activation; leave it out, or use smaller batches to save memory`,
-    );
-  }
   const given = Object.entries({
     arch: flags.arch,
     depth: flags.depth,
@@ -159,7 +157,33 @@ export function networkConfig(flags: BuildFlags, fallback: DenseNetOptions = {})
   return denseNetConfig({ ...fallback, ...Object.fromEntries(given) });
 }
 
+/**
+ * What the flags ask to recompute.
+ * @throws RequestError when they contradict each other, or ask for what this version can't do
+ */
+function rematOption({ efficient, remat, memoryBudget }: BuildFlags): RematName {
+  if (memoryBudget !== undefined) {
+    throw new RequestError(
+      `--memory-budget ${memoryBudget} is not available in this version; choose --remat efficient or --remat max, and see densec plan`,
+    );
+  }
+  if (efficient && remat !== undefined && remat !== 'efficient') {
+    throw new RequestError(`--efficient means --remat efficient, but --remat ${remat} is given too; drop one`);
+  }
+  return remat ?? (efficient ? 'efficient' : 'none');
+}
+
 /** The optimizer that flags describe: Nesterov's unless told, where there is momentum. */
-export function optimizerOptions({ momentum, weightDecay, nesterov }: BuildFlags): SgdOptions {
+function optimizerOptions({ momentum, weightDecay, nesterov }: BuildFlags): SgdOptions {
   return { momentum, weightDecay, nesterov: nesterov ?? momentum > 0 };
+}
+
+/** How to compile what the flags describe. */
+export function compileOptions(flags: BuildFlags & { readonly seed: number }): CompileOptions {
+  return {
+    target: flags.target,
+    remat: rematOption(flags),
+    optimizer: optimizerOptions(flags),
+    seed: flags.seed,
+  };
 }

@@ -41,6 +41,8 @@ export interface Compiled {
   /** The state to begin with: parameters, running statistics and counters by name. */
   readonly initial: ReadonlyMap<string, TensorData>;
   readonly target: TargetName;
+  /** What is recomputed: the policy's name, or `custom` for one's own. */
+  readonly remat: RematName | 'custom';
   readonly optimizer: SgdOptions;
   /** Smallest batch that can be trained on. */
   readonly leastBatchSize: number;
@@ -74,6 +76,7 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     segments,
     initial: initialState(forward, options.seed ?? 0),
     target: target.name,
+    remat: typeof options.remat === 'function' ? 'custom' : (options.remat ?? 'none'),
     optimizer,
     leastBatchSize: leastBatchSize(forward),
   };

@@ -7,7 +7,7 @@ import { prepareOutputFolder, writeBundle } from '../../src/runtime/bundle.js';
 import { printBundle } from '../describe.js';
 import { note } from '../output.js';
 import { wholeNumber } from '../parse.js';
-import { addBuildOptions, addSeedOption, type BuildFlags, networkConfig, optimizerOptions } from '../shared.js';
+import { addBuildOptions, addSeedOption, type BuildFlags, compileOptions, networkConfig } from '../shared.js';
 
 interface Flags extends BuildFlags {
   readonly output: string;
@@ -26,8 +26,9 @@ export function buildCommand(): Command {
   command.addOption(new Option('--batch-size <n>', 'what --memory-budget must hold for').argParser(wholeNumber(1)));
   return command.addHelpText('after', examples).action(async (flags: Flags) => {
     const network = densenet(networkConfig(flags));
+    const options = compileOptions(flags);
     await prepareOutputFolder(flags.output, flags.force ?? false);
-    const compiled = compile(network, { target: flags.target, optimizer: optimizerOptions(flags), seed: flags.seed });
+    const compiled = compile(network, options);
     const bundle = await writeBundle(flags.output, network, compiled, {
       config: network.config,
       seed: flags.seed,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
 import { type DenseNet, densenet } from '../../src/builders/index.js';
-import { compile } from '../../src/compile.js';
+import { type Compiled, compile } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle, prepareOutputFolder, writeBundle } from '../../src/runtime/bundle.js';
 import { type Progress, prepareRun, readProgress, runFiles } from '../../src/runtime/checkpoint.js';
@@ -20,8 +20,8 @@ import {
   addSeedOption,
   type BuildFlags,
   buildFlagNames,
+  compileOptions,
   networkConfig,
-  optimizerOptions,
   type RunFlags,
   sessionOptions,
 } from '../shared.js';
@@ -133,8 +133,8 @@ async function begun(directory: string | undefined, flags: Flags, given: (name: 
   }
   const existing = directory === undefined ? undefined : await openBundle(directory);
   const dataset = await loadDatasetFor(flags.data, existing?.manifest.inputShape[0] ?? flags.channels);
-  const network = existing ? undefined : densenet(networkConfig(flags, dataFallback(dataset, flags)));
-  checkDataset(dataset, existing?.manifest ?? (network as DenseNet), flags.data);
+  const built = existing ? undefined : compileFlags(flags, dataset);
+  checkDataset(dataset, existing?.manifest ?? (built as Built).network, flags.data);
   const images = Math.min(dataset.train.count, flags.limit ?? Number.POSITIVE_INFINITY);
   const options: TrainOptions = {
     data: flags.data,
@@ -150,23 +150,27 @@ async function begun(directory: string | undefined, flags: Flags, given: (name: 
   // Everything that can be refused has been: only now is the folder touched.
   await prepareOutputFolder(save, force);
   await prepareRun(save);
-  const bundle = existing ?? (await buildInto(save, flags, network as DenseNet));
-  return { bundle, dataset, options };
+  if (!built) return { bundle: existing as Bundle, dataset, options };
+  const { network, compiled } = built;
+  const parts = { config: network.config, seed: flags.seed, force: true };
+  return { bundle: await writeBundle(join(save, runFiles.bundle), network, compiled, parts), dataset, options };
+}
+
+/** A network that was built from flags. */
+interface Built {
+  readonly network: DenseNet;
+  readonly compiled: Compiled;
+}
+
+function compileFlags(flags: Flags, dataset: Dataset): Built {
+  const network = densenet(networkConfig(flags, dataFallback(dataset, flags)));
+  return { network, compiled: compile(network, compileOptions(flags)) };
 }
 
 /** What the data set says of a network whose flags leave it open. */
 function dataFallback(dataset: Dataset, flags: Flags): { classes?: number; imageSize?: number; channels?: number } {
   const own = { imageSize: dataset.imageSize, channels: dataset.channels };
   return flags.arch === undefined ? { ...own, classes: Math.max(2, dataset.classes) } : {};
-}
-
-async function buildInto(save: string, flags: Flags, network: DenseNet): Promise<Bundle> {
-  const compiled = compile(network, { target: flags.target, optimizer: optimizerOptions(flags), seed: flags.seed });
-  return writeBundle(join(save, runFiles.bundle), network, compiled, {
-    config: network.config,
-    seed: flags.seed,
-    force: true,
-  });
 }
 
 async function resumed(

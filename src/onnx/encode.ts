@@ -1,6 +1,7 @@
 /** @file Writes a lowered graph as an ONNX model. */
 
 import {
+  batch,
   type Graph,
   InternalError,
   type Node,
@@ -48,6 +49,7 @@ class Encoder {
   private readonly initializers: TensorProto[] = [];
   private readonly shared = new Map<string, string>();
   private readonly nodes: NodeProto[] = [];
+  private readonly valueInfos: ValueInfoProto[] = [];
   private fused = false;
 
   constructor(private readonly graph: Graph) {
@@ -71,6 +73,7 @@ class Encoder {
         name: graph.name,
         node: this.nodes,
         initializer: this.initializers,
+        valueInfo: this.valueInfos,
         input: graph.inputs.map(({ name, value }) => valueInfo(name, value.type)),
         output: graph.outputs.map(({ name, value }) => valueInfo(name, value.type)),
       },
@@ -101,6 +104,7 @@ class Encoder {
     const operands = operation.operands?.map((index) => node.inputs[index] as Value) ?? node.inputs;
     this.fused ||= operation.domain !== undefined;
     const output = this.outputNames(node, operation.optionalOutputs ?? false);
+    if (node.operator === 'reshape' && node.attributes.batchName) this.nameBatch(node, node.attributes.batchName);
     this.nodes.push({
       opType: operation.operator,
       domain: operation.domain ?? '',
@@ -113,6 +117,14 @@ class Encoder {
       output,
       attribute: Object.entries(operation.attributes ?? {}).map(([name, value]) => encodeAttribute(name, value)),
     });
+  }
+
+  /** Tells the runtime another name for a value's batch axis. */
+  private nameBatch({ outputs }: Node, batchName: string): void {
+    for (const value of outputs) {
+      const shape = value.type.shape.map((dim) => (dim === batch ? batchName : dim));
+      this.valueInfos.push(valueInfo(this.nameOf(value), { ...value.type, shape }));
+    }
   }
 
   private outputNames(node: Node, optional: boolean): string[] {

@@ -9,7 +9,7 @@ export type RematPolicy = (node: Node) => boolean;
 export const recomputeCheap: RematPolicy = ({ operator }) => traitsOf(operator).cheap === true;
 
 /** Also 1×1 convolutions, so that of a dense layer only its features stay. */
-export const recomputeBottlenecks: RematPolicy = (node) => recomputeCheap(node) || isPointwise(node);
+const recomputeBottlenecks: RematPolicy = (node) => recomputeCheap(node) || isPointwise(node);
 
 /** The policies by the name they have on the command line. */
 export const remats = { none: undefined, efficient: recomputeCheap, max: recomputeBottlenecks } as const;

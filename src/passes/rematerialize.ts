@@ -88,9 +88,8 @@ class Rematerializer {
 }
 
 /**
- * Lets an operand wait for a signal, and with it the node. The first with a batch axis is best: its Reshape leaves the
- * runtime unsure of the copies' shapes, and it holds a dead buffer for a later value only where their shapes are surely
- * equal. Otherwise it would hold those of the forward pass until the copies take them over.
+ * Lets an operand wait for a signal, and with it the node: the first with a batch axis, so that pinning can give the
+ * copies' batch axis a name of their own.
  */
 function waitFor(builder: GraphBuilder, inputs: readonly Value[], signal: Value): readonly Value[] {
   const chosen = Math.max(0, inputs.findIndex(hasBatch));

@@ -150,7 +150,7 @@ function describe(
     layers: forward.nodes.filter(({ operator }) => operator === 'conv2d' || operator === 'matMul').length,
     leastBatchSize: compiled.leastBatchSize,
     target: compiled.target,
-    remat: 'none',
+    remat: compiled.remat,
     optimizer: { kind: 'sgd', ...compiled.optimizer },
     seed,
     dropout: compiled.training.inputs.some(({ name }) => name === dropoutInputs.step),
@@ -179,7 +179,8 @@ async function checkHash(path: string, expected: string): Promise<void> {
   }
 }
 
-function sha256(bytes: Uint8Array): string {
+/** The hash that manifests keep of a model. */
+export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 

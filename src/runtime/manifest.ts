@@ -50,7 +50,7 @@ const schema = z.object({
   layers: count,
   leastBatchSize: count,
   target: z.enum(['cpu', 'webgpu', 'cuda']),
-  remat: z.literal('none'),
+  remat: z.enum(['none', 'efficient', 'max', 'custom']),
   optimizer: z.object({ kind: z.literal('sgd'), momentum: z.number(), weightDecay: z.number(), nesterov: z.boolean() }),
   seed: z.number().int(),
   /** Whether the training model takes the scalars `step` and `seed`, for dropout's masks. */

@@ -44,7 +44,7 @@ export class TrainingModel {
    */
   static async open(bundle: Bundle, state: State, options: SessionOptions = {}): Promise<TrainingModel> {
     checkTarget(bundle.manifest.target, options.device ?? cpu);
-    const session = await Session.open(bundle.training, options);
+    const session = await Session.open(bundle.training, { ...options, optimization: 'disabled' });
     const packed = packTraining(state, bundle.manifest.state, bundle.manifest.optimizer.momentum);
     await session.setState(packed);
     return new TrainingModel(session, bundle, [...packed.keys()]);

@@ -15,11 +15,11 @@ class StatefulSession {
 
   private constructor(private readonly session: InferenceSession) {}
 
-  static async open({ model, device, threads }: OpenRequest): Promise<StatefulSession> {
+  static async open({ model, device, threads, optimization }: OpenRequest): Promise<StatefulSession> {
     const session = await InferenceSession.create(model, {
       executionProviders: executionProviders(device),
       intraOpNumThreads: threads,
-      graphOptimizationLevel: 'all',
+      graphOptimizationLevel: optimization,
       // Packing buffers by the first run's pattern comes on top of what that run took: it nearly doubles memory.
       enableMemPattern: false,
       logSeverityLevel: 3,

@@ -98,7 +98,8 @@ describe('build', () => {
     ['zero classes', ['--classes', '0', '-o', 'OUT'], 2, /at least 1/],
     ['no output', ['--depth', '10'], 2, /--output/],
     ['Nesterov without momentum', ['--momentum', '0', '--nesterov', '-o', 'OUT'], 2, /momentum above 0/],
-    ['recomputation, which is not there yet', ['--efficient', '-o', 'OUT'], 2, /not available/],
+    ['two recomputations at once', ['--efficient', '--remat', 'max', '-o', 'OUT'], 2, /drop one/],
+    ['an unknown recomputation', ['--remat', 'some', '-o', 'OUT'], 2, /none, efficient, max/],
     [
       'a memory budget, which is not there yet',
       ['--memory-budget', '300MB', '--batch-size', '8', '-o', 'OUT'],

@@ -10,6 +10,7 @@ import { type DenseNetConfig, densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import type { TensorData } from '../../src/ir/index.js';
 import type { SgdOptions } from '../../src/passes/optimize.js';
+import { type RematName, remats } from '../../src/passes/policies.js';
 import { writeBundle } from '../../src/runtime/bundle.js';
 import { readSafetensors } from '../../src/runtime/safetensors.js';
 import { readState, type State } from '../../src/runtime/state.js';
@@ -37,7 +38,11 @@ const fixtures = readdirSync(root, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);
 
-describe.each(fixtures)('%s', (fixture) => {
+const variants = fixtures.flatMap((fixture) =>
+  (Object.keys(remats) as RematName[]).map((remat) => ({ fixture, remat })),
+);
+
+describe.each(variants)('$fixture, recomputing $remat', ({ fixture, remat }) => {
   const file = (name: string): string => join(root, fixture, name);
   let directory: string;
   let facts: Facts;
@@ -50,7 +55,7 @@ describe.each(fixtures)('%s', (fixture) => {
     facts = JSON.parse(await readFile(file('losses.json'), 'utf8')) as Facts;
     const { config, momentum, weightDecay, nesterov, lr, losses } = facts;
     const network = densenet(config);
-    const compiled = compile(network, { optimizer: { momentum, weightDecay, nesterov } });
+    const compiled = compile(network, { optimizer: { momentum, weightDecay, nesterov }, remat });
     const bundle = await writeBundle(join(directory, 'bundle'), network, compiled, { config });
     const state = await readState(file('state.safetensors'), bundle);
     const batch = await readBatch(file('batch.safetensors'), bundle, true);

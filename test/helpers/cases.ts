@@ -3,13 +3,14 @@
 import type { Shape } from '../../src/ir/index.js';
 import { convolutionCases } from './cases/convolution.js';
 import { type Case, differentiableCase } from './cases/draft.js';
+import { operatorCases } from './cases/forward.js';
 import { movementCases } from './cases/movement.js';
 import { normalizationCases } from './cases/normalization.js';
+import { orderCases } from './cases/order.js';
 import { poolingCases } from './cases/pooling.js';
 import type { Distribution } from './random.js';
 
 export type { Case } from './cases/draft.js';
-export { forwardCases } from './cases/forward.js';
 
 const broadcasts: readonly (readonly [Shape, Shape])[] = [
   [
@@ -150,6 +151,9 @@ export const differentiableCases: readonly Case[] = [
   ...poolingCases,
   ...normalizationCases,
 ];
+
+/** Cases of operators without a gradient. */
+export const forwardCases: readonly Case[] = [...operatorCases, ...orderCases];
 
 /** Cases as rows of a table of tests. */
 export function byName(cases: readonly Case[]): (readonly [string, Case])[] {

@@ -9,20 +9,23 @@ import { type Feeds, type NdArray, ndArray } from './evaluate.js';
 export async function runInRuntime(graph: Graph, feeds: Feeds): Promise<Map<string, NdArray>> {
   const session = await InferenceSession.create(encodeGraph(graph));
   try {
-    const results = await session.run(
-      Object.fromEntries(graph.inputs.map((input) => [input.name, feed(input, feeds)])),
-    );
-    return new Map(
-      graph.outputs.map(({ name }) => {
-        const result = results[name];
-        if (!result) throw new Error(`the runtime gave no output ${name}`);
-        const data = Array.from(result.data as ArrayLike<number | bigint>, Number);
-        return [name, ndArray(result.dims, data)];
-      }),
-    );
+    return await runSession(session, graph, feeds);
   } finally {
     await session.release();
   }
+}
+
+/** What a session made of a graph gives. */
+export async function runSession(session: InferenceSession, graph: Graph, feeds: Feeds): Promise<Map<string, NdArray>> {
+  const results = await session.run(Object.fromEntries(graph.inputs.map((input) => [input.name, feed(input, feeds)])));
+  return new Map(
+    graph.outputs.map(({ name }) => {
+      const result = results[name];
+      if (!result) throw new Error(`the runtime gave no output ${name}`);
+      const data = Array.from(result.data as ArrayLike<number | bigint>, Number);
+      return [name, ndArray(result.dims, data)];
+    }),
+  );
 }
 
 const convert: Readonly<

@@ -54,6 +54,10 @@ row('div', [f32(2)], {}, 'div takes (a, b), not 1 operands');
 row('equal', [i64('N', 1), i64(1, 3)], {}, 'bool[N, 3]');
 row('greater', [u32(2), u32()], {}, 'bool[2]');
 row('greater', [u32(2), f32()], {}, 'greater(u32[2], f32[]): both operands must have one element type');
+row('minimum', [i64(1), i64(1), i64(1)], {}, 'i64[1]');
+row('minimum', [f32('N', 1), f32(4)], {}, 'f32[N, 4]');
+row('minimum', [i64(1), f32(1)], {}, 'minimum(i64[1], f32[1]): all operands must have one element type');
+row('minimum', [], {}, 'minimum takes (parts...), not 0 operands');
 for (const operator of ['neg', 'exp', 'log', 'sqrt', 'reciprocal', 'relu'] as const) {
   row(operator, [f32('N', 3)], {}, 'f32[N, 3]');
   row(operator, [i64(3)], {}, `${operator}(i64[3]): operand 0 must be float32`);
@@ -87,6 +91,11 @@ row(
   { shape: ['N', 5] },
   'reshape(f32[N, 2, 3]): the shape [N, 5] holds another number of elements',
 );
+row('after', [f32('N', 2, 3), f32(4)], {}, 'f32[N, 2, 3]');
+row('after', [f32(3), f32('N', 2), i64()], {}, 'f32[3]');
+row('after', [f32(3)], {}, 'after takes (x, signals...), not 1 operands');
+row('head', [f32(8, 3), i64(1), i64(1)], {}, 'f32[0*N, 3]');
+row('head', [f32(8, 3), i64(1), f32(1)], {}, 'head(f32[8, 3], i64[1], f32[1]): operand 2 must be int64');
 row('expand', [f32(1, 3)], { shape: ['N', 3] }, 'f32[N, 3]');
 row('expand', [f32(3), i64(2)], { shape: ['N', 3] }, 'f32[N, 3]');
 row(

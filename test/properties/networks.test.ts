@@ -6,11 +6,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Compiled, compile } from '../../src/compile.js';
-import { type Graph, verifyGraph } from '../../src/ir/index.js';
+import { batch, type Graph, traitsOf, type Value, verifyGraph } from '../../src/ir/index.js';
+import { removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
 import { differentiate } from '../../src/passes/differentiate.js';
 import type { TargetName } from '../../src/passes/lowering/index.js';
 import { trainingMode } from '../../src/passes/modes.js';
 import { runPasses } from '../../src/passes/pass.js';
+import { pinOrder } from '../../src/passes/pin-order.js';
+import { type RematPolicy, remats } from '../../src/passes/policies.js';
+import { rematerialize } from '../../src/passes/rematerialize.js';
 import { expectClose } from '../helpers/compare.js';
 import { evaluate, evaluateValues, type Feeds, type NdArray } from '../helpers/evaluate.js';
 import { branches, gradientErrors, gradientTolerance } from '../helpers/finite-differences.js';
@@ -32,6 +36,7 @@ const options = {
 };
 const timeout = process.env.DENSEC_LONG ? 3_600_000 : 120_000;
 
+const rematNames = fc.constantFrom('efficient' as const, 'max' as const);
 const targetNames = fc.constantFrom<TargetName>('cpu', 'cuda', 'webgpu');
 /** Every tensor by itself, a few together, all together. */
 const segmentSizes = fc.constantFrom(0, 100, 1_000_000);
@@ -99,7 +104,51 @@ describe('a random network', () => {
       ),
     timeout,
   );
+
+  it(
+    'computes the very same where the backward pass recomputes, and that pass reads nothing it should recompute',
+    () =>
+      fc.assert(
+        fc.property(networkSpecs, targetNames, rematNames, (spec, target, remat) => {
+          const network = networkOf(spec);
+          const [kept, recomputed] = [compile(network, { target }), compile(network, { target, remat })];
+          verifyGraph(recomputed.training);
+          const situation = randomSituation(kept, spec.classes, spec.batchSize, randomSource('situation'));
+          const [expected, found] = [kept, recomputed].map(({ training, segments }) =>
+            evaluate(training, packedFeeds(training, segments, situation), spec.batchSize),
+          ) as [Map<string, NdArray>, Map<string, NdArray>];
+          expectClose(found, expected, 0);
+
+          const backward = [trainingMode, removeDeadCode, shareSubexpressions, differentiate, removeDeadCode];
+          const planned = [...backward, rematerialize(remats[remat]), removeDeadCode, pinOrder];
+          expect(keptAgainstPolicy(runPasses(kept.forward, planned), remats[remat])).toEqual([]);
+        }),
+        options,
+      ),
+    timeout,
+  );
 });
+
+/** Reads of forward values that a policy doesn't keep, after the gradient of the loss has reached the network. */
+function keptAgainstPolicy({ nodes }: Graph, policy: RematPolicy): readonly string[] {
+  const discarded = new Map<Value, string>();
+  const found: string[] = [];
+  let gradientFlows = false;
+  for (const node of nodes) {
+    const { operator, inputs, outputs } = node;
+    const { phase } = node.origin;
+    if (phase === 'forward') {
+      if (operator === 'batchStatistics' || operator === 'constant' || traitsOf(operator).random) continue;
+      if (policy(node)) for (const value of outputs) discarded.set(value, operator);
+      continue;
+    }
+    if (gradientFlows && phase !== 'update') {
+      for (const value of inputs) if (discarded.has(value)) found.push(`${operator} reads ${discarded.get(value)}`);
+    }
+    gradientFlows ||= outputs.some(({ type }) => type.dtype === 'float32' && type.shape[0] === batch);
+  }
+  return found;
+}
 
 /** The unlowered training graph of a network, its forward part, and random inputs for both. */
 function derived(spec: NetworkSpec): { forward: Graph; differentiated: Graph; situation: Situation } {

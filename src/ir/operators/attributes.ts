@@ -55,9 +55,12 @@ export interface OperatorAttributes {
   // Moving elements.
   constant: { readonly value: TensorData };
   /** The same elements under another shape; the second operand, where there is one, holds the extents when the graph runs. */
-  reshape: { readonly shape: Shape };
-  /** The first operand, not to be computed before the others have been. */
-  after: None;
+  reshape: { readonly shape: Shape; readonly batchName?: string };
+  /**
+   * The first operand, not to be read before the others have been computed. `batchName` is what the runtime is told its
+   * batch axis is called: it lets a buffer be reused only among tensors whose axes have the same name.
+   */
+  after: { readonly batchName?: string };
   /** The elements from start to end along axis 0, known when the graph runs: always none, which no optimizer can tell. */
   head: None;
   /** Repeats axes of extent 1 up to `shape`; the second operand holds the extents where a batch size is among the new. */

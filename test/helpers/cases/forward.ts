@@ -31,8 +31,8 @@ const windows: readonly (readonly [Pair, Pair, Pads])[] = [
   ],
 ];
 
-/** Cases of operators without a gradient. */
-export const forwardCases: readonly Case[] = [
+/** Cases of operators without a gradient, but for those that order others. */
+export const operatorCases: readonly Case[] = [
   forwardCase('comparisons', (draft) => {
     const operands = [constant(draft, 1, 2, 3, 4), constant(draft, 1, 3, 2, 4)];
     return (['equal', 'greater'] as const).map((operator) =>

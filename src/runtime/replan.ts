@@ -1,0 +1,28 @@
+/** @file Compiles a bundle's network again, to see the plan behind its training model. */
+
+import { densenet } from '../builders/index.js';
+import { type Compiled, compile } from '../compile.js';
+import { FailureError, RequestError } from '../ir/index.js';
+import { encodeGraph } from '../onnx/index.js';
+import { type Bundle, sha256 } from './bundle.js';
+
+/**
+ * The compiled form of a bundle's network, from its manifest.
+ * @throws RequestError for a network or policy of one's own, which a manifest can't hold; FailureError when this
+ * version of densec compiles the network to another model
+ */
+export function compileAgain({ directory, manifest }: Bundle): Compiled {
+  const { network, remat, target, optimizer, models } = manifest;
+  if (!network || remat === 'custom') {
+    throw new RequestError(
+      `${directory} holds a network or policy of one's own, which only its program can build; call planMemory there`,
+    );
+  }
+  const compiled = compile(densenet(network), { target, remat, optimizer });
+  if (sha256(encodeGraph(compiled.training)) !== models.training.sha256) {
+    throw new FailureError(
+      `${directory} was built by densec ${manifest.densec}, which compiled its network otherwise; build it again to see a plan`,
+    );
+  }
+  return compiled;
+}

@@ -1,0 +1,179 @@
+/** @file What recomputation, pinning and the lowering of `after` make of tiny graphs, as text. */
+
+import { describe, expect, it } from 'vitest';
+import { batchNorm, concat, conv2d, relu, type Tensor, traceNetwork } from '../../src/builders/index.js';
+import { findOutput, type Graph, GraphBuilder, printGraph, type Shape } from '../../src/ir/index.js';
+import { removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
+import { differentiate } from '../../src/passes/differentiate.js';
+import { lower } from '../../src/passes/lower.js';
+import { targets } from '../../src/passes/lowering/index.js';
+import { trainingMode } from '../../src/passes/modes.js';
+import { runPasses } from '../../src/passes/pass.js';
+import { pinOrder } from '../../src/passes/pin-order.js';
+import { recomputeCheap } from '../../src/passes/policies.js';
+import { rematerialize } from '../../src/passes/rematerialize.js';
+
+/** The gradients of a network whose loss is the sum of its last layer. */
+function gradients(channels: number, forward: (images: Tensor) => Tensor): Graph {
+  const graph = traceNetwork({
+    name: 'tiny',
+    inputShape: [channels, 2, 2],
+    classes: 2,
+    forward: (images) => {
+      const x = forward(images);
+      return x.with(x.builder.emit('reduceSum', [x.value], { axes: [2, 3], keepDims: false }));
+    },
+    loss: (logits) => logits.with(logits.builder.emit('reduceSum', [logits.value], { axes: [0, 1], keepDims: false })),
+  });
+  const outputs = [findOutput(graph, 'loss')];
+  const passes = [removeDeadCode, trainingMode, removeDeadCode, shareSubexpressions, differentiate, removeDeadCode];
+  const differentiated = runPasses({ ...graph, outputs }, passes);
+  return { ...differentiated, outputs: differentiated.outputs.filter(({ role }) => role !== 'observation') };
+}
+
+/** The lines of nodes of some phases. */
+function lines(graph: Graph, ...phases: readonly string[]): string {
+  const nodes = printGraph(graph).split('\n');
+  return nodes.filter((line) => phases.some((phase) => line.includes(`# ${phase}`))).join('\n');
+}
+
+const conv = (x: Tensor, name: string, filters: number): Tensor => conv2d(x, { name, filters, kernel: 1 });
+
+const passes = [rematerialize(recomputeCheap), removeDeadCode];
+
+describe('rematerialize', () => {
+  it('copies batch norm and ReLU for the convolution that reads them, waiting for the gradient at it', () => {
+    const graph = gradients(1, (images) => {
+      const x = batchNorm(conv(images, 'first', 2), { name: 'norm' });
+      return conv(relu(x), 'second', 2);
+    });
+    expect(lines(runPasses(graph, passes), 'forward', 'recompute')).toMatchInlineSnapshot(`
+      "  %0: f32[N, 2, 2, 2] = conv2d(%images, %first.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward first
+        %1: f32[2], %2: f32[2] = batchStatistics(%0)  # forward norm
+        %3: f32[N, 2, 2, 2] = normalize(%0, %1, %2, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
+        %4: f32[N, 2, 2, 2] = relu(%3)  # forward
+        %5: f32[N, 2, 2, 2] = conv2d(%4, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward second
+        %6: f32[N, 2] = reduceSum(%5) {axes=[2, 3], keepDims=false}  # forward
+        %7: f32[] = reduceSum(%6) {axes=[0, 1], keepDims=false}  # forward loss
+        %14: f32[N, 2, 2, 2] = after(%0, %12)  # recompute norm
+        %15: f32[N, 2, 2, 2] = normalize(%14, %1, %2, %norm.weight, %norm.bias) {epsilon=0.00001}  # recompute norm
+        %16: f32[N, 2, 2, 2] = relu(%15)  # recompute"
+    `);
+    expect(lines(runPasses(graph, passes), 'backward second', 'backward norm')).toMatchInlineSnapshot(`
+      "  %13: f32[N, 2, 2, 2] = conv2dInputGrad(%12, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward second
+        %17: f32[2, 2, 1, 1] = conv2dWeightGrad(%16, %12) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
+        %19: f32[2], %20: f32[2] = normalizeGrad(%18, %0, %1, %2) {epsilon=0.00001}  # backward norm
+        %21: f32[] = constant() {value=(0.000009999999747378752)}  # backward norm
+        %22: f32[2] = add(%2, %21)  # backward norm
+        %23: f32[2] = sqrt(%22)  # backward norm
+        %24: f32[2] = reciprocal(%23)  # backward norm
+        %25: f32[2] = mul(%norm.weight, %24)  # backward norm
+        %26: f32[1, 2, 1, 1] = reshape(%25) {shape=[1, 2, 1, 1]}  # backward norm
+        %27: f32[N, 2, 2, 2] = mul(%18, %26)  # backward norm
+        %28: f32[2] = mul(%25, %20)  # backward norm
+        %29: f32[2] = neg(%28)  # backward norm
+        %30: f32[2] = mul(%25, %24)  # backward norm
+        %31: f32[2] = mul(%30, %19)  # backward norm
+        %32: f32[] = constant() {value=(-0.5)}  # backward norm
+        %33: f32[2] = mul(%31, %32)  # backward norm
+        %34: f32[] = sizeOf() {shape=[N, 2, 2]}  # backward norm
+        %35: f32[2] = div(%29, %34)  # backward norm
+        %36: f32[] = constant() {value=(2)}  # backward norm
+        %37: f32[2] = mul(%33, %36)  # backward norm
+        %38: f32[2] = div(%37, %34)  # backward norm
+        %39: f32[2] = constant() {value=[2](1, 1)}  # backward norm
+        %40: f32[N, 2, 2, 2] = normalize(%0, %1, %39, %38, %35) {epsilon=0}  # backward norm
+        %41: f32[N, 2, 2, 2] = add(%27, %40)  # backward norm"
+    `);
+  });
+
+  it('copies a concatenation, of which one part waits', () => {
+    const graph = gradients(1, (images) => {
+      const x = conv(images, 'first', 2);
+      return conv(concat([images, x]), 'second', 2);
+    });
+    expect(lines(runPasses(graph, passes), 'forward', 'recompute', 'backward second')).toMatchInlineSnapshot(`
+      "  %0: f32[N, 2, 2, 2] = conv2d(%images, %first.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward first
+        %1: f32[N, 3, 2, 2] = concat(%images, %0) {axis=1}  # forward
+        %2: f32[N, 2, 2, 2] = conv2d(%1, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward second
+        %3: f32[N, 2] = reduceSum(%2) {axes=[2, 3], keepDims=false}  # forward
+        %4: f32[] = reduceSum(%3) {axes=[0, 1], keepDims=false}  # forward loss
+        %10: f32[N, 3, 2, 2] = conv2dInputGrad(%9, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 3, 2, 2]}  # backward second
+        %11: f32[N, 1, 2, 2] = after(%images, %9)  # recompute
+        %12: f32[N, 3, 2, 2] = concat(%11, %0) {axis=1}  # recompute
+        %13: f32[2, 3, 1, 1] = conv2dWeightGrad(%12, %9) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second"
+    `);
+  });
+
+  it('leaves alone what it has rewritten', () => {
+    const graph = runPasses(
+      gradients(1, (images) => conv(relu(conv(images, 'first', 2)), 'second', 2)),
+      passes,
+    );
+    expect(printGraph(runPasses(graph, passes))).toBe(printGraph(graph));
+  });
+});
+
+describe('pin-order', () => {
+  it('lets the gradient wait for the weight gradient of the layer before it', () => {
+    const graph = gradients(1, (images) => conv(conv(conv(images, 'first', 2), 'second', 2), 'third', 2));
+    expect(lines(pinOrder.run(graph), 'backward third', 'backward second', 'backward first')).toMatchInlineSnapshot(`
+      "  %10: f32[N, 2, 2, 2] = conv2dInputGrad(%9, %third.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward third
+        %11: f32[2, 2, 1, 1] = conv2dWeightGrad(%1, %9) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward third
+        %12: f32[N, 2, 2, 2] = after(%10, %11) {batchName=N_1}  # backward second
+        %13: f32[N, 2, 2, 2] = conv2dInputGrad(%12, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward second
+        %14: f32[2, 2, 1, 1] = conv2dWeightGrad(%0, %12) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
+        %15: f32[N, 2, 2, 2] = after(%13, %14) {batchName=N_2}  # backward first
+        %16: f32[2, 1, 1, 1] = conv2dWeightGrad(%images, %15) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward first"
+    `);
+  });
+});
+
+describe('the lowering of after', () => {
+  const f32 = (...shape: Shape) => ({ dtype: 'float32', shape }) as const;
+
+  const lowered = (shape: Shape, ...signals: readonly Shape[]): string => {
+    const builder = new GraphBuilder('waiting');
+    const x = builder.input(f32(...shape), { name: 'x', role: 'batch' });
+    const others = signals.map((signal, index) => builder.input(f32(...signal), { name: `t${index}`, role: 'batch' }));
+    const value = builder.emit('after', [x, ...others], {});
+    return lines(lower(targets.cpu).run(builder.finish([{ name: 'y', role: 'result', value }])), 'forward');
+  };
+
+  it('adds nothing to the extents of a batch that waits for batches', () => {
+    expect(lowered(['N', 2, 4, 4], ['N', 3], ['N', 2])).toMatchInlineSnapshot(`
+      "  %0: i64[1] = constant() {value=[1](0)}  # forward
+        %1: i64[1] = shape(%t0) {start=0, end=1}  # forward
+        %2: i64[1] = shape(%t1) {start=0, end=1}  # forward
+        %3: i64[1] = minimum(%1, %2, %0)  # forward
+        %4: i64[4] = constant() {value=[4](0, 2, 4, 4)}  # forward
+        %5: i64[4] = add(%4, %3)  # forward
+        %6: f32[N, 2, 4, 4] = reshape(%x, %5) {shape=[N, 2, 4, 4]}  # forward"
+    `);
+  });
+
+  it('takes an empty slice of a signal that has no batch axis', () => {
+    expect(lowered(['N', 2, 4, 4], [3, 2])).toMatchInlineSnapshot(`
+      "  %0: i64[1] = constant() {value=[1](0)}  # forward
+        %1: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %2: i64[1] = minimum(%1, %0)  # forward
+        %3: f32[0*N, 2] = head(%t0, %0, %2)  # forward
+        %4: i64[1] = shape(%3) {start=0, end=1}  # forward
+        %5: i64[1] = minimum(%4, %0)  # forward
+        %6: i64[4] = constant() {value=[4](0, 2, 4, 4)}  # forward
+        %7: i64[4] = add(%6, %5)  # forward
+        %8: f32[N, 2, 4, 4] = reshape(%x, %7) {shape=[N, 2, 4, 4]}  # forward"
+    `);
+  });
+
+  it('adds zero to a small tensor without a batch axis', () => {
+    expect(lowered([4], ['N', 3])).toMatchInlineSnapshot(`
+      "  %0: i64[1] = constant() {value=[1](0)}  # forward
+        %1: i64[1] = shape(%t0) {start=0, end=1}  # forward
+        %2: i64[1] = minimum(%1, %0)  # forward
+        %3: f32[1] = cast(%2) {to=float32}  # forward
+        %4: f32[] = reshape(%3) {shape=[]}  # forward
+        %5: f32[4] = add(%x, %4)  # forward"
+    `);
+  });
+});
