@@ -2,8 +2,11 @@
 
 import { initialize, type Network, traceNetwork } from './builders/index.js';
 import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
-import { elideExpand, removeDeadCode, shareSubexpressions } from './passes/clean.js';
+import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './passes/clean.js';
 import { differentiate } from './passes/differentiate.js';
+import { distributeConcat } from './passes/distribute-concat.js';
+import { fuseConvolutions } from './passes/fuse-convolutions.js';
+import { groupFeatures } from './passes/group-features.js';
 import { lower } from './passes/lower.js';
 import { type TargetName, targets } from './passes/lowering/index.js';
 import { evaluationMode, leastBatchSize, trainingMode } from './passes/modes.js';
@@ -12,7 +15,9 @@ import { packState, planSegments, type Segment } from './passes/pack-state.js';
 import { type Pass, runPasses } from './passes/pass.js';
 import { pinOrder } from './passes/pin-order.js';
 import { type RematName, type RematPolicy, remats } from './passes/policies.js';
+import { poolFirst } from './passes/pool-first.js';
 import { rematerialize } from './passes/rematerialize.js';
+import { sumAffine } from './passes/sum-affine.js';
 
 /** What to compile a network for. */
 export interface CompileOptions {
@@ -64,10 +69,29 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
   }
   const segments = planSegments(forward, options.segmentBytes);
   const clean = [removeDeadCode, shareSubexpressions];
-  const finish = [elideExpand, lower(target), removeDeadCode, shareSubexpressions];
+  const finish = [
+    elideExpand,
+    lower(target),
+    dropUnits,
+    mergeReshapes,
+    removeDeadCode,
+    shareSubexpressions,
+    ...(target.fusedConvolution ? [fuseConvolutions] : []),
+  ];
   const policy = typeof options.remat === 'function' ? options.remat : remats[options.remat ?? 'none'];
-  const memory = policy ? [removeDeadCode, rematerialize(policy), removeDeadCode, pinOrder] : [];
-  const training = [trainingMode, ...clean, differentiate, ...memory, packState(segments), sgd(optimizer), ...finish];
+  const share = [poolFirst, groupFeatures, distributeConcat];
+  const memory = [removeDeadCode, sumAffine, ...clean, rematerialize(policy), removeDeadCode, pinOrder];
+  const training = [
+    trainingMode,
+    ...clean,
+    ...share,
+    ...clean,
+    differentiate,
+    ...memory,
+    packState(segments),
+    sgd(optimizer),
+    ...finish,
+  ];
   const evaluation = [evaluationMode, ...clean, packState(segments), ...finish];
   return {
     training: runPasses(forward, training, options.observe),

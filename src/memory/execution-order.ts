@@ -1,6 +1,9 @@
 /** @file The order in which the runtime's sequential executor runs a program. */
 
-import type { Program } from './program.js';
+/** What order depends on: who reads whose outputs, and indices, which are positions in the file. */
+export interface OrderedNodes {
+  readonly nodes: readonly { readonly inputs: readonly string[]; readonly outputs: readonly string[] }[];
+}
 
 /**
  * Indices of the nodes in the order they run.
@@ -9,7 +12,7 @@ import type { Program } from './program.js';
  * index, as are the producers of each node that is popped, so the producer with the highest index is expanded first. A
  * node runs once all its producers have.
  */
-export function executionOrder({ nodes }: Program): readonly number[] {
+export function executionOrder({ nodes }: OrderedNodes): readonly number[] {
   const producer = new Map<string, number>();
   for (const [index, node] of nodes.entries()) for (const output of node.outputs) producer.set(output, index);
   const producersOf = nodes.map((node) => {

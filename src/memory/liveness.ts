@@ -1,5 +1,6 @@
 /** @file Which bytes are alive while a program runs in a given order. */
 
+import { inPlaceOperands, isView } from './aliasing.js';
 import type { Program } from './program.js';
 
 /** What the memory model must know of a program's values. */
@@ -25,28 +26,6 @@ export interface Liveness {
   readonly tensors: readonly LiveTensor[];
 }
 
-/** Operators whose output is their first operand's memory under another shape. */
-const views = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity']);
-
-/** Operators that may write their output over an operand of the same size that nothing reads later. */
-const inPlace = new Set([
-  'Relu',
-  'Add',
-  'Sub',
-  'Mul',
-  'Div',
-  'Sqrt',
-  'Reciprocal',
-  'Neg',
-  'Abs',
-  'Sigmoid',
-  'HardSigmoid',
-  'Sum',
-  'Max',
-  'Min',
-  'Clip',
-]);
-
 /**
  * The live bytes of a program run in `order`. Inputs live throughout, outputs from when they are computed to the end;
  * any other buffer from its producer to its last reader. Views share a buffer, and elementwise operators take over that
@@ -62,7 +41,7 @@ export function liveness(program: Program, order: readonly number[], sizes: Valu
   for (const index of order) {
     const node = nodes[index];
     const [source] = node?.inputs ?? [];
-    if (node && source !== undefined && views.has(node.operator)) {
+    if (node && source !== undefined && isView(node.operator)) {
       for (const output of node.outputs) buffer.set(output, rootOf(source));
     }
   }
@@ -85,9 +64,9 @@ export function liveness(program: Program, order: readonly number[], sizes: Valu
     for (const output of node.outputs) {
       if (rootOf(output) !== output) continue;
       const bytes = sizes.bytes(output);
-      const reused = inPlace.has(node.operator)
-        ? dying.find((name) => alive.get(name) === bytes && !takenOver.has(name))
-        : undefined;
+      const reused = inPlaceOperands(node.operator)
+        .map((position) => rootOf(node.inputs[position] ?? ''))
+        .find((name) => dying.includes(name) && alive.get(name) === bytes && !takenOver.has(name));
       if (reused !== undefined) {
         takenOver.add(reused);
         live -= alive.get(reused) ?? 0;

@@ -7,7 +7,7 @@ export interface ProgramNode {
   readonly name: string;
   /** ONNX's operator. */
   readonly operator: string;
-  /** Names of the values read, without those of initializers and absent ones. */
+  /** Names of the values read, by position; empty where that is an initializer or absent. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
 }
@@ -30,7 +30,7 @@ export function programOf({ graph }: ModelProto): Program {
     nodes: (graph?.node ?? []).map(({ name, opType, input, output }) => ({
       name: name ?? '',
       operator: opType ?? '',
-      inputs: names(input).filter((value) => !initializers.has(value)),
+      inputs: (input ?? []).map((name) => (initializers.has(name) ? '' : name)),
       outputs: names(output),
     })),
   };

@@ -2,6 +2,7 @@
 
 import {
   batch,
+  formatType,
   type Graph,
   InternalError,
   type Node,
@@ -11,7 +12,10 @@ import {
   type TensorType,
   type Value,
 } from '../ir/index.js';
-import { type OnnxAttribute, type OnnxOperation, onnxWriters } from './operators.js';
+import { bufferNumbers, type RunNode } from '../memory/buffers.js';
+import { executionOrder } from '../memory/execution-order.js';
+import { placeNodes } from '../memory/place.js';
+import { absent, type OnnxAttribute, type OnnxOperation, onnxWriters } from './operators.js';
 import {
   type AttributeProto,
   attributeTypes,
@@ -28,7 +32,8 @@ const opset = 17;
 
 /**
  * The bytes of an ONNX model (opset 17, IR version 8) that computes a graph. Inputs and outputs keep their names, the
- * batch size is symbolic, constants become initializers.
+ * batch size is symbolic, constants become initializers. The order of the graph's nodes is a plan: the model is written so
+ * that the runtime executes them in this order and reuses memory as it says.
  * @throws InternalError when a composite operator is left
  */
 export function encodeGraph(graph: Graph): Uint8Array {
@@ -49,7 +54,6 @@ class Encoder {
   private readonly initializers: TensorProto[] = [];
   private readonly shared = new Map<string, string>();
   private readonly nodes: NodeProto[] = [];
-  private readonly valueInfos: ValueInfoProto[] = [];
   private fused = false;
 
   constructor(private readonly graph: Graph) {
@@ -65,15 +69,16 @@ class Encoder {
     for (const [name, value] of aliases) {
       this.nodes.push({ opType: 'Identity', name, input: [this.nameOf(value)], output: [name] });
     }
+    const { nodes, executed } = this.placed();
     return {
       irVersion: 8,
       producerName: 'densec',
       opsetImport: [{ domain: '', version: opset }, ...(this.fused ? [{ domain: 'com.microsoft', version: 1 }] : [])],
       graph: {
         name: graph.name,
-        node: this.nodes,
+        node: nodes,
         initializer: this.initializers,
-        valueInfo: this.valueInfos,
+        valueInfo: this.valueInfos(executed),
         input: graph.inputs.map(({ name, value }) => valueInfo(name, value.type)),
         output: graph.outputs.map(({ name, value }) => valueInfo(name, value.type)),
       },
@@ -101,17 +106,17 @@ class Encoder {
     const writer = onnxWriters[node.operator] as ((node: NodeOf<OperatorName>) => OnnxOperation) | 'composite';
     if (writer === 'composite') throw new InternalError(`${node.operator} was not lowered`);
     const operation = writer(node as NodeOf<OperatorName>);
-    const operands = operation.operands?.map((index) => node.inputs[index] as Value) ?? node.inputs;
+    const operands =
+      operation.operands?.map((index) => (index === absent ? undefined : node.inputs[index])) ?? node.inputs;
     this.fused ||= operation.domain !== undefined;
     const output = this.outputNames(node, operation.optionalOutputs ?? false);
-    if (node.operator === 'reshape' && node.attributes.batchName) this.nameBatch(node, node.attributes.batchName);
     this.nodes.push({
       opType: operation.operator,
       domain: operation.domain ?? '',
       name: output[0] ?? '',
       input: [
         ...(operation.leading ?? []).map((tensor) => this.constant(tensor)),
-        ...operands.map((value) => this.nameOf(value)),
+        ...operands.map((value) => (value ? this.nameOf(value) : '')),
         ...(operation.trailing ?? []).map((tensor) => this.constant(tensor)),
       ],
       output,
@@ -119,12 +124,38 @@ class Encoder {
     });
   }
 
-  /** Tells the runtime another name for a value's batch axis. */
-  private nameBatch({ outputs }: Node, batchName: string): void {
-    for (const value of outputs) {
-      const shape = value.type.shape.map((dim) => (dim === batch ? batchName : dim));
-      this.valueInfos.push(valueInfo(this.nameOf(value), { ...value.type, shape }));
-    }
+  /** The nodes as they stand in the file, and as the runtime will execute them. */
+  private placed(): { readonly nodes: NodeProto[]; readonly executed: readonly RunNode[] } {
+    const initializers = new Set(this.initializers.map(({ name }) => name));
+    const planned = this.nodes.map((proto) => ({
+      proto,
+      operator: proto.opType ?? '',
+      inputs: (proto.input ?? []).map((name) => (initializers.has(name) ? '' : name)),
+      outputs: proto.output ?? [],
+    }));
+    const nodes = placeNodes(planned);
+    const executed = executionOrder({ nodes }).map((index) => nodes[index] as (typeof nodes)[number]);
+    return { nodes: nodes.map(({ proto }) => proto), executed };
+  }
+
+  /** Types of all values with a batch axis, which is named after the buffer that holds them. */
+  private valueInfos(executed: readonly RunNode[]): ValueInfoProto[] {
+    const { graph, names } = this;
+    const types = new Map([...names].map(([{ type }, name]) => [name, type]));
+    const fixed = new Set([...graph.inputs, ...graph.outputs].map(({ name }) => name));
+    const numbers = bufferNumbers(executed, {
+      typeOf: (name) => {
+        const type = types.get(name);
+        return type && formatType(type);
+      },
+      fixed,
+    });
+    return [...numbers].flatMap(([name, number]) => {
+      const type = types.get(name);
+      if (!type || fixed.has(name) || type.shape.every((dim) => typeof dim === 'number')) return [];
+      const shape = type.shape.map((dim) => (typeof dim === 'number' ? dim : dim.replace(batch, `${batch}_${number}`)));
+      return [valueInfo(name, { ...type, shape })];
+    });
   }
 
   private outputNames(node: Node, optional: boolean): string[] {

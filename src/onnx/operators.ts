@@ -12,7 +12,7 @@ export interface OnnxOperation {
   /** The operator set, ONNX's own where absent. */
   readonly domain?: 'com.microsoft';
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
-  /** Which operands, in ONNX's order; all in the IR's order where absent. */
+  /** Which operands, in ONNX's order, `absent` for one that isn't given; all in the IR's order where this is left out. */
   readonly operands?: readonly number[];
   /** Whether outputs may be left out at the end where nothing reads them; kernels then compute less. */
   readonly optionalOutputs?: true;
@@ -21,6 +21,9 @@ export interface OnnxOperation {
   /** Constant operands that come after the others. */
   readonly trailing?: readonly TensorData[];
 }
+
+/** Stands for an optional operand that isn't given while a later one is. */
+export const absent = -1;
 
 type Writer<K extends OperatorName> = (node: NodeOf<K>) => OnnxOperation;
 
@@ -112,6 +115,20 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
     operator: 'Conv',
     attributes: { kernel_shape: kernelOf(weight?.type.shape), strides: stride, pads, group: groups },
   }),
+  conv2dAdd: 'composite',
+  fusedConv2d: ({ attributes: { stride, pads, groups, adds, relu }, inputs }) => ({
+    operator: 'FusedConv',
+    domain: 'com.microsoft',
+    // An absent bias is left out by name, since the sum comes after it.
+    operands: adds && inputs.length === 3 ? [0, 1, absent, 2] : inputs.map((_, index) => index),
+    attributes: {
+      kernel_shape: kernelOf(inputs[1]?.type.shape),
+      strides: stride,
+      pads,
+      group: groups,
+      ...(relu && { activation: 'Relu' }),
+    },
+  }),
   convTranspose2d: ({ attributes: { stride, pads, groups, outputPadding }, inputs: [, weight] }) => ({
     operator: 'ConvTranspose',
     attributes: {
@@ -144,7 +161,10 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
     attributes: { epsilon: { float: epsilon } },
     operands: [0, 3, 4, 1, 2],
   }),
-  normalizeGrad: 'composite',
+  withStatistics: 'composite',
+  normalizer: 'composite',
+  affine: 'composite',
+  affineGrad: 'composite',
 
   reluGrad: 'composite',
   dropout: 'composite',

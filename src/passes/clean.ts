@@ -1,6 +1,6 @@
 /** @file Small clean-ups: dead code, common subexpressions, needless repetition of elements. */
 
-import { type Graph, type Node, traitsOf, type Value } from '../ir/index.js';
+import { type Graph, type Node, sameShape, traitsOf, type Value } from '../ir/index.js';
 import type { Pass } from './pass.js';
 import { rewriteNodes } from './rewrite.js';
 
@@ -41,6 +41,67 @@ export const shareSubexpressions: Pass = {
     });
   },
 };
+
+/** Leaves out products with exactly 1, as the gradient of the loss at itself brings them. */
+export const dropUnits: Pass = {
+  name: 'drop-units',
+  run(graph: Graph): Graph {
+    const units = new Set<Value>();
+    return rewriteNodes(graph, (node, inputs) => {
+      const [output] = node.outputs as [Value];
+      if (node.operator === 'constant' && node.attributes.value.data.length === 1) {
+        if (Number(node.attributes.value.data[0]) === 1) units.add(output);
+      }
+      if (node.operator !== 'mul') return undefined;
+      const [a, b] = inputs as [Value, Value];
+      const other = units.has(a) ? b : units.has(b) ? a : undefined;
+      return other && sameShape(other.type.shape, output.type.shape) ? [other] : undefined;
+    });
+  },
+};
+
+/**
+ * Reshapes once where that is done twice, and after concatenating instead of before: fewer nodes, and nothing that the
+ * runtime's optimizer would merge by itself. A reshape whose extents are computed holds the order of the plan: it stays.
+ */
+export const mergeReshapes: Pass = {
+  name: 'merge-reshapes',
+  run(graph: Graph): Graph {
+    const sources = new Map<Value, Value>();
+    const rewritten = rewriteNodes(graph, (node, inputs, builder) => {
+      const before = inputs.map((value) => sources.get(value));
+      const [first, ...others] = before;
+      if (node.operator === 'reshape' && inputs.length === 1) {
+        const source = first ?? (inputs[0] as Value);
+        const [output] = node.outputs as [Value];
+        if (sameShape(source.type.shape, output.type.shape)) return [source];
+        const result = first ? builder.emit('reshape', [source], node.attributes) : output;
+        sources.set(result, source);
+        return first && [result];
+      }
+      if (node.operator !== 'concat' || !first || others.includes(undefined)) return undefined;
+      const [output] = node.outputs as [Value];
+      const { axis } = node.attributes;
+      if (!(before as Value[]).every((value, index) => onlyAddsAxes(value, inputs[index] as Value, axis)))
+        return undefined;
+      const together = builder.emit('concat', before as Value[], node.attributes);
+      const result = builder.emit('reshape', [together], { shape: output.type.shape });
+      sources.set(result, together);
+      return [result];
+    });
+    return removeDeadCode.run(rewritten);
+  },
+};
+
+/** Whether a reshape only appends axes of extent 1 behind those up to `axis`. */
+function onlyAddsAxes({ type: before }: Value, { type: after }: Value, axis: number): boolean {
+  const kept = before.shape.length;
+  return (
+    axis < kept &&
+    sameShape(before.shape, after.shape.slice(0, kept)) &&
+    after.shape.slice(kept).every((dim) => dim === 1)
+  );
+}
 
 /** Leaves out `expand` where its consumer broadcasts by itself to the same result. */
 export const elideExpand: Pass = {

@@ -41,8 +41,7 @@ export const trainingMode: Pass = {
         observation(graph, node, 3, mean),
         observation(graph, node, 4, unbiased(builder, variance, x.type.shape)),
       );
-      const { epsilon } = node.attributes;
-      return [builder.emit('normalize', [x, mean, variance, scale, shift], { epsilon })];
+      return [normalized(builder, x, [mean, variance, scale, shift], node.attributes.epsilon)];
     });
     return rewriter.builder.finish([...rewriter.outputs(), ...observations]);
   },
@@ -72,6 +71,20 @@ export function leastBatchSize(graph: Graph): number {
     return operator === 'batchNorm' && shape.slice(2).every((dim) => dim === 1);
   });
   return alone ? 2 : 1;
+}
+
+/**
+ * (x − μ)·ι·γ + β with ι = 1 / √(σ² + ε), as one affine map of each channel: all else is arithmetic of short vectors,
+ * and x with its statistics is something that several layers can share.
+ */
+function normalized(
+  builder: GraphBuilder,
+  x: Value,
+  [mean, variance, gamma, beta]: readonly [Value, Value, Value, Value],
+  epsilon: number,
+): Value {
+  const [scale, shift] = builder.emitAll('normalizer', [mean, variance, gamma, beta], { epsilon }) as [Value, Value];
+  return builder.emit('affine', [builder.emit('withStatistics', [x, mean, variance], { epsilon }), scale, shift], {});
 }
 
 function addMaskInputs(builder: GraphBuilder): Value[] {

@@ -1,60 +1,81 @@
-/** @file Pins the order of the backward pass: what one layer's gradients leave to do is done before the next layer's. */
+/** @file Pins the order of the backward pass: what one step of it leaves to do is done before the next one begins. */
 
-import { batch, type Node, type Value } from '../ir/index.js';
+import type { GraphBuilder, Node, Value } from '../ir/index.js';
 import type { Pass } from './pass.js';
 import { Rewriter } from './rewrite.js';
 
 /**
  * The runtime runs depth first, so it would follow the gradient down to the first layer and leave weight gradients,
- * reductions and sums of gradients for later, keeping alive all they read. Before the backward pass of a convolution or
- * matrix product, the gradient that enters it is made to wait (`after`) for everything the backward pass has computed
- * so far and nothing has read yet. Recomputation waits for that gradient, so it comes no earlier.
- *
- * From each pin on, batch axes have another name. The runtime holds a dead buffer for a later value of surely the same
- * shape; with one name throughout, it would hold the forward pass's buffers until recomputation takes them over.
+ * reductions and sums of gradients for later, keeping alive all they read. Where recomputation begins, it is made to wait
+ * (`after`) for everything the backward pass has computed so far and nothing has read yet; where nothing is recomputed,
+ * the gradient that enters a convolution's backward pass waits.
  */
 export const pinOrder: Pass = {
   name: 'pin-order',
   run(graph) {
+    const pins = new Pins();
     const rewriter = new Rewriter(graph);
-    const unread = new Set<Value>();
-    const pinned = new Set<Value>();
-    let pins = 0;
     rewriter.apply((node, inputs, builder) => {
-      if (node.origin.phase !== 'backward' && node.origin.phase !== 'recompute') return undefined;
-      if (node.operator === 'after') {
-        for (const value of inputs) unread.delete(value);
-        return [builder.emit('after', inputs, { batchName: batchName(pins) })];
-      }
-      const entering = enteringGradient(node);
-      const gradient = entering === undefined ? undefined : inputs[entering];
-      let operands = inputs;
-      if (gradient && !pinned.has(gradient)) {
-        unread.delete(gradient);
-        if (unread.size > 0) {
-          const waiting = builder.emit('after', [gradient, ...unread], { batchName: batchName(++pins) });
-          rewriter.replace((node.inputs as readonly Value[])[entering as number] as Value, waiting);
-          pinned.add(waiting);
-          unread.clear();
-          operands = inputs.map((value) => (value === gradient ? waiting : value));
-        } else pinned.add(gradient);
-      }
-      for (const value of operands) unread.delete(value);
-      for (const value of node.outputs) unread.add(value);
-      if (operands === inputs) return undefined;
-      builder.append({ ...node, inputs: operands });
-      return node.outputs;
+      const { phase } = node.origin;
+      if (phase !== 'backward' && phase !== 'recompute') return undefined;
+      const result = pins.place(node, inputs, builder, rewriter);
+      if (!result) pins.note(node, inputs);
+      return result;
     });
     return rewriter.builder.finish(rewriter.outputs());
   },
 };
 
-/** A name for the batch axis of all that follows a pin. */
-function batchName(pin: number): string {
-  return `${batch}_${pin}`;
+class Pins {
+  /** What the backward pass has computed and nothing has read or waited for yet. */
+  private readonly unread = new Set<Value>();
+  /** Gradients at which something waits already: all that is computed from one of them belongs together. */
+  private readonly entered = new Set<Value>();
+
+  /** Makes a node wait where it should. */
+  place(node: Node, inputs: readonly Value[], builder: GraphBuilder, rewriter: Rewriter): readonly Value[] | undefined {
+    if (node.operator === 'after') {
+      const [x, signal] = inputs as [Value, Value];
+      return [this.wait(builder, x, [signal], this.enters(signal))];
+    }
+    const entering = enteringGradient(node);
+    const gradient = entering === undefined ? undefined : inputs[entering];
+    if (entering === undefined || !gradient || !this.enters(gradient)) return undefined;
+    this.unread.delete(gradient);
+    if (this.unread.size === 0) return undefined;
+    const waiting = this.wait(builder, gradient, [], true);
+    this.entered.add(waiting);
+    rewriter.replace(node.inputs[entering] as Value, waiting);
+    const operands = inputs.map((value, index) => (index === entering ? waiting : value));
+    builder.append({ ...node, inputs: operands } as Node);
+    this.note(node, operands);
+    return node.outputs;
+  }
+
+  /** Keeps account of what a node reads and computes. */
+  note(node: Node, inputs: readonly Value[]): void {
+    for (const value of inputs) this.unread.delete(value);
+    if (node.origin.phase !== 'backward' || node.operator === 'constant') return;
+    // Scalars hold back nothing of size.
+    for (const value of node.outputs) if (value.type.shape.length > 0) this.unread.add(value);
+  }
+
+  /** Whether a gradient is met for the first time. */
+  private enters(gradient: Value): boolean {
+    if (this.entered.has(gradient)) return false;
+    this.entered.add(gradient);
+    return true;
+  }
+
+  private wait(builder: GraphBuilder, x: Value, signals: readonly Value[], forAll: boolean): Value {
+    const all = new Set([...signals, ...(forAll ? this.unread : [])]);
+    all.delete(x);
+    if (forAll) this.unread.clear();
+    return builder.emit('after', [x, ...all], {});
+  }
 }
 
-/** Which operand of a convolution's or product's backward pass is the gradient at its output. */
+/** Which operand of a convolution's backward pass is the gradient at its output. */
 function enteringGradient({ operator }: Node): number | undefined {
   if (operator === 'conv2dInputGrad') return 0;
   if (operator === 'conv2dWeightGrad') return 1;

@@ -12,12 +12,12 @@ export const recomputeCheap: RematPolicy = ({ operator }) => traitsOf(operator).
 const recomputeBottlenecks: RematPolicy = (node) => recomputeCheap(node) || isPointwise(node);
 
 /** The policies by the name they have on the command line. */
-export const remats = { none: undefined, efficient: recomputeCheap, max: recomputeBottlenecks } as const;
+export const remats = { none: () => false, efficient: recomputeCheap, max: recomputeBottlenecks } as const;
 
 export type RematName = keyof typeof remats;
 
 function isPointwise(node: Node): boolean {
-  if (node.operator !== 'conv2d') return false;
-  const [, , height, width] = node.inputs[1]?.type.shape ?? [];
+  if (node.operator !== 'conv2d' && node.operator !== 'conv2dAdd') return false;
+  const [, , height, width] = node.inputs[node.operator === 'conv2d' ? 1 : 2]?.type.shape ?? [];
   return height === 1 && width === 1;
 }

@@ -17,17 +17,26 @@ import type { RematPolicy } from './policies.js';
 /**
  * Gives the backward pass copies of the forward nodes that the policy names, in the phase `recompute`, made when they
  * are first wanted. Every copy waits for a value of the backward pass (`after`), since otherwise the runtime would run
- * it early or merge it with the original. Statistics of batch norm and random numbers are kept, whatever the policy.
+ * it early or merge it with the original. Random numbers and all that has no batch axis, statistics of batch norm above
+ * all, are kept, whatever the policy.
+ *
+ * Where features have been grouped, the group is kept and its operands are not: whoever wants one later takes it from
+ * the group, by then no longer needed as a whole.
  */
 export function rematerialize(policy: RematPolicy): Pass {
   return { name: 'rematerialize', run: (graph) => new Rematerializer(graph, policy).run() };
 }
 
+/** Copies by the value they stand for. */
+type Copies = Map<Value, Value>;
+
 class Rematerializer {
   private readonly builder: GraphBuilder;
   private readonly forward = new Map<Value, Node>();
+  /** The group that holds a value. */
+  private readonly groups = new Map<Value, NodeOf<'concat'>>();
   private readonly backward = new Set<Value>();
-  private readonly copies = new Map<Value, Value>();
+  private readonly copies: Copies = new Map();
   /** The latest value of the backward pass that has a batch axis: what copies wait for where nothing closer is. */
   private signal: Value | undefined;
 
@@ -41,8 +50,7 @@ class Rematerializer {
   run(): Graph {
     for (const node of this.graph.nodes) {
       if (node.origin.phase === 'forward') {
-        if (this.isRecomputed(node)) for (const value of node.outputs) this.forward.set(value, node);
-        this.builder.append(node);
+        this.addForward(node);
         continue;
       }
       const inputs = this.recomputedInputs(node);
@@ -54,37 +62,69 @@ class Rematerializer {
     return this.builder.finish(this.graph.outputs);
   }
 
+  private addForward(node: Node): void {
+    this.builder.append(node);
+    if (isGroup(node)) for (const value of node.inputs) this.groups.set(value, node);
+    else if (this.isRecomputed(node)) for (const value of node.outputs) this.forward.set(value, node);
+  }
+
   private isRecomputed(node: Node): boolean {
     const { operator } = node;
-    if (traitsOf(operator).random || operator === 'batchStatistics' || operator === 'constant') return false;
+    if (traitsOf(operator).random || operator === 'batchStatistics' || !node.outputs.every(hasBatch)) return false;
     return this.policy(node);
   }
 
   private recomputedInputs(node: Node): readonly Value[] {
-    if (!node.inputs.some((value) => this.forward.has(value))) return node.inputs;
-    const own = node.inputs.find((value) => !this.forward.has(value) && hasBatch(value) && this.backward.has(value));
+    if (!node.inputs.some((value) => this.forward.has(value) || this.groups.has(value))) return node.inputs;
+    const own = node.inputs.find((value) => hasBatch(value) && this.backward.has(value));
     const signal = own ?? this.signal;
     // Before any gradient flows (the loss's own backward pass) there is nothing to gain.
     if (!signal) return node.inputs;
-    return node.inputs.map((value) => this.recomputed(value, signal));
+    return node.inputs.map((value) => this.recomputed(value, signal, this.copies));
   }
 
-  /** The copy of a value that the policy doesn't keep; any other value as it is. */
-  private recomputed(value: Value, signal: Value): Value {
-    const node = this.forward.get(value);
-    if (!node) return value;
-    const known = this.copies.get(value);
+  /** What the backward pass reads for a value: a copy, a share of its group, or the value itself. */
+  private recomputed(value: Value, signal: Value, copies: Copies): Value {
+    const known = copies.get(value) ?? this.copies.get(value);
     if (known) return known;
-    const inputs = node.inputs.map((input) => this.recomputed(input, signal));
+    const group = this.groups.get(value);
+    if (group) return this.fromGroup(value, group, signal);
+    const node = this.forward.get(value);
+    return node ? this.copyOf(node, value, signal, copies) : value;
+  }
+
+  private copyOf(node: Node, value: Value, signal: Value, copies: Copies): Value {
+    // What only a dear operator reads, such as the operands of a convolution, is made again when its own turn comes:
+    // between the two lies the backward pass of what the convolution is recomputed for.
+    const own = traitsOf(node.operator).cheap ? copies : new Map(copies);
+    const inputs = node.inputs.map((input) => this.recomputed(input, signal, own));
     this.builder.origin = { scope: node.origin.scope, phase: 'recompute' };
     const waits = inputs.some((input, index) => input !== node.inputs[index]);
     const operands = waits ? inputs : waitFor(this.builder, inputs, signal);
-    const copies = this.builder.emitAll(node.operator, operands, (node as NodeOf<OperatorName>).attributes);
-    for (const [index, output] of node.outputs.entries()) this.copies.set(output, copies[index] as Value);
-    const copy = this.copies.get(value);
-    if (!copy) throw new InternalError(`${node.operator} doesn't compute what it should again`);
-    return copy;
+    const outputs = this.builder.emitAll(node.operator, operands, (node as NodeOf<OperatorName>).attributes);
+    for (const [index, output] of node.outputs.entries()) copies.set(output, outputs[index] as Value);
+    return copied(copies, value, node);
   }
+
+  /** Takes all operands from a group at once: it is wanted as a whole by none who come later. */
+  private fromGroup(value: Value, group: NodeOf<'concat'>, signal: Value): Value {
+    this.builder.origin = { scope: group.origin.scope, phase: 'recompute' };
+    const sizes = group.inputs.map(({ type }) => type.shape[1] as number);
+    const waiting = this.builder.emit('after', [group.outputs[0] as Value, signal], {});
+    const shares = this.builder.emitAll('split', [waiting], { axis: 1, sizes });
+    for (const [index, member] of group.inputs.entries()) this.copies.set(member, shares[index] as Value);
+    return copied(this.copies, value, group);
+  }
+}
+
+function copied(copies: Copies, value: Value, { operator }: Node): Value {
+  const copy = copies.get(value);
+  if (!copy) throw new InternalError(`${operator} doesn't compute what it should again`);
+  return copy;
+}
+
+function isGroup(node: Node): node is NodeOf<'concat'> {
+  return node.operator === 'concat' && node.attributes.as === 'group';
 }
 
 /**

@@ -214,6 +214,26 @@ row(
   'conv2d(f32[N, 4, 8, 6], f32[5, 4, 1, 1], f32[4]): the bias must have 5 elements',
 );
 row('conv2d', [f32('N', 4), f32(5, 4, 1, 1)], unit, 'conv2d(f32[N, 4], f32[5, 4, 1, 1]): operand 0 must have 4 axes');
+row('conv2dAdd', [f32('N', 5, 6, 4), image, f32(5, 4, 3, 3)], unit, 'f32[N, 5, 6, 4]');
+row(
+  'conv2dAdd',
+  [f32('N', 5, 8, 6), image, f32(5, 4, 3, 3)],
+  unit,
+  'conv2dAdd(f32[N, 5, 8, 6], f32[N, 4, 8, 6], f32[5, 4, 3, 3]): what is added to must be f32[N, 5, 6, 4], as the result',
+);
+row('fusedConv2d', [image, f32(5, 4, 3, 3)], { ...unit, adds: false, relu: true }, 'f32[N, 5, 6, 4]');
+row(
+  'fusedConv2d',
+  [image, f32(5, 4, 3, 3), f32('N', 5, 6, 4)],
+  { ...unit, adds: true, relu: false },
+  'f32[N, 5, 6, 4]',
+);
+row(
+  'fusedConv2d',
+  [image, f32(5, 4, 3, 3), f32(4), f32('N', 5, 6, 4)],
+  { ...unit, adds: true, relu: false },
+  'fusedConv2d(f32[N, 4, 8, 6], f32[5, 4, 3, 3], f32[4], f32[N, 5, 6, 4]): the bias must have 5 elements',
+);
 row('conv2d', [image], unit, 'conv2d takes (x, weight, bias?), not 1 operands');
 row(
   'convTranspose2d',
@@ -265,7 +285,24 @@ row(
   { epsilon: 1e-5 },
   'normalize takes (x, mean, variance, scale, shift), not 4 operands',
 );
-row('normalizeGrad', [image, image, f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[4], f32[4]');
+row('affine', [image, f32(4), f32(4)], {}, 'f32[N, 4, 8, 6]');
+row('affine', [image, f32(4)], {}, 'f32[N, 4, 8, 6]');
+row('affine', [image, f32(3)], {}, 'affine(f32[N, 4, 8, 6], f32[3]): operand 1 must have the shape [4]');
+row('affineGrad', [image, image], {}, 'f32[4], f32[4]');
+row(
+  'affineGrad',
+  [image, f32('N', 4)],
+  {},
+  'affineGrad(f32[N, 4, 8, 6], f32[N, 4]): gradient and operand must have one shape',
+);
+row('withStatistics', [image, f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[N, 4, 8, 6]');
+row('normalizer', [f32(4), f32(4), f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[4], f32[4], f32[4]');
+row(
+  'normalizer',
+  [f32(4), f32(4), f32(4), f32(3)],
+  { epsilon: 1e-5 },
+  'normalizer(f32[4], f32[4], f32[4], f32[3]): operand 3 must have the shape [4]',
+);
 row('crossEntropy', [f32('N', 5), i64('N')], {}, 'f32[], f32[N, 5]');
 row('crossEntropy', [f32('N', 5), f32('N')], {}, 'crossEntropy(f32[N, 5], f32[N]): operand 1 must be int64');
 row(

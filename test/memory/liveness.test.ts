@@ -154,8 +154,8 @@ const randomPrograms: fc.Arbitrary<RandomProgram> = fc
     ]);
     const nodes = steps.map(({ operator, picks, bytes: own }, index): ProgramNode => {
       const known = [...bytes.keys()];
-      const isBinary = ['Add', 'Mul', 'Concat'].includes(operator);
-      const inputs = picks.slice(0, isBinary ? undefined : 1).map((choice) => known[choice % known.length] as string);
+      const arity = operator === 'Concat' ? picks.length : ['Add', 'Mul'].includes(operator) ? 2 : 1;
+      const inputs = picks.slice(0, arity).map((choice) => known[choice % known.length] as string);
       const made = operator === 'Split' ? [`v${index}`, `w${index}`] : [`v${index}`];
       const isView = operator === 'Reshape' || operator === 'Identity';
       for (const name of made) bytes.set(name, isView ? (bytes.get(inputs[0] as string) ?? 0) : own);

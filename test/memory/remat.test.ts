@@ -6,7 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { type DenseNetOptions, densenet } from '../../src/builders/index.js';
 import { type Compiled, type CompileOptions, compile } from '../../src/compile.js';
-import type { Graph, OperatorName } from '../../src/ir/index.js';
+import { type Graph, type OperatorName, printGraph } from '../../src/ir/index.js';
 import { planMemory } from '../../src/memory/plan.js';
 import { programOf } from '../../src/memory/program.js';
 import { toModel } from '../../src/onnx/index.js';
@@ -31,9 +31,8 @@ function feedsOf({ training, segments, ...rest }: Compiled) {
 /** ONNX operators that stand for one of ours, whatever the runtime has fused into them. */
 const counted = {
   concat: /^Concat$/,
-  normalize: /^BatchNormalization$/,
-  relu: /^Relu$/,
-  conv2d: /Conv$/,
+  fusedConv2d: /^FusedConv$/,
+  conv2d: /^Conv$/,
   batchStatistics: /^ReduceMean$/,
 } as const;
 
@@ -57,8 +56,8 @@ const programCounts = (graph: Graph): Record<Counted, number> =>
 const baseline = compiled('none');
 
 describe.each([
-  ['efficient', ['concat', 'normalize', 'relu']],
-  ['max', ['concat', 'normalize', 'relu', 'conv2d']],
+  ['efficient', ['concat', 'fusedConv2d']],
+  ['max', ['concat', 'fusedConv2d', 'conv2d']],
 ] as const)('recomputing %s', (remat, recomputed) => {
   const variant = compiled(remat);
   const feeds = feedsOf(variant);
@@ -74,8 +73,16 @@ describe.each([
     for (const name of names) {
       const copies = recomputedNodes(variant.training, name);
       expect(after[name] - before[name], name).toBe(copies);
-      if ((recomputed as readonly string[]).includes(name)) expect(copies, name).toBeGreaterThanOrEqual(6);
-      else expect(copies, name).toBe(0);
+      if (!(recomputed as readonly string[]).includes(name)) expect(copies, name).toBe(0);
+    }
+    for (const name of recomputed) expect(recomputedNodes(variant.training, name), name).toBeGreaterThanOrEqual(2);
+  });
+
+  it('computes no statistics twice', () => {
+    for (const { origin, outputs } of variant.training.nodes) {
+      if (origin.phase !== 'recompute') continue;
+      for (const { type } of outputs)
+        expect(type.dtype === 'int64' || type.shape[0] === 'N' || type.shape[0] === '0*N').toBe(true);
     }
   });
 
@@ -147,15 +154,13 @@ describe('a policy of one’s own', () => {
     expect(variant.remat).toBe('custom');
     const added = variant.training.nodes.filter(({ origin }) => origin.phase === 'recompute');
     expect(added.filter(({ operator }) => operator === 'relu').length).toBeGreaterThanOrEqual(6);
-    for (const operator of ['concat', 'normalize', 'conv2d'] as const) {
+    for (const operator of ['concat', 'fusedConv2d', 'conv2d'] as const) {
       expect(recomputedNodes(variant.training, operator)).toBe(0);
     }
   });
 
-  it('that names nothing changes nothing but the order', () => {
-    const { training } = compiled(() => false);
-    expect(training.nodes.filter(({ origin }) => origin.phase === 'recompute')).toEqual([]);
-    expect(programCounts(training)).toEqual(programCounts(baseline.training));
+  it('that names nothing is none', () => {
+    expect(printGraph(compiled(() => false).training)).toBe(printGraph(baseline.training));
   });
 });
 
@@ -174,20 +179,20 @@ describe('the predicted peak', () => {
   });
 
   /**
-   * By how much a layer more adds in a deep network, in units of what it adds in a shallower one. Below 40 layers other
-   * tensors, of fixed size, make the peak.
+   * By how much a layer more adds in a deep network, in units of what it adds in a shallower one. In shallow networks
+   * other tensors, of fixed size, make the peak.
    */
   const growth = (remat: RematName): number => {
-    const [shallow, middle, deep] = [40, 76, 112].map((depth) => peak(remat, depth, 16)) as [number, number, number];
+    const [shallow, middle, deep] = [76, 148, 220].map((depth) => peak(remat, depth, 16)) as [number, number, number];
     return (deep - middle) / (middle - shallow);
   };
 
   it('grows quadratically with depth where everything is kept', () => {
-    expect(growth('none')).toBeGreaterThan(1.35);
+    expect(growth('none')).toBeGreaterThan(1.4);
   });
 
   it.each(['efficient', 'max'] as const)('grows linearly with depth recomputing %s', (remat) => {
-    expect(Math.abs(growth(remat) - 1)).toBeLessThan(0.1);
+    expect(Math.abs(growth(remat) - 1)).toBeLessThan(0.2);
   });
 
   it('is proportional to the batch, but for the state', () => {

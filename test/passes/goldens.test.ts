@@ -84,14 +84,16 @@ describe('training-mode', () => {
         %5: f32[] = sub(%3, %4)  # update norm
         %6: f32[] = div(%3, %5)  # update norm
         %7: f32[2] = mul(%2, %6)  # update norm
-        %8: f32[N, 2, 4, 4] = normalize(%0, %1, %2, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
-        %9: f32[N, 2, 4, 4] = relu(%8)  # forward
-        %10: f32[N, 2, 4, 4] = dropoutMask(%step, %seed) {rate=0.5, key=0, shape=[N, 2, 4, 4]}  # forward drop
-        %11: f32[N, 2, 4, 4] = mul(%9, %10)  # forward drop
-        %12: f32[N, 2] = reduceMean(%11) {axes=[2, 3], keepDims=false}  # forward
-        %13: f32[N, 3] = matMul(%12, %fc.weight) {transposeA=false, transposeB=true}  # forward fc
-        %14: f32[] = reduceMean(%13) {axes=[0, 1], keepDims=false}  # forward loss
-        out result loss = %14
+        %8: f32[2], %9: f32[2], %10: f32[2] = normalizer(%1, %2, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
+        %11: f32[N, 2, 4, 4] = withStatistics(%0, %1, %2) {epsilon=0.00001}  # forward norm
+        %12: f32[N, 2, 4, 4] = affine(%11, %8, %9)  # forward norm
+        %13: f32[N, 2, 4, 4] = relu(%12)  # forward
+        %14: f32[N, 2, 4, 4] = dropoutMask(%step, %seed) {rate=0.5, key=0, shape=[N, 2, 4, 4]}  # forward drop
+        %15: f32[N, 2, 4, 4] = mul(%13, %14)  # forward drop
+        %16: f32[N, 2] = reduceMean(%15) {axes=[2, 3], keepDims=false}  # forward
+        %17: f32[N, 3] = matMul(%16, %fc.weight) {transposeA=false, transposeB=true}  # forward fc
+        %18: f32[] = reduceMean(%17) {axes=[0, 1], keepDims=false}  # forward loss
+        out result loss = %18
         out observation observed.norm.running_mean of norm.running_mean = %1
         out observation observed.norm.running_var of norm.running_var = %7
       }"
@@ -227,12 +229,12 @@ describe('differentiate', () => {
         %4: f32[] = reduceMean(%3) {axes=[0, 1], keepDims=false}  # forward loss
         %5: f32[] = constant() {value=(1)}  # backward loss
         %6: f32[] = sizeOf() {shape=[N, 2]}  # backward loss
-        %7: f32[] = div(%5, %6)  # backward loss
-        %8: f32[1, 1] = reshape(%7) {shape=[1, 1]}  # backward loss
+        %7: f32[1, 1] = reshape(%5) {shape=[1, 1]}  # backward loss
+        %8: f32[1, 1] = div(%7, %6)  # backward loss
         %9: f32[N, 2] = expand(%8) {shape=[N, 2]}  # backward loss
         %10: f32[] = constant() {value=(4)}  # backward
-        %11: f32[N, 2] = div(%9, %10)  # backward
-        %12: f32[N, 2, 1, 1] = reshape(%11) {shape=[N, 2, 1, 1]}  # backward
+        %11: f32[N, 2, 1, 1] = reshape(%9) {shape=[N, 2, 1, 1]}  # backward
+        %12: f32[N, 2, 1, 1] = div(%11, %10)  # backward
         %13: f32[N, 2, 2, 2] = expand(%12) {shape=[N, 2, 2, 2]}  # backward
         %14: f32[N, 2, 2, 2] = reluGrad(%13, %1)  # backward
         %15: f32[N, 2, 2, 2] = add(%13, %14)  # backward
@@ -250,7 +252,9 @@ describe('differentiate', () => {
     const x = builder.input(f32('N', 2), parameter('x'));
     const scale = builder.input(f32(2), parameter('scale'));
     const [mean, variance] = builder.emitAll('batchStatistics', [x], {}) as [Value, Value];
-    const y = builder.emit('normalize', [x, mean, variance, scale, mean], { epsilon: 0.125 });
+    const source = builder.emit('withStatistics', [x, mean, variance], { epsilon: 0.125 });
+    const maps = builder.emitAll('normalizer', [mean, variance, scale, scale], { epsilon: 0.125 }) as [Value, Value];
+    const y = builder.emit('affine', [source, maps[0], maps[1]], {});
     const loss = builder.emit('reduceSum', [y], { axes: [0, 1], keepDims: false });
     const graph = differentiate.run(builder.finish([{ name: 'loss', role: 'result', value: loss }]));
     expect(printGraph(removeDeadCode.run(graph))).toMatchInlineSnapshot(`
@@ -258,37 +262,36 @@ describe('differentiate', () => {
         in  parameter %x: f32[N, 2]
         in  parameter %scale: f32[2]
         %0: f32[2], %1: f32[2] = batchStatistics(%x)  # forward
-        %2: f32[N, 2] = normalize(%x, %0, %1, %scale, %0) {epsilon=0.125}  # forward
-        %3: f32[] = reduceSum(%2) {axes=[0, 1], keepDims=false}  # forward
-        %4: f32[] = constant() {value=(1)}  # backward loss
-        %5: f32[1, 1] = reshape(%4) {shape=[1, 1]}  # backward
-        %6: f32[N, 2] = expand(%5) {shape=[N, 2]}  # backward
-        %7: f32[2], %8: f32[2] = normalizeGrad(%6, %x, %0, %1) {epsilon=0.125}  # backward
-        %9: f32[] = constant() {value=(0.125)}  # backward
-        %10: f32[2] = add(%1, %9)  # backward
-        %11: f32[2] = sqrt(%10)  # backward
-        %12: f32[2] = reciprocal(%11)  # backward
-        %13: f32[2] = mul(%scale, %12)  # backward
-        %14: f32[1, 2] = reshape(%13) {shape=[1, 2]}  # backward
-        %15: f32[N, 2] = mul(%6, %14)  # backward
-        %16: f32[2] = mul(%13, %8)  # backward
-        %17: f32[2] = neg(%16)  # backward
-        %18: f32[2] = mul(%13, %12)  # backward
-        %19: f32[2] = mul(%18, %7)  # backward
-        %20: f32[] = constant() {value=(-0.5)}  # backward
-        %21: f32[2] = mul(%19, %20)  # backward
-        %22: f32[2] = add(%17, %8)  # backward
-        %23: f32[] = sizeOf() {shape=[N]}  # backward
-        %24: f32[2] = div(%22, %23)  # backward
-        %25: f32[] = constant() {value=(2)}  # backward
-        %26: f32[2] = mul(%21, %25)  # backward
-        %27: f32[2] = div(%26, %23)  # backward
-        %28: f32[2] = constant() {value=[2](1, 1)}  # backward
-        %29: f32[N, 2] = normalize(%x, %0, %28, %27, %24) {epsilon=0}  # backward
-        %30: f32[N, 2] = add(%15, %29)  # backward
-        out result loss = %3
-        out gradient gradient.x of x = %30
-        out gradient gradient.scale of scale = %7
+        %2: f32[N, 2] = withStatistics(%x, %0, %1) {epsilon=0.125}  # forward
+        %3: f32[2], %4: f32[2], %5: f32[2] = normalizer(%0, %1, %scale, %scale) {epsilon=0.125}  # forward
+        %6: f32[N, 2] = affine(%2, %3, %4)  # forward
+        %7: f32[] = reduceSum(%6) {axes=[0, 1], keepDims=false}  # forward
+        %8: f32[] = constant() {value=(1)}  # backward loss
+        %9: f32[1, 1] = reshape(%8) {shape=[1, 1]}  # backward
+        %10: f32[N, 2] = expand(%9) {shape=[N, 2]}  # backward
+        %11: f32[N, 2] = affine(%10, %3)  # backward
+        %12: f32[2], %13: f32[2] = affineGrad(%10, %2)  # backward
+        %14: f32[2] = mul(%0, %13)  # backward
+        %15: f32[2] = sub(%12, %14)  # backward
+        %16: f32[2] = mul(%15, %5)  # backward
+        %17: f32[2] = add(%16, %13)  # backward
+        %18: f32[] = sizeOf() {shape=[N]}  # backward
+        %19: f32[] = neg(%18)  # backward
+        %20: f32[2], %21: f32[2] = affineGrad(%11, %2)  # backward
+        %22: f32[] = constant() {value=(0.125)}  # backward
+        %23: f32[2] = add(%1, %22)  # backward
+        %24: f32[2] = mul(%23, %19)  # backward
+        %25: f32[2] = mul(%0, %21)  # backward
+        %26: f32[2] = sub(%20, %25)  # backward
+        %27: f32[2] = div(%26, %24)  # backward
+        %28: f32[2] = div(%21, %19)  # backward
+        %29: f32[2] = mul(%0, %27)  # backward
+        %30: f32[2] = sub(%28, %29)  # backward
+        %31: f32[N, 2] = affine(%2, %27, %30)  # backward
+        %32: f32[N, 2] = add(%11, %31)  # backward
+        out result loss = %7
+        out gradient gradient.x of x = %32
+        out gradient gradient.scale of scale = %17
       }"
     `);
   });
@@ -319,8 +322,8 @@ describe('pack-state', () => {
         %5: f32[] = reduceMean(%4) {axes=[0, 1], keepDims=false}  # forward loss
         %6: f32[] = constant() {value=(1)}  # backward loss
         %7: f32[] = sizeOf() {shape=[N, 3]}  # backward loss
-        %8: f32[] = div(%6, %7)  # backward loss
-        %9: f32[1, 1] = reshape(%8) {shape=[1, 1]}  # backward loss
+        %8: f32[1, 1] = reshape(%6) {shape=[1, 1]}  # backward loss
+        %9: f32[1, 1] = div(%8, %7)  # backward loss
         %10: f32[N, 3] = expand(%9) {shape=[N, 3]}  # backward loss
         %11: f32[1, 3] = reduceSum(%10) {axes=[0], keepDims=true}  # backward fc
         %12: f32[3] = reshape(%11) {shape=[3]}  # backward fc

@@ -50,40 +50,40 @@ describe('rematerialize', () => {
     expect(lines(runPasses(graph, passes), 'forward', 'recompute')).toMatchInlineSnapshot(`
       "  %0: f32[N, 2, 2, 2] = conv2d(%images, %first.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward first
         %1: f32[2], %2: f32[2] = batchStatistics(%0)  # forward norm
-        %3: f32[N, 2, 2, 2] = normalize(%0, %1, %2, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
-        %4: f32[N, 2, 2, 2] = relu(%3)  # forward
-        %5: f32[N, 2, 2, 2] = conv2d(%4, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward second
-        %6: f32[N, 2] = reduceSum(%5) {axes=[2, 3], keepDims=false}  # forward
-        %7: f32[] = reduceSum(%6) {axes=[0, 1], keepDims=false}  # forward loss
-        %14: f32[N, 2, 2, 2] = after(%0, %12)  # recompute norm
-        %15: f32[N, 2, 2, 2] = normalize(%14, %1, %2, %norm.weight, %norm.bias) {epsilon=0.00001}  # recompute norm
-        %16: f32[N, 2, 2, 2] = relu(%15)  # recompute"
+        %3: f32[2], %4: f32[2], %5: f32[2] = normalizer(%1, %2, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
+        %6: f32[N, 2, 2, 2] = withStatistics(%0, %1, %2) {epsilon=0.00001}  # forward norm
+        %7: f32[N, 2, 2, 2] = affine(%6, %3, %4)  # forward norm
+        %8: f32[N, 2, 2, 2] = relu(%7)  # forward
+        %9: f32[N, 2, 2, 2] = conv2d(%8, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward second
+        %10: f32[N, 2] = reduceSum(%9) {axes=[2, 3], keepDims=false}  # forward
+        %11: f32[] = reduceSum(%10) {axes=[0, 1], keepDims=false}  # forward loss
+        %17: f32[N, 2, 2, 2] = after(%0, %16)  # recompute norm
+        %18: f32[N, 2, 2, 2] = withStatistics(%17, %1, %2) {epsilon=0.00001}  # recompute norm
+        %19: f32[N, 2, 2, 2] = affine(%18, %3, %4)  # recompute norm
+        %20: f32[N, 2, 2, 2] = relu(%19)  # recompute"
     `);
     expect(lines(runPasses(graph, passes), 'backward second', 'backward norm')).toMatchInlineSnapshot(`
-      "  %13: f32[N, 2, 2, 2] = conv2dInputGrad(%12, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward second
-        %17: f32[2, 2, 1, 1] = conv2dWeightGrad(%16, %12) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
-        %19: f32[2], %20: f32[2] = normalizeGrad(%18, %0, %1, %2) {epsilon=0.00001}  # backward norm
-        %21: f32[] = constant() {value=(0.000009999999747378752)}  # backward norm
-        %22: f32[2] = add(%2, %21)  # backward norm
-        %23: f32[2] = sqrt(%22)  # backward norm
-        %24: f32[2] = reciprocal(%23)  # backward norm
-        %25: f32[2] = mul(%norm.weight, %24)  # backward norm
-        %26: f32[1, 2, 1, 1] = reshape(%25) {shape=[1, 2, 1, 1]}  # backward norm
-        %27: f32[N, 2, 2, 2] = mul(%18, %26)  # backward norm
-        %28: f32[2] = mul(%25, %20)  # backward norm
-        %29: f32[2] = neg(%28)  # backward norm
-        %30: f32[2] = mul(%25, %24)  # backward norm
-        %31: f32[2] = mul(%30, %19)  # backward norm
-        %32: f32[] = constant() {value=(-0.5)}  # backward norm
-        %33: f32[2] = mul(%31, %32)  # backward norm
-        %34: f32[] = sizeOf() {shape=[N, 2, 2]}  # backward norm
-        %35: f32[2] = div(%29, %34)  # backward norm
-        %36: f32[] = constant() {value=(2)}  # backward norm
-        %37: f32[2] = mul(%33, %36)  # backward norm
-        %38: f32[2] = div(%37, %34)  # backward norm
-        %39: f32[2] = constant() {value=[2](1, 1)}  # backward norm
-        %40: f32[N, 2, 2, 2] = normalize(%0, %1, %39, %38, %35) {epsilon=0}  # backward norm
-        %41: f32[N, 2, 2, 2] = add(%27, %40)  # backward norm"
+      "  %21: f32[2, 2, 1, 1] = conv2dWeightGrad(%20, %16) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
+        %22: f32[N, 2, 2, 2] = conv2dInputGrad(%16, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward second
+        %24: f32[N, 2, 2, 2] = affine(%23, %3)  # backward norm
+        %25: f32[2], %26: f32[2] = affineGrad(%23, %18)  # backward norm
+        %27: f32[] = sizeOf() {shape=[N, 2, 2]}  # backward norm
+        %28: f32[] = neg(%27)  # backward norm
+        %29: f32[2], %30: f32[2] = affineGrad(%24, %18)  # backward norm
+        %31: f32[] = constant() {value=(0.000009999999747378752)}  # backward norm
+        %32: f32[2] = add(%2, %31)  # backward norm
+        %33: f32[2] = mul(%32, %28)  # backward norm
+        %34: f32[2] = mul(%1, %30)  # backward norm
+        %35: f32[2] = sub(%29, %34)  # backward norm
+        %36: f32[2] = div(%35, %33)  # backward norm
+        %37: f32[2] = div(%30, %28)  # backward norm
+        %38: f32[2] = mul(%1, %36)  # backward norm
+        %39: f32[2] = sub(%37, %38)  # backward norm
+        %40: f32[N, 2, 2, 2] = affine(%18, %36, %39)  # backward norm
+        %41: f32[N, 2, 2, 2] = add(%24, %40)  # backward norm
+        %42: f32[2] = mul(%1, %26)  # backward norm
+        %43: f32[2] = sub(%25, %42)  # backward norm
+        %44: f32[2] = mul(%43, %5)  # backward norm"
     `);
   });
 
@@ -98,10 +98,10 @@ describe('rematerialize', () => {
         %2: f32[N, 2, 2, 2] = conv2d(%1, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward second
         %3: f32[N, 2] = reduceSum(%2) {axes=[2, 3], keepDims=false}  # forward
         %4: f32[] = reduceSum(%3) {axes=[0, 1], keepDims=false}  # forward loss
-        %10: f32[N, 3, 2, 2] = conv2dInputGrad(%9, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 3, 2, 2]}  # backward second
-        %11: f32[N, 1, 2, 2] = after(%images, %9)  # recompute
-        %12: f32[N, 3, 2, 2] = concat(%11, %0) {axis=1}  # recompute
-        %13: f32[2, 3, 1, 1] = conv2dWeightGrad(%12, %9) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second"
+        %10: f32[N, 1, 2, 2] = after(%images, %9)  # recompute
+        %11: f32[N, 3, 2, 2] = concat(%10, %0) {axis=1}  # recompute
+        %12: f32[2, 3, 1, 1] = conv2dWeightGrad(%11, %9) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
+        %13: f32[N, 3, 2, 2] = conv2dInputGrad(%9, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 3, 2, 2]}  # backward second"
     `);
   });
 
@@ -118,12 +118,12 @@ describe('pin-order', () => {
   it('lets the gradient wait for the weight gradient of the layer before it', () => {
     const graph = gradients(1, (images) => conv(conv(conv(images, 'first', 2), 'second', 2), 'third', 2));
     expect(lines(pinOrder.run(graph), 'backward third', 'backward second', 'backward first')).toMatchInlineSnapshot(`
-      "  %10: f32[N, 2, 2, 2] = conv2dInputGrad(%9, %third.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward third
-        %11: f32[2, 2, 1, 1] = conv2dWeightGrad(%1, %9) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward third
-        %12: f32[N, 2, 2, 2] = after(%10, %11) {batchName=N_1}  # backward second
-        %13: f32[N, 2, 2, 2] = conv2dInputGrad(%12, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward second
-        %14: f32[2, 2, 1, 1] = conv2dWeightGrad(%0, %12) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
-        %15: f32[N, 2, 2, 2] = after(%13, %14) {batchName=N_2}  # backward first
+      "  %10: f32[2, 2, 1, 1] = conv2dWeightGrad(%1, %9) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward third
+        %11: f32[N, 2, 2, 2] = conv2dInputGrad(%9, %third.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward third
+        %12: f32[N, 2, 2, 2] = after(%11, %10)  # backward second
+        %13: f32[2, 2, 1, 1] = conv2dWeightGrad(%0, %12) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
+        %14: f32[N, 2, 2, 2] = conv2dInputGrad(%12, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward second
+        %15: f32[N, 2, 2, 2] = after(%14, %13)  # backward first
         %16: f32[2, 1, 1, 1] = conv2dWeightGrad(%images, %15) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward first"
     `);
   });

@@ -55,18 +55,19 @@ export interface OperatorAttributes {
   // Moving elements.
   constant: { readonly value: TensorData };
   /** The same elements under another shape; the second operand, where there is one, holds the extents when the graph runs. */
-  reshape: { readonly shape: Shape; readonly batchName?: string };
-  /**
-   * The first operand, not to be read before the others have been computed. `batchName` is what the runtime is told its
-   * batch axis is called: it lets a buffer be reused only among tensors whose axes have the same name.
-   */
-  after: { readonly batchName?: string };
+  reshape: { readonly shape: Shape };
+  /** The first operand, not to be read before the others have been computed. */
+  after: None;
   /** The elements from start to end along axis 0, known when the graph runs: always none, which no optimizer can tell. */
   head: None;
   /** Repeats axes of extent 1 up to `shape`; the second operand holds the extents where a batch size is among the new. */
   expand: { readonly shape: Shape };
   transpose: { readonly permutation: readonly number[] };
-  concat: { readonly axis: number };
+  /**
+   * Side by side along an axis. `as` tells what is planned for the result: a `group` is kept in its operands' stead, which
+   * the backward pass takes from it; a `part` is small enough to be made again. Neither is taken apart any more.
+   */
+  concat: { readonly axis: number; readonly as?: 'group' | 'part' };
   split: { readonly axis: number; readonly sizes: readonly number[] };
   /** Elements start, start + step, … < end along each named axis. */
   slice: {
@@ -99,13 +100,23 @@ export interface OperatorAttributes {
 
   // Convolution and pooling over (N, C, H, W).
   conv2d: Convolution;
+  /** sum + conv2d(x, weight), from (sum, x, weight): a convolution of more channels, part by part. */
+  conv2dAdd: Convolution;
+  /**
+   * relu?(conv2d(x, weight, bias?) + sum?) in one pass over memory, from (x, weight, bias?, sum?). The last operand is the
+   * sum where `adds` is set.
+   */
+  fusedConv2d: Convolution & { readonly adds: boolean; readonly relu: boolean };
   convTranspose2d: Convolution & { readonly outputPadding: Pair };
   /** Gradient of conv2d at its input, from the output's gradient and the weight; `inputShape` is the input's. */
   conv2dInputGrad: Convolution & { readonly inputShape: Shape };
   /** Gradient of conv2d at its weight, from its input and the output's gradient. */
   conv2dWeightGrad: Convolution & { readonly kernel: Pair };
-  /** Windows as channels: (N, C, H, W) to (N, C·kH·kW, outH, outW), channel c·kH·kW + i·kW + j holding tap (i, j). */
-  im2col: Window;
+  /**
+   * Windows as channels: (N, C, H, W) to (N, C·kH·kW, outH, outW), channel c·kH·kW + i·kW + j holding tap (i, j), the
+   * taps from last to first where `mirrored`.
+   */
+  im2col: Window & { readonly mirrored?: true };
   maxPool2d: Window;
   maxPool2dGrad: { readonly inputShape: Shape };
   averagePool2d: Window;
@@ -116,10 +127,19 @@ export interface OperatorAttributes {
   batchNorm: { readonly epsilon: number; readonly momentum: number };
   /** Mean and population variance of each channel, in two passes. */
   batchStatistics: None;
+  /**
+   * x, from (x, mean, variance), for readers that normalize it by these statistics of its own. The same elements; but its
+   * gradient takes account of how the statistics depend on x, for all readers at once, so theirs need not.
+   */
+  withStatistics: { readonly epsilon: number };
+  /** The affine map that normalizes: from (mean, variance, scale, shift), scale · ι and shift − mean · scale · ι; also ι. */
+  normalizer: { readonly epsilon: number };
   /** (x − mean) / √(variance + epsilon) · scale + shift, channel by channel. */
   normalize: { readonly epsilon: number };
-  /** Gradients of normalize at its scale and its shift. */
-  normalizeGrad: { readonly epsilon: number };
+  /** x · scale + shift, channel by channel; without a shift, x · scale. */
+  affine: None;
+  /** Gradients of affine at its scale and its shift, from (outputGradient, x). */
+  affineGrad: None;
 
   // Other layers and losses.
   reluGrad: None;

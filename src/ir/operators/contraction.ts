@@ -1,6 +1,15 @@
 /** @file Reductions, products, convolutions and pooling. */
 
-import { broadcastShapes, type Dim, formatShape, normalizeAxes, type Shape, type TensorType } from '../shape.js';
+import {
+  broadcastShapes,
+  type Dim,
+  formatShape,
+  formatType,
+  normalizeAxes,
+  type Shape,
+  sameType,
+  type TensorType,
+} from '../shape.js';
 import type { Convolution, OperatorAttributes, Pair } from './attributes.js';
 import { type Definitions, float, type Operands, type OperatorDefinition, windowExtents } from './definition.js';
 
@@ -11,6 +20,8 @@ type Contraction =
   | 'argMax'
   | 'matMul'
   | 'conv2d'
+  | 'conv2dAdd'
+  | 'fusedConv2d'
   | 'convTranspose2d'
   | 'conv2dInputGrad'
   | 'conv2dWeightGrad'
@@ -39,6 +50,22 @@ function checkGroups(inputs: Operands, channels: number, filters: number, perGro
     `${groups} groups must divide ${channels} and ${filters} channels`,
   );
   inputs.require(perGroup === channels / groups, `the weight must have ${channels / groups} input channels`);
+}
+
+/** The type that a convolution of the operands `x` and `x + 1` gives. */
+function convolved(inputs: Operands, x: number, { stride, pads, groups }: Convolution): TensorType {
+  const { n, c, h, w } = inputs.image(x);
+  const weight = inputs.image(x + 1);
+  checkGroups(inputs, c, weight.n as number, weight.c, groups);
+  return float([n, weight.n, ...windowExtents([h, w], [weight.h, weight.w], stride, pads, inputs)]);
+}
+
+function checkBias(inputs: Operands, index: number, { shape }: TensorType): void {
+  inputs.require(inputs.ranked(index, 1)[0] === shape[1], `the bias must have ${shape[1]} elements`);
+}
+
+function checkSum(inputs: Operands, index: number, type: TensorType): void {
+  inputs.require(sameType(inputs.at(index), type), `what is added to must be ${formatType(type)}, as the result`);
 }
 
 /** The type of a pooled image. */
@@ -82,13 +109,29 @@ export const contraction: Definitions<Contraction> = {
   },
   conv2d: {
     operands: ['x', 'weight', 'bias?'],
-    infer(inputs, { stride, pads, groups }) {
-      const { n, c, h, w } = inputs.image(0);
-      const weight = inputs.image(1);
-      checkGroups(inputs, c, weight.n as number, weight.c, groups);
-      if (inputs.types.length > 2)
-        inputs.require(inputs.ranked(2, 1)[0] === weight.n, `the bias must have ${weight.n} elements`);
-      return [float([n, weight.n, ...windowExtents([h, w], [weight.h, weight.w], stride, pads, inputs)])];
+    infer(inputs, attributes) {
+      const type = convolved(inputs, 0, attributes);
+      if (inputs.types.length > 2) checkBias(inputs, 2, type);
+      return [type];
+    },
+  },
+  conv2dAdd: {
+    operands: ['sum', 'x', 'weight'],
+    composite: true,
+    infer(inputs, attributes) {
+      const type = convolved(inputs, 1, attributes);
+      checkSum(inputs, 0, type);
+      return [type];
+    },
+  },
+  fusedConv2d: {
+    operands: ['x', 'weight', 'bias?', 'sum?'],
+    infer(inputs, attributes) {
+      const type = convolved(inputs, 0, attributes);
+      const last = inputs.types.length - 1;
+      if (attributes.adds) checkSum(inputs, last, type);
+      if (last - (attributes.adds ? 1 : 0) > 1) checkBias(inputs, 2, type);
+      return [type];
     },
   },
   convTranspose2d: {
@@ -132,6 +175,6 @@ export const contraction: Definitions<Contraction> = {
     },
   },
   maxPool2dGrad: { operands: ['outputGradient', 'indices'], composite: true, infer: outputOfShape },
-  averagePool2d: { operands: ['x'], infer: (inputs, window) => [pooled(inputs, window)] },
+  averagePool2d: { operands: ['x'], cheap: true, infer: (inputs, window) => [pooled(inputs, window)] },
   averagePool2dGrad: { operands: ['outputGradient'], composite: true, infer: outputOfShape },
 };

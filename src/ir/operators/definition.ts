@@ -21,7 +21,7 @@ export interface Traits {
 
 /** One row of the table of operators. */
 export interface OperatorDefinition<Attributes> extends Traits {
-  /** Names of the operands; a trailing `?` marks an optional last one, a trailing `...` one or more. */
+  /** Names of the operands; a trailing `?` marks optional ones at the end, a trailing `...` one or more. */
   readonly operands: readonly string[];
   /**
    * The types of the outputs.

@@ -24,10 +24,9 @@ export function traitsOf(operator: OperatorName): Traits {
 
 /** Whether `count` operands suit an operator. */
 function acceptsOperands(names: readonly string[], count: number): boolean {
-  const last = names.at(-1);
-  if (last?.endsWith('...')) return count >= names.length;
-  if (last?.endsWith('?')) return count === names.length || count === names.length - 1;
-  return count === names.length;
+  if (names.at(-1)?.endsWith('...')) return count >= names.length;
+  const required = names.filter((name) => !name.endsWith('?')).length;
+  return count >= required && count <= names.length;
 }
 
 /**

@@ -6,15 +6,18 @@ import { type Definitions, float, type Operands, sameAsFirst } from './definitio
 type Normalization =
   | 'batchNorm'
   | 'batchStatistics'
+  | 'withStatistics'
+  | 'normalizer'
   | 'normalize'
-  | 'normalizeGrad'
+  | 'affine'
+  | 'affineGrad'
   | 'crossEntropy'
   | 'crossEntropyGrad'
   | 'countErrors';
 
 /** Requires one value a channel in each of the operands from `first` on. */
 function checkChannelVectors(inputs: Operands, channelsOf: number, first: number): void {
-  const channels = staticDim(inputs.shape(channelsOf), 1, 'normalize: the operand');
+  const channels = staticDim(inputs.shape(channelsOf), 1, 'the operand');
   for (let index = first; index < inputs.types.length; index++) {
     inputs.require(sameShape(inputs.shape(index), [channels]), `operand ${index} must have the shape [${channels}]`);
   }
@@ -46,6 +49,30 @@ export const normalization: Definitions<Normalization> = {
       return [float([channels]), float([channels])];
     },
   },
+  withStatistics: {
+    operands: ['x', 'mean', 'variance'],
+    view: true,
+    cheap: true,
+    composite: true,
+    infer(inputs) {
+      checkChannelVectors(inputs, 0, 1);
+      return sameAsFirst(inputs);
+    },
+  },
+  normalizer: {
+    operands: ['mean', 'variance', 'scale', 'shift'],
+    composite: true,
+    infer(inputs) {
+      const shape = inputs.ranked(0, 1);
+      for (let index = 1; index < 4; index++) {
+        inputs.require(
+          sameShape(inputs.shape(index), shape),
+          `operand ${index} must have the shape ${formatShape(shape)}`,
+        );
+      }
+      return [float(shape), float(shape), float(shape)];
+    },
+  },
   normalize: {
     operands: ['x', 'mean', 'variance', 'scale', 'shift'],
     cheap: true,
@@ -54,12 +81,22 @@ export const normalization: Definitions<Normalization> = {
       return sameAsFirst(inputs);
     },
   },
-  normalizeGrad: {
-    operands: ['outputGradient', 'x', 'mean', 'variance'],
+  affine: {
+    operands: ['x', 'scale', 'shift?'],
+    cheap: true,
     composite: true,
     infer(inputs) {
-      checkChannelVectors(inputs, 1, 2);
-      return [float(inputs.shape(2)), float(inputs.shape(2))];
+      checkChannelVectors(inputs, 0, 1);
+      return sameAsFirst(inputs);
+    },
+  },
+  affineGrad: {
+    operands: ['outputGradient', 'x'],
+    composite: true,
+    infer(inputs) {
+      inputs.require(sameShape(inputs.shape(0), inputs.shape(1)), 'gradient and operand must have one shape');
+      const channels = [staticDim(inputs.shape(1), 1, 'affineGrad: the operand')];
+      return [float(channels), float(channels)];
     },
   },
   crossEntropy: {

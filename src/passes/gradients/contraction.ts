@@ -18,7 +18,7 @@ export const reduceMean: GradientRule<'reduceMean'> = {
       builder,
       axes.map((axis) => shape[axis] ?? 1),
     );
-    return [spread(builder, builder.emit('div', [node.gradient(), count], {}), shape, axes)];
+    return [spread(builder, node.gradient(), shape, axes, count)];
   },
 };
 
@@ -43,13 +43,28 @@ export const conv2d: GradientRule<'conv2d'> = {
     const gradient = node.gradient();
     const [, , height, width] = node.inputType(1).shape as readonly number[];
     const kernel = [height ?? 1, width ?? 1] as const;
+    // The weight's first: what is recomputed for it then waits for all before, and the input's follows.
+    const atWeight = builder.emit('conv2dWeightGrad', [node.input(0), gradient], { ...attributes, kernel });
     const atInput = builder.emit('conv2dInputGrad', [gradient, node.input(1)], {
       ...attributes,
       inputShape: node.inputType(0).shape,
     });
-    const atWeight = builder.emit('conv2dWeightGrad', [node.input(0), gradient], { ...attributes, kernel });
     if (node.inputCount === 2) return [atInput, atWeight];
     return [atInput, atWeight, builder.emit('reduceSum', [gradient], { axes: [0, 2, 3], keepDims: false })];
+  },
+};
+
+export const conv2dAdd: GradientRule<'conv2dAdd'> = {
+  saves: { inputs: [1, 2] },
+  backward(node) {
+    const { builder, attributes } = node;
+    const gradient = node.gradient();
+    const [, , height, width] = node.inputType(2).shape as readonly number[];
+    const inputShape = node.inputType(1).shape;
+    const kernel = [height ?? 1, width ?? 1] as const;
+    const atWeight = builder.emit('conv2dWeightGrad', [node.input(1), gradient], { ...attributes, kernel });
+    const atInput = builder.emit('conv2dInputGrad', [gradient, node.input(2)], { ...attributes, inputShape });
+    return [gradient, atInput, atWeight];
   },
 };
 
@@ -70,11 +85,13 @@ export const averagePool2d: GradientRule<'averagePool2d'> = {
   ],
 };
 
-/** A reduction's gradient repeated along the axes that were reduced. */
-function spread(builder: GraphBuilder, gradient: Value, shape: Shape, axes: readonly number[]): Value {
+/** A reduction's gradient repeated along the axes that were reduced, each repetition its share of it. */
+function spread(builder: GraphBuilder, gradient: Value, shape: Shape, axes: readonly number[], shares?: Value): Value {
   const reduced = new Set(normalizeAxes(axes, shape.length, 'reduction'));
   const kept = shape.map((dim, axis) => (reduced.has(axis) ? 1 : dim));
-  return builder.emit('expand', [builder.emit('reshape', [gradient], { shape: kept })], { shape });
+  const reshaped = builder.emit('reshape', [gradient], { shape: kept });
+  const share = shares ? builder.emit('div', [reshaped, shares], {}) : reshaped;
+  return builder.emit('expand', [share], { shape });
 }
 
 /** The number of elements of a shape as a scalar: a constant where it is known now. */

@@ -33,6 +33,8 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   countErrors: piecewiseConstant,
   reduceMax: { none: 'it occurs in lowered graphs only' },
   im2col: { none: 'it occurs in lowered graphs only' },
+  normalize: { none: 'it serves evaluation; training normalizes by an affine map' },
+  fusedConv2d: { none: 'it occurs in lowered graphs only' },
   dropout: replaced,
   batchNorm: replaced,
   after: ofOrder,
@@ -44,7 +46,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   conv2dWeightGrad: ofBackward,
   maxPool2dGrad: ofBackward,
   averagePool2dGrad: ofBackward,
-  normalizeGrad: ofBackward,
+  affineGrad: ofBackward,
   reluGrad: ofBackward,
   crossEntropyGrad: ofBackward,
 };

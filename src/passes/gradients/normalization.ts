@@ -1,53 +1,74 @@
 /** @file Gradients of batch normalization's two halves and of the cross-entropy. */
 
 import { floatTensor, type GraphBuilder, RequestError, type Value } from '../../ir/index.js';
-import { type GradientRule, perChannel } from './rule.js';
+import type { GradientRule } from './rule.js';
 
-/**
- * y = (x − μ)·ι·γ + β with ι = 1 / √(σ² + ε). With dβ = Σ dy and dγ = Σ dy·x̂:
- * dx = γι·dy, dμ = −γι·dβ, dσ² = −½·γι²·dγ. What flows through μ and σ² into x is batchStatistics' part, so a
- * feature whose statistics several layers share pays for it once.
- */
-export const normalize: GradientRule<'normalize'> = {
-  saves: { inputs: [0, 1, 2, 3] },
+/** y = s·x + t: dx = s·dy, ds = Σ dy·x and dt = Σ dy over all elements of a channel. */
+export const affine: GradientRule<'affine'> = {
+  saves: { inputs: [0, 1] },
   backward(node) {
     const { builder } = node;
-    const { epsilon } = node.attributes;
-    const [x, mean, variance, scale] = [node.input(0), node.input(1), node.input(2), node.input(3)];
     const gradient = node.gradient();
-    const [atScale, atShift] = builder.emitAll('normalizeGrad', [gradient, x, mean, variance], { epsilon }) as [
-      Value,
-      Value,
-    ];
-    const deviation = builder.emit('sqrt', [builder.emit('add', [variance, builder.scalar(epsilon)], {})], {});
-    const inverse = builder.emit('reciprocal', [deviation], {});
-    const factor = times(builder, scale, inverse);
-    const atX = times(builder, gradient, perChannel(builder, factor, x.type.shape.length));
-    const atMean = builder.emit('neg', [times(builder, factor, atShift)], {});
-    const atVariance = times(builder, times(builder, times(builder, factor, inverse), atScale), builder.scalar(-0.5));
-    return [atX, atMean, atVariance, atScale, atShift];
+    const atX = builder.emit('affine', [gradient, node.input(1)], {});
+    const [atScale, atShift] = builder.emitAll('affineGrad', [gradient, node.input(0)], {});
+    return node.inputCount === 3 ? [atX, atScale, atShift] : [atX, atScale];
   },
 };
 
 /**
- * μ = Σx / M and σ² = Σ(x − μ)² / M, so dx = dμ / M + (x − μ)·2·dσ² / M: an affine map of each channel, written as a
- * normalization by μ with unit variance.
+ * With s = γ·ι and t = β − μ·s: dγ = (ds − μ·dt)·ι and dβ = dt. What flows into the statistics is taken care of by
+ * `withStatistics`, whose readers' maps these are.
+ */
+export const normalizer: GradientRule<'normalizer'> = {
+  saves: { inputs: [0], outputs: [2] },
+  backward(node) {
+    const { builder } = node;
+    const [atScale, atShift] = [node.gradient(0), node.gradient(1)];
+    const centered = builder.emit('sub', [atScale, times(builder, node.input(0), atShift)], {});
+    return [undefined, undefined, times(builder, centered, node.output(2)), atShift];
+  },
+};
+
+/**
+ * Let g be the gradient that the readers' affine maps give, μ and σ² held fixed. Then, with x̂ = (x − μ)·ι,
+ * dx = g − mean(g) − x̂·mean(g·x̂), whatever the number of readers: with a = Σg and b = Σg·x over M elements it is
+ * g + u·x + v for u = (b − μ·a) / (−M·(σ² + ε)) and v = a / (−M) − μ·u.
+ */
+export const withStatistics: GradientRule<'withStatistics'> = {
+  saves: { inputs: [1, 2], outputs: [0] },
+  backward(node) {
+    const { builder } = node;
+    const emit = (operator: 'add' | 'sub' | 'mul' | 'div', a: Value, b: Value): Value =>
+      builder.emit(operator, [a, b], {});
+    const [gradient, x, mean, variance] = [node.gradient(), node.output(), node.input(1), node.input(2)];
+    const size = builder.emit('sizeOf', [], { shape: x.type.shape.filter((_, axis) => axis !== 1) });
+    const count = builder.emit('neg', [size], {});
+    const [product, sum] = builder.emitAll('affineGrad', [gradient, x], {}) as [Value, Value];
+    const spread = emit('mul', emit('add', variance, builder.scalar(node.attributes.epsilon)), count);
+    const scale = emit('div', emit('sub', product, emit('mul', mean, sum)), spread);
+    const shift = emit('sub', emit('div', sum, count), emit('mul', mean, scale));
+    return [emit('add', gradient, builder.emit('affine', [x, scale, shift], {})), undefined, undefined];
+  },
+};
+
+/**
+ * For readers other than normalization. μ = Σx / M and σ² = Σ(x − μ)² / M, so dx = dμ / M + (x − μ)·2·dσ² / M: an affine
+ * map of each channel.
  */
 export const batchStatistics: GradientRule<'batchStatistics'> = {
   saves: { inputs: [0], outputs: [0] },
   backward(node) {
     const { builder } = node;
     const x = node.input(0);
-    const channels = [x.type.shape[1] as number];
-    const constant = (value: number): Value =>
-      builder.constant(floatTensor(channels, new Float32Array(channels[0] ?? 0).fill(value)));
+    const channels = x.type.shape[1] as number;
     const count = builder.emit('sizeOf', [], { shape: x.type.shape.filter((_, axis) => axis !== 1) });
     const [atMean, atVariance] = [node.gradientOrNone(0), node.gradientOrNone(1)];
-    const shift = atMean ? builder.emit('div', [atMean, count], {}) : constant(0);
-    const scale = atVariance
-      ? builder.emit('div', [times(builder, atVariance, builder.scalar(2)), count], {})
-      : constant(0);
-    return [builder.emit('normalize', [x, node.output(0), constant(1), scale, shift], { epsilon: 0 })];
+    const perElement = (gradient: Value): Value => builder.emit('div', [gradient, count], {});
+    const zeros = (): Value => builder.constant(floatTensor([channels], new Float32Array(channels)));
+    const shift = atMean ? perElement(atMean) : zeros();
+    const scale = atVariance ? perElement(times(builder, atVariance, builder.scalar(2))) : zeros();
+    const centered = builder.emit('sub', [shift, times(builder, node.output(0), scale)], {});
+    return [builder.emit('affine', [x, scale, centered], {})];
   },
 };
 

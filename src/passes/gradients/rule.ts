@@ -100,9 +100,3 @@ export function sumTo(builder: GraphBuilder, gradient: Value, shape: Shape): Val
   const summed = builder.emit('reduceSum', [gradient], { axes, keepDims: true });
   return sameShape(summed.type.shape, shape) ? summed : builder.emit('reshape', [summed], { shape });
 }
-
-/** One value a channel, shaped to broadcast against a tensor of the given rank with channels on axis 1. */
-export function perChannel(builder: GraphBuilder, vector: Value, rank: number): Value {
-  const [channels = 1] = vector.type.shape;
-  return builder.emit('reshape', [vector], { shape: [1, channels, ...Array<number>(rank - 2).fill(1)] });
-}

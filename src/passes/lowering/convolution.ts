@@ -7,6 +7,12 @@ type Extents = readonly [n: number, c: number, h: number, w: number];
 
 const extents = (value: Value): Extents => value.type.shape as unknown as Extents;
 
+/** The sum is taken along where the target has such a convolution: `fuse-convolutions` joins the two. */
+export const conv2dAdd: LoweringRule<'conv2dAdd'> = (node, inputs, { builder }) => {
+  const [sum, x, weight] = [operand(inputs, 0), operand(inputs, 1), operand(inputs, 2)];
+  return [builder.emit('add', [sum, builder.emit('conv2d', [x, weight], node.attributes)], {})];
+};
+
 /**
  * dX. For stride 1 the correlation of dY with the flipped, transposed weight (several times faster than a transposed
  * convolution on the CPU), else a transposed convolution.
@@ -43,11 +49,10 @@ export const conv2dWeightGrad: LoweringRule<'conv2dWeightGrad'> = (node, inputs,
   const mirrored = mirrorPads(pads, kernel[0], kernel[1]);
   const stepsByOne = stride[0] === 1 && stride[1] === 1;
   if (taps > 1 && stepsByOne && groups === 1 && filters < channels && mirrored.every((pad) => pad >= 0)) {
-    const columns = unfold(context, gradient, { kernel, stride, pads: mirrored });
+    const columns = builder.emit('im2col', [gradient], { kernel, stride, pads: mirrored, mirrored: true });
     const sums = contractPositions(context, columns, x, 1);
     const byTap = reshaped(builder, sums, [filters, kernel[0], kernel[1], channels]);
-    const reversed = builder.emit('reverse', [byTap], { axes: [1, 2] });
-    return [builder.emit('transpose', [reversed], { permutation: [0, 3, 1, 2] })];
+    return [builder.emit('transpose', [byTap], { permutation: [0, 3, 1, 2] })];
   }
   const columns = unfold(context, x, { kernel, stride, pads });
   const sums = contractPositions(context, gradient, columns, groups);
@@ -56,14 +61,17 @@ export const conv2dWeightGrad: LoweringRule<'conv2dWeightGrad'> = (node, inputs,
 
 /** Windows as channels, by one-hot weights: channel c·taps + t of the output is channel c shifted by tap t. */
 export const im2col: LoweringRule<'im2col'> = (node, inputs, { builder, target }) => {
-  const { kernel, stride, pads } = node.attributes;
+  const { kernel, stride, pads, mirrored = false } = node.attributes;
   const x = operand(inputs, 0);
   const [, channels, height, width] = extents(x);
   const taps = kernel[0] * kernel[1];
   const outputShape = (node.outputs[0] as Value).type.shape;
   if (target.im2col === 'convolution' && taps > 1) {
     const weight = new Float32Array(channels * taps * taps);
-    for (let filter = 0; filter < channels * taps; filter++) weight[filter * taps + (filter % taps)] = 1;
+    for (let filter = 0; filter < channels * taps; filter++) {
+      const tap = filter % taps;
+      weight[filter * taps + (mirrored ? taps - 1 - tap : tap)] = 1;
+    }
     const oneHot = builder.constant(floatTensor([channels * taps, 1, ...kernel], weight));
     return [builder.emit('conv2d', [x, oneHot], { stride, pads, groups: channels })];
   }
@@ -71,7 +79,8 @@ export const im2col: LoweringRule<'im2col'> = (node, inputs, { builder, target }
     ? builder.emit('pad', [x], { pads: [0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]] })
     : x;
   const [, , outHeight, outWidth] = outputShape as Extents;
-  const shifted = Array.from({ length: taps }, (_, tap): Value => {
+  const shifted = Array.from({ length: taps }, (_, position): Value => {
+    const tap = mirrored ? taps - 1 - position : position;
     const starts = [Math.floor(tap / kernel[1]), tap % kernel[1]] as const;
     const ends = [starts[0] + (outHeight - 1) * stride[0] + 1, starts[1] + (outWidth - 1) * stride[1] + 1] as const;
     const whole = padded === x && outHeight === height && outWidth === width;

@@ -1,16 +1,19 @@
 /** @file The table of lowering rules: one for each composite operator. */
 
 import type { OperatorName } from '../../ir/index.js';
-import { conv2dInputGrad, conv2dWeightGrad, im2col } from './convolution.js';
+import { conv2dAdd, conv2dInputGrad, conv2dWeightGrad, im2col } from './convolution.js';
 import { dropoutMask } from './dropout.js';
 import {
+  affine,
+  affineGrad,
   batchStatistics,
   countErrors,
   crossEntropy,
   crossEntropyGrad,
-  normalizeGrad,
+  normalizer,
   reluGrad,
   sizeOf,
+  withStatistics,
 } from './normalization.js';
 import { after } from './order.js';
 import { averagePool2dGrad, maxPool2dGrad } from './pooling.js';
@@ -20,13 +23,17 @@ import type { LoweringRule } from './rule.js';
 export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } = {
   reluGrad,
   batchStatistics,
-  normalizeGrad,
+  withStatistics,
+  normalizer,
+  affine,
+  affineGrad,
   crossEntropy,
   crossEntropyGrad,
   countErrors,
   sizeOf,
   dropoutMask,
   after,
+  conv2dAdd,
   conv2dInputGrad,
   conv2dWeightGrad,
   im2col,

@@ -20,21 +20,45 @@ export const batchStatistics: LoweringRule<'batchStatistics'> = (_, inputs, { bu
   return [reshaped(builder, mean, variance.type.shape), variance];
 };
 
-/** dγ = Σ dy·x̂ and dβ = Σ dy; x̂ is made again, so that its rounding errors average out instead of adding up. */
-export const normalizeGrad: LoweringRule<'normalizeGrad'> = (node, inputs, { builder }) => {
-  const [gradient, x, mean, variance] = [
-    operand(inputs, 0),
-    operand(inputs, 1),
-    operand(inputs, 2),
-    operand(inputs, 3),
-  ];
-  const channels = mean.type.shape as readonly [number];
-  const axes = x.type.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+/** The statistics matter to its gradient only. */
+export const withStatistics: LoweringRule<'withStatistics'> = (_, inputs) => [operand(inputs, 0)];
+
+export const normalizer: LoweringRule<'normalizer'> = (node, inputs, { builder }) => {
+  const [mean, variance, gamma, beta] = inputs as [Value, Value, Value, Value];
+  const deviation = builder.emit(
+    'sqrt',
+    [builder.emit('add', [variance, builder.scalar(node.attributes.epsilon)], {})],
+    {},
+  );
+  const inverse = builder.emit('reciprocal', [deviation], {});
+  const scale = product(builder, gamma, inverse);
+  return [scale, builder.emit('sub', [beta, product(builder, mean, scale)], {}), inverse];
+};
+
+/**
+ * An image's channels are scaled by a depthwise 1×1 convolution where that is one pass over memory: it takes a ReLU or an
+ * addition along. Else by batch normalization in its inference form.
+ */
+export const affine: LoweringRule<'affine'> = (_, inputs, { builder, target }) => {
+  const [x, scale, shift] = [operand(inputs, 0), operand(inputs, 1), inputs[2]];
+  const channels = scale.type.shape[0] as number;
+  const rank = x.type.shape.length;
+  if (target.fusedConvolution && rank === 4) {
+    const weight = reshaped(builder, scale, [channels, 1, 1, 1]);
+    const attributes = { stride: [1, 1], pads: [0, 0, 0, 0], groups: channels } as const;
+    return [builder.emit('conv2d', shift ? [x, weight, shift] : [x, weight], attributes)];
+  }
+  if (!shift) return [product(builder, x, reshaped(builder, scale, [1, channels, ...Array<number>(rank - 2).fill(1)]))];
   const filled = (value: number): Value =>
-    builder.constant(floatTensor(channels, new Float32Array(channels[0]).fill(value)));
-  const normalized = builder.emit('normalize', [x, mean, variance, filled(1), filled(0)], node.attributes);
+    builder.constant(floatTensor([channels], new Float32Array(channels).fill(value)));
+  return [builder.emit('normalize', [x, filled(0), filled(1), scale, shift], { epsilon: 0 })];
+};
+
+export const affineGrad: LoweringRule<'affineGrad'> = (_, inputs, { builder }) => {
+  const [gradient, x] = [operand(inputs, 0), operand(inputs, 1)];
+  const axes = x.type.shape.flatMap((__, axis) => (axis === 1 ? [] : [axis]));
   const sum = (value: Value): Value => builder.emit('reduceSum', [value], { axes, keepDims: false });
-  return [sum(product(builder, gradient, normalized)), sum(gradient)];
+  return [sum(product(builder, gradient, x)), sum(gradient)];
 };
 
 /** log softmax by subtracting each row's largest logit first, so that nothing overflows. */
@@ -56,7 +80,7 @@ export const crossEntropyGrad: LoweringRule<'crossEntropyGrad'> = (_, inputs, { 
   const probabilities = builder.emit('exp', [logProbabilities], {});
   const difference = builder.emit('sub', [probabilities, oneHot(builder, labels, logProbabilities)], {});
   const count = builder.emit('sizeOf', [], { shape: [batchDim(labels)] });
-  return [product(builder, difference, builder.emit('div', [gradient, count], {}))];
+  return [builder.emit('div', [product(builder, difference, gradient), count], {})];
 };
 
 export const countErrors: LoweringRule<'countErrors'> = (_, inputs, { builder }) => {

@@ -13,7 +13,7 @@ const smallTensor = 65_536;
  * Adds to `x` a zero made of the signals' sizes: to a small tensor itself, to a large one's extents in a Reshape, which
  * aliases its operand.
  */
-export const after: LoweringRule<'after'> = (node, inputs, context) => {
+export const after: LoweringRule<'after'> = (_, inputs, context) => {
   const { builder } = context;
   const [x, ...signals] = inputs as [Value, ...Value[]];
   const none = builder.constant(int64Tensor([1], [0]));
@@ -27,7 +27,7 @@ export const after: LoweringRule<'after'> = (node, inputs, context) => {
   }
   const extents = shape.map((dim) => (typeof dim === 'number' ? dim : 0));
   const target = builder.emit('add', [builder.constant(int64Tensor([extents.length], extents)), zero], {});
-  return [builder.emit('reshape', [x, target], { shape, ...node.attributes })];
+  return [builder.emit('reshape', [x, target], { shape })];
 };
 
 /** The extent of a signal's first axis where that is the batch; else of an empty slice, which is not folded either. */

@@ -21,16 +21,31 @@ export interface Target {
   readonly im2col: 'convolution' | 'slices';
   /** Whether a batched product takes transposed operands as they are. */
   readonly transposedMatMul: boolean;
+  /** Whether a convolution can take an addition and a ReLU along, in one pass over memory. */
+  readonly fusedConvolution: boolean;
   /** Most outputs that a split may have. */
   readonly splitOutputs: number;
 }
 
 /** The targets by name. */
 export const targets: Readonly<Record<TargetName, Target>> = {
-  cpu: { name: 'cpu', im2col: 'convolution', transposedMatMul: true, splitOutputs: Number.POSITIVE_INFINITY },
-  cuda: { name: 'cuda', im2col: 'convolution', transposedMatMul: true, splitOutputs: Number.POSITIVE_INFINITY },
+  cpu: {
+    name: 'cpu',
+    im2col: 'convolution',
+    transposedMatMul: true,
+    fusedConvolution: true,
+    splitOutputs: Number.POSITIVE_INFINITY,
+  },
+  // Its convolutions take long for one channel a group.
+  cuda: {
+    name: 'cuda',
+    im2col: 'convolution',
+    transposedMatMul: true,
+    fusedConvolution: false,
+    splitOutputs: Number.POSITIVE_INFINITY,
+  },
   // WebGPU gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader.
-  webgpu: { name: 'webgpu', im2col: 'slices', transposedMatMul: false, splitOutputs: 8 },
+  webgpu: { name: 'webgpu', im2col: 'slices', transposedMatMul: false, fusedConvolution: false, splitOutputs: 8 },
 };
 
 /** What a rule emits to and may ask. */

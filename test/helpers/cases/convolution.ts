@@ -106,6 +106,21 @@ export const convolutionCases: readonly Case[] = [
       return draft.builder.emit('conv2d', operands, { stride, pads, groups });
     });
   }),
+  ...(
+    [
+      [[1, 1], all(0), 1],
+      [[3, 3], all(1), 2],
+    ] as const
+  ).map(([kernel, pads, groups]) =>
+    differentiableCase(`conv2dAdd ${kernel.join('×')}, ${groups} groups`, (draft) => {
+      const operands = [
+        [4, 4, 5],
+        [2, 4, 5],
+      ].map((shape) => draft.parameter(['N', ...shape]));
+      const weight = draft.parameter([4, 2 / groups, ...kernel]);
+      return draft.builder.emit('conv2dAdd', [...operands, weight], { stride: [1, 1], pads, groups });
+    }),
+  ),
   differentiableCase('conv2d twice with the same weight', (draft) => {
     const weight = draft.parameter([2, 2, 3, 3]);
     const attributes = { stride: [1, 1], pads: all(1), groups: 1 } as const;

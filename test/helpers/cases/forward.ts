@@ -99,6 +99,46 @@ export const operatorCases: readonly Case[] = [
       draft.builder.emit('im2col', [draft.parameter(['N', 2, 4, 5])], { kernel, stride, pads }),
     ]),
   ),
+  ...windows.map(([kernel, stride, pads]) =>
+    forwardCase(
+      `im2col from the last tap ${kernel.join('×')}, stride ${stride.join('×')}, padding ${pads}`,
+      (draft) => [
+        draft.builder.emit('im2col', [draft.parameter(['N', 2, 4, 5])], { kernel, stride, pads, mirrored: true }),
+      ],
+    ),
+  ),
+  ...[false, true].flatMap((bias) =>
+    [false, true].flatMap((adds) =>
+      [false, true].map((relu) =>
+        forwardCase(`fusedConv2d${bias ? ', bias' : ''}${adds ? ', sum' : ''}${relu ? ', ReLU' : ''}`, (draft) => {
+          const attributes = { stride: [1, 1], pads: [1, 1, 1, 1], groups: 1, adds, relu } as const;
+          const operands = [draft.parameter(['N', 2, 4, 5]), draft.parameter([3, 2, 3, 3])];
+          if (bias) operands.push(draft.parameter([3]));
+          if (adds) operands.push(draft.parameter(['N', 3, 4, 5]));
+          return [draft.builder.emit('fusedConv2d', operands, attributes)];
+        }),
+      ),
+    ),
+  ),
+  forwardCase('statistics and normalization', (draft) => {
+    const x = draft.parameter(['N', 2, 4, 5]);
+    const [mean, variance] = draft.builder.emitAll('batchStatistics', [x], {}) as [Value, Value];
+    const maps = draft.builder.emitAll('normalizer', [mean, variance, draft.parameter([2]), draft.parameter([2])], {
+      epsilon: 0.125,
+    });
+    const normalized = draft.builder.emit(
+      'normalize',
+      [x, mean, variance, draft.parameter([2]), draft.parameter([2])],
+      { epsilon: 0.125 },
+    );
+    const same = draft.builder.emit('withStatistics', [x, mean, variance], { epsilon: 0.125 });
+    return [mean, variance, ...maps, normalized, draft.builder.emit('exp', [same], {})];
+  }),
+  ...[['N', 2, 4, 5] as const, ['N', 3] as const].map((shape) =>
+    forwardCase(`affineGrad [${shape}]`, (draft) =>
+      draft.builder.emitAll('affineGrad', [draft.parameter(shape), draft.parameter(shape)], {}),
+    ),
+  ),
   forwardCase('convTranspose2d with output padding', (draft) => [
     draft.builder.emit('convTranspose2d', [draft.parameter(['N', 4, 2, 2]), draft.parameter([4, 3, 3, 2])], {
       stride: [2, 3],

@@ -110,13 +110,31 @@ function unfold(call: Call<'im2col'>): readonly Float64Array[] {
   const taps = area(call.attributes);
   visitWindows(shape, [samples, channels, outHeight, outWidth], call.attributes, (x, tap, y) => {
     const plane = Math.floor(y / positions);
-    columns[(plane * taps + tap) * positions + (y % positions)] = at(data, x);
+    const place = call.attributes.mirrored ? taps - 1 - tap : tap;
+    columns[(plane * taps + place) * positions + (y % positions)] = at(data, x);
   });
   return [columns];
 }
 
+function convolve(
+  attributes: Convolution,
+  shape: readonly number[],
+  x: NdArray,
+  weight: NdArray,
+  bias?: NdArray,
+): Float64Array {
+  const y = new Float64Array(shape.reduce((product, extent) => product * extent, 1));
+  visitProducts({ ...attributes, x: x.shape, weight: weight.shape, y: shape }, (atX, atWeight, atY) =>
+    accumulate(y, atY, at(x.data, atX) * at(weight.data, atWeight)),
+  );
+  const [, filters, height, width] = shape as Extents;
+  return bias ? y.map((sum, index) => sum + at(bias.data, Math.floor(index / (height * width)) % filters)) : y;
+}
+
 export const convolution: Kernels<
   | 'conv2d'
+  | 'conv2dAdd'
+  | 'fusedConv2d'
   | 'convTranspose2d'
   | 'conv2dInputGrad'
   | 'conv2dWeightGrad'
@@ -126,14 +144,18 @@ export const convolution: Kernels<
   | 'averagePool2d'
   | 'averagePool2dGrad'
 > = {
-  conv2d(call) {
-    const [x, weight, bias] = [call.input(0), call.input(1), call.inputs[2]];
-    const y = call.zeros();
-    visitProducts({ ...call.attributes, x: x.shape, weight: weight.shape, y: call.shape() }, (atX, atWeight, atY) =>
-      accumulate(y, atY, at(x.data, atX) * at(weight.data, atWeight)),
-    );
-    const [, filters, height, width] = call.shape() as Extents;
-    return [bias ? y.map((sum, index) => sum + at(bias.data, Math.floor(index / (height * width)) % filters)) : y];
+  conv2d: (call) => [convolve(call.attributes, call.shape(), call.input(0), call.input(1), call.inputs[2])],
+  conv2dAdd(call) {
+    const y = convolve(call.attributes, call.shape(), call.input(1), call.input(2));
+    return [y.map((value, index) => value + at(call.input(0).data, index))];
+  },
+  fusedConv2d(call) {
+    const { adds, relu } = call.attributes;
+    const [x, weight, ...others] = call.inputs as [NdArray, NdArray, ...NdArray[]];
+    const sum = adds ? others.pop() : undefined;
+    const y = convolve(call.attributes, call.shape(), x, weight, others[0]);
+    const added = y.map((value, index) => value + (sum ? at(sum.data, index) : 0));
+    return [relu ? added.map((value) => Math.max(0, value)) : added];
   },
   // The transpose of the convolution that maps its output's shape to its input's.
   convTranspose2d(call) {

@@ -26,7 +26,16 @@ function predicted({ shape, data }: NdArray, sample: number): number {
 }
 
 export const normalization: Kernels<
-  'batchNorm' | 'batchStatistics' | 'normalize' | 'normalizeGrad' | 'crossEntropy' | 'crossEntropyGrad' | 'countErrors'
+  | 'batchNorm'
+  | 'batchStatistics'
+  | 'withStatistics'
+  | 'normalizer'
+  | 'normalize'
+  | 'affine'
+  | 'affineGrad'
+  | 'crossEntropy'
+  | 'crossEntropyGrad'
+  | 'countErrors'
 > = {
   batchNorm() {
     throw new Error('batchNorm has no value until a mode is chosen');
@@ -50,13 +59,28 @@ export const normalization: Kernels<
       }),
     ];
   },
-  normalizeGrad(call) {
-    const { epsilon } = call.attributes;
-    const [gradient, x, mean, variance] = [call.input(0), call.input(1), call.input(2), call.input(3)];
-    const normalized = (index: number, c: number): number =>
-      (at(x.data, index) - at(mean.data, c)) / Math.sqrt(at(variance.data, c) + epsilon);
+  withStatistics: (call) => [call.input(0).data],
+  normalizer(call) {
+    const [mean, variance, scale, shift] = call.inputs.map(({ data }) => data) as Float64Array[];
+    if (!mean || !variance || !scale || !shift) throw new Error('normalizer takes four operands');
+    const inverse = variance.map((value) => 1 / Math.sqrt(value + call.attributes.epsilon));
+    const factor = scale.map((value, channel) => value * at(inverse, channel));
+    return [factor, shift.map((value, channel) => value - at(mean, channel) * at(factor, channel)), inverse];
+  },
+  affine(call) {
+    const [x, scale, shift] = [call.input(0), call.input(1), call.inputs[2]];
+    const channel = channelOf(x.shape);
     return [
-      sumByChannel(x.shape, (index, c) => at(gradient.data, index) * normalized(index, c)),
+      x.data.map((value, index) => {
+        const c = channel(index);
+        return value * at(scale.data, c) + (shift ? at(shift.data, c) : 0);
+      }),
+    ];
+  },
+  affineGrad(call) {
+    const [gradient, x] = [call.input(0), call.input(1)];
+    return [
+      sumByChannel(x.shape, (index) => at(gradient.data, index) * at(x.data, index)),
       sumByChannel(x.shape, (index) => at(gradient.data, index)),
     ];
   },

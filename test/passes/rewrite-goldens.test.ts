@@ -1,0 +1,282 @@
+/**
+ * @file What the algebraic rewrites make of tiny graphs, as text; that they compute the same, forward and backward; and
+ * that they leave alone what they have rewritten.
+ */
+
+import { describe, expect, it } from 'vitest';
+import {
+  add,
+  averagePool2d,
+  batchNorm,
+  concat,
+  conv2d,
+  globalAveragePool,
+  linear,
+  relu,
+  type Tensor,
+  traceNetwork,
+} from '../../src/builders/index.js';
+import { concreteShape, findOutput, type Graph, GraphBuilder, printGraph, type Shape } from '../../src/ir/index.js';
+import { dropUnits, mergeReshapes, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
+import { differentiate } from '../../src/passes/differentiate.js';
+import { distributeConcat } from '../../src/passes/distribute-concat.js';
+import { fuseConvolutions } from '../../src/passes/fuse-convolutions.js';
+import { groupFeatures } from '../../src/passes/group-features.js';
+import { trainingMode } from '../../src/passes/modes.js';
+import { type Pass, runPasses } from '../../src/passes/pass.js';
+import { poolFirst } from '../../src/passes/pool-first.js';
+import { sumAffine } from '../../src/passes/sum-affine.js';
+import { expectClose } from '../helpers/compare.js';
+import { evaluate, type Feeds } from '../helpers/evaluate.js';
+import { randomArray, randomSource } from '../helpers/random.js';
+
+const batchSize = 3;
+
+/** The training forward pass of a network whose loss is the sum of its logits. */
+function trace(channels: number, forward: (images: Tensor) => Tensor): Graph {
+  const graph = traceNetwork({
+    name: 'tiny',
+    inputShape: [channels, 4, 4],
+    classes: 2,
+    forward: (images) => linear(globalAveragePool(forward(images)), { name: 'fc', features: 2, bias: false }),
+    loss: (logits) => logits.with(logits.builder.emit('reduceSum', [logits.value], { axes: [0, 1], keepDims: false })),
+  });
+  const trained = trainingMode.run({ ...graph, outputs: [findOutput(graph, 'loss')] });
+  return removeDeadCode.run({ ...trained, outputs: trained.outputs.filter(({ role }) => role === 'result') });
+}
+
+function randomFeeds(graph: Graph): Feeds {
+  const random = randomSource('rewrites');
+  return new Map(
+    graph.inputs.map(({ name, value }) => [
+      name,
+      randomArray(concreteShape(value.type.shape, batchSize), random, name.endsWith('var') ? 'positive' : 'normal'),
+    ]),
+  );
+}
+
+/** Runs passes on a graph and requires that loss and gradients stay the same, and that a second run changes nothing. */
+function rewritten(graph: Graph, ...passes: readonly Pass[]): Graph {
+  const result = runPasses(graph, passes);
+  const feeds = randomFeeds(graph);
+  const clean = [removeDeadCode, shareSubexpressions];
+  const values = (changed: Graph) => evaluate(runPasses(changed, [differentiate, ...clean]), feeds, batchSize);
+  expectClose(values(result), values(graph), 1e-10);
+  const settled = runPasses(result, passes);
+  expect(printGraph(settled)).toBe(printGraph(result));
+  return result;
+}
+
+/** The lines of a graph's nodes, without origins. */
+function nodesOf(graph: Graph): string {
+  return printGraph(graph)
+    .split('\n')
+    .filter((line) => line.includes('  # '))
+    .map((line) => line.replace(/ {2}# .*/, ''))
+    .join('\n');
+}
+
+const pointwise = (x: Tensor, name: string, filters: number): Tensor => conv2d(x, { name, filters, kernel: 1 });
+
+describe('pool-first', () => {
+  it('averages before a 1×1 convolution mixes channels', () => {
+    const graph = trace(2, (images) => averagePool2d(pointwise(images, 'mix', 3), { kernel: 2 }));
+    expect(nodesOf(rewritten(graph, poolFirst))).toMatchInlineSnapshot(`
+      "  %0: f32[N, 2, 2, 2] = averagePool2d(%images) {kernel=[2, 2], stride=[2, 2], pads=[0, 0, 0, 0]}
+        %1: f32[N, 3, 2, 2] = conv2d(%0, %mix.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}
+        %2: f32[N, 3] = reduceMean(%1) {axes=[2, 3], keepDims=false}
+        %3: f32[N, 2] = matMul(%2, %fc.weight) {transposeA=false, transposeB=true}
+        %4: f32[] = reduceSum(%3) {axes=[0, 1], keepDims=false}"
+    `);
+  });
+
+  it.each([
+    [
+      'has a stride',
+      (x: Tensor) => averagePool2d(conv2d(x, { name: 'c', filters: 2, kernel: 1, stride: 2 }), { kernel: 2 }),
+    ],
+    ['has neighbours', (x: Tensor) => averagePool2d(conv2d(x, { name: 'c', filters: 2, kernel: 3 }), { kernel: 2 })],
+    ['is padded', (x: Tensor) => averagePool2d(pointwise(x, 'c', 2), { kernel: 2, padding: 1 })],
+    [
+      'has another reader',
+      (x: Tensor) => {
+        const y = pointwise(x, 'c', 2);
+        return concat([averagePool2d(y, { kernel: 2 }), averagePool2d(relu(y), { kernel: 2 })]);
+      },
+    ],
+  ])('leaves a convolution alone that %s', (_, forward) => {
+    const graph = trace(2, forward);
+    expect(printGraph(poolFirst.run(graph))).toBe(printGraph(graph));
+  });
+});
+
+/** A dense block of four layers. */
+const denseBlock = (images: Tensor): Tensor => {
+  const features = [images];
+  for (const layer of [1, 2, 3, 4]) {
+    const x = relu(batchNorm(concat(features), { name: `layer${layer}.norm` }));
+    features.push(pointwise(x, `layer${layer}.conv`, 2));
+  }
+  return concat(features);
+};
+
+describe('group-features', () => {
+  it('lets layers share what their concatenations have in common', () => {
+    const graph = rewritten(trace(2, denseBlock), groupFeatures);
+    expect(
+      nodesOf(graph)
+        .split('\n')
+        .filter((line) => line.includes('concat'))
+        .join('\n'),
+    ).toMatchInlineSnapshot(`
+      "  %9: f32[N, 4, 4, 4] = concat(%images, %8) {axis=1, as=group}
+        %19: f32[N, 6, 4, 4] = concat(%9, %18) {axis=1}
+        %29: f32[N, 4, 4, 4] = concat(%18, %28) {axis=1, as=group}
+        %30: f32[N, 8, 4, 4] = concat(%9, %29) {axis=1}
+        %40: f32[N, 10, 4, 4] = concat(%9, %29, %39) {axis=1}"
+    `);
+  });
+
+  it('leaves concatenations alone that have nothing in common', () => {
+    const graph = trace(2, (x) => concat([concat([relu(x), x]), relu(x)]));
+    expect(nodesOf(groupFeatures.run(graph))).not.toMatch('as=group');
+  });
+});
+
+describe('distribute-concat', () => {
+  it('takes statistics, maps and convolves part by part', () => {
+    const graph = trace(2, (x) => pointwise(relu(batchNorm(concat([x, relu(x)]), { name: 'norm' })), 'mix', 3));
+    expect(nodesOf(rewritten(graph, distributeConcat))).toMatchInlineSnapshot(`
+      "  %0: f32[N, 2, 4, 4] = relu(%images)
+        %1: f32[2], %2: f32[2] = batchStatistics(%images)
+        %3: f32[2], %4: f32[2] = batchStatistics(%0)
+        %5: f32[4] = concat(%1, %3) {axis=0}
+        %6: f32[4] = concat(%2, %4) {axis=0}
+        %7: f32[4], %8: f32[4], %9: f32[4] = normalizer(%5, %6, %norm.weight, %norm.bias) {epsilon=0.00001}
+        %10: f32[2], %11: f32[2] = split(%7) {axis=0, sizes=[2, 2]}
+        %12: f32[2], %13: f32[2] = split(%8) {axis=0, sizes=[2, 2]}
+        %14: f32[3, 2, 1, 1], %15: f32[3, 2, 1, 1] = split(%mix.weight) {axis=1, sizes=[2, 2]}
+        %16: f32[N, 2, 4, 4] = withStatistics(%images, %1, %2) {epsilon=0.00001}
+        %17: f32[N, 2, 4, 4] = affine(%16, %10, %12)
+        %18: f32[N, 2, 4, 4] = relu(%17)
+        %19: f32[N, 3, 4, 4] = conv2d(%18, %14) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}
+        %20: f32[N, 2, 4, 4] = withStatistics(%0, %3, %4) {epsilon=0.00001}
+        %21: f32[N, 2, 4, 4] = affine(%20, %11, %13)
+        %22: f32[N, 2, 4, 4] = relu(%21)
+        %23: f32[N, 3, 4, 4] = conv2dAdd(%19, %22, %15) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}
+        %24: f32[N, 3] = reduceMean(%23) {axes=[2, 3], keepDims=false}
+        %25: f32[N, 2] = matMul(%24, %fc.weight) {transposeA=false, transposeB=true}
+        %26: f32[] = reduceSum(%25) {axes=[0, 1], keepDims=false}"
+    `);
+  });
+
+  it('builds a concatenation for readers that need it whole', () => {
+    const graph = trace(2, (x) => conv2d(concat([x, relu(x)]), { name: 'whole', filters: 1, kernel: 3 }));
+    expect(nodesOf(rewritten(graph, distributeConcat))).toBe(nodesOf(graph));
+  });
+
+  it('keeps what bypasses batch norm apart from what goes through it', () => {
+    const graph = trace(2, (x) => {
+      const [a, b] = [pointwise(x, 'a', 2), pointwise(x, 'b', 2)];
+      const y = pointwise(relu(batchNorm(concat([a, b]), { name: 'norm' })), 'mix', 2);
+      return add(add(y, a), b);
+    });
+    rewritten(graph, groupFeatures, distributeConcat);
+  });
+
+  it('is the same for a dense block, grouped or not', () => {
+    rewritten(trace(2, denseBlock), distributeConcat);
+    rewritten(trace(2, denseBlock), groupFeatures, distributeConcat);
+  });
+});
+
+describe('sum-affine', () => {
+  it('scales sums instead of what is summed', () => {
+    const graph = removeDeadCode.run(
+      differentiate.run(trace(1, (x) => relu(batchNorm(pointwise(x, 'mix', 2), { name: 'norm' })))),
+    );
+    const feeds = randomFeeds(graph);
+    const result = runPasses(graph, [sumAffine, removeDeadCode, shareSubexpressions]);
+    expectClose(evaluate(result, feeds, batchSize), evaluate(graph, feeds, batchSize), 1e-10);
+    const passesOver = (changed: Graph): number =>
+      changed.nodes.filter(({ operator }) => operator === 'affineGrad').length;
+    expect([passesOver(graph), passesOver(result)]).toEqual([2, 1]);
+    expect(printGraph(sumAffine.run(result))).toBe(printGraph(result));
+  });
+});
+
+const f32 = (...shape: Shape) => ({ dtype: 'float32', shape }) as const;
+
+/** A graph of a few nodes over `x` [N, 2, 4, 4]; `build` returns its result. */
+function draft(build: (builder: GraphBuilder) => import('../../src/ir/index.js').Value): Graph {
+  const builder = new GraphBuilder('draft');
+  return builder.finish([{ name: 'y', role: 'result', value: build(builder) }]);
+}
+
+function same(graph: Graph, pass: Pass): Graph {
+  const result = removeDeadCode.run(pass.run(graph));
+  const feeds = randomFeeds(graph);
+  expectClose(evaluate(result, feeds, batchSize), evaluate(graph, feeds, batchSize), 1e-12);
+  expect(printGraph(pass.run(result))).toBe(printGraph(result));
+  return result;
+}
+
+const batchInput = (builder: GraphBuilder, name: string, ...shape: Shape) =>
+  builder.input(f32(...shape), { name, role: 'batch' });
+
+const unit = { stride: [1, 1], pads: [0, 0, 0, 0], groups: 1 } as const;
+
+describe('fuse-convolutions', () => {
+  it('takes a ReLU and an addition along', () => {
+    const graph = draft((builder) => {
+      const [x, w] = [batchInput(builder, 'x', 'N', 2, 4, 4), batchInput(builder, 'w', 2, 2, 1, 1)];
+      const y = builder.emit('relu', [builder.emit('conv2d', [x, w], unit)], {});
+      return builder.emit('add', [builder.emit('conv2d', [y, w], unit), x], {});
+    });
+    expect(nodesOf(same(graph, fuseConvolutions))).toMatchInlineSnapshot(`
+      "  %0: f32[N, 2, 4, 4] = fusedConv2d(%x, %w) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, adds=false, relu=true}
+        %1: f32[N, 2, 4, 4] = fusedConv2d(%0, %w, %x) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, adds=true, relu=false}"
+    `);
+  });
+
+  it('leaves a convolution alone that has another reader, and an addition that broadcasts', () => {
+    const shared = draft((builder) => {
+      const [x, w] = [batchInput(builder, 'x', 'N', 2, 4, 4), batchInput(builder, 'w', 2, 2, 1, 1)];
+      const y = builder.emit('conv2d', [x, w], unit);
+      return builder.emit('add', [builder.emit('relu', [y], {}), y], {});
+    });
+    expect(printGraph(fuseConvolutions.run(shared))).toBe(printGraph(shared));
+    const broadcast = draft((builder) => {
+      const [x, w] = [batchInput(builder, 'x', 'N', 2, 4, 4), batchInput(builder, 'w', 2, 2, 1, 1)];
+      return builder.emit('add', [builder.emit('conv2d', [x, w], unit), batchInput(builder, 'b', 1, 2, 1, 1)], {});
+    });
+    expect(printGraph(fuseConvolutions.run(broadcast))).toBe(printGraph(broadcast));
+  });
+});
+
+describe('merge-reshapes', () => {
+  it('reshapes once, after concatenating, and not at all where nothing changes', () => {
+    const graph = draft((builder) => {
+      const parts = ['a', 'b'].map((name) => {
+        const flat = builder.emit('reshape', [batchInput(builder, name, 'N', 6)], { shape: ['N', 2, 3] });
+        return builder.emit('reshape', [flat], { shape: ['N', 6, 1, 1] });
+      });
+      const back = builder.emit('reshape', [builder.emit('concat', parts, { axis: 1 })], { shape: ['N', 12] });
+      return builder.emit('neg', [back], {});
+    });
+    expect(nodesOf(same(graph, mergeReshapes))).toMatchInlineSnapshot(`
+      "  %0: f32[N, 12] = concat(%a, %b) {axis=1}
+        %1: f32[N, 12] = neg(%0)"
+    `);
+  });
+});
+
+describe('drop-units', () => {
+  it('drops products with 1, unless they broadcast', () => {
+    const graph = draft((builder) => {
+      const x = batchInput(builder, 'x', 'N', 2);
+      return builder.emit('neg', [builder.emit('mul', [builder.scalar(1), x], {})], {});
+    });
+    expect(nodesOf(same(graph, dropUnits))).toMatchInlineSnapshot(`"  %0: f32[N, 2] = neg(%x)"`);
+  });
+});
