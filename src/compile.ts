@@ -2,7 +2,14 @@
 
 import { initialize, type Network, traceNetwork } from './builders/index.js';
 import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
-import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './passes/clean.js';
+import {
+  dropUnits,
+  elideExpand,
+  mergeReshapes,
+  removeDeadCode,
+  shareSubexpressions,
+  sumTogether,
+} from './passes/clean.js';
 import { differentiate } from './passes/differentiate.js';
 import { distributeConcat } from './passes/distribute-concat.js';
 import { fuseConvolutions } from './passes/fuse-convolutions.js';
@@ -74,6 +81,7 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     lower(target),
     dropUnits,
     mergeReshapes,
+    sumTogether,
     removeDeadCode,
     shareSubexpressions,
     ...(target.fusedConvolution ? [fuseConvolutions] : []),

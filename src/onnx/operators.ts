@@ -164,7 +164,7 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   withStatistics: 'composite',
   normalizer: 'composite',
   affine: 'composite',
-  affineGrad: 'composite',
+  channelSums: 'composite',
 
   reluGrad: 'composite',
   dropout: 'composite',

@@ -12,6 +12,7 @@ import {
   type Value,
 } from '../ir/index.js';
 import {
+  averageByProduct,
   expandBatch,
   type LoweringContext,
   type LoweringRule,
@@ -54,6 +55,8 @@ function lowerPrimitive(node: Node, inputs: readonly Value[], context: LoweringC
   switch (node.operator) {
     case 'expand':
       return expandBatch(node, inputs, context);
+    case 'averagePool2d':
+      return averageByProduct(node, inputs, context);
     case 'split':
       return splitBySlices(node, inputs, context);
     case 'matMul':

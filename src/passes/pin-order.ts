@@ -1,6 +1,6 @@
 /** @file Pins the order of the backward pass: what one step of it leaves to do is done before the next one begins. */
 
-import type { GraphBuilder, Node, Value } from '../ir/index.js';
+import { batch, type GraphBuilder, type Node, type Value } from '../ir/index.js';
 import type { Pass } from './pass.js';
 import { Rewriter } from './rewrite.js';
 
@@ -54,10 +54,12 @@ class Pins {
 
   /** Keeps account of what a node reads and computes. */
   note(node: Node, inputs: readonly Value[]): void {
+    if (isGathering(node)) return;
     for (const value of inputs) this.unread.delete(value);
-    if (node.origin.phase !== 'backward' || node.operator === 'constant') return;
-    // Scalars hold back nothing of size.
-    for (const value of node.outputs) if (value.type.shape.length > 0) this.unread.add(value);
+    if (node.origin.phase !== 'backward') return;
+    // Arithmetic of short vectors holds back nothing of size.
+    const readsBatches = inputs.some(({ type }) => type.shape[0] === batch);
+    for (const value of node.outputs) if (readsBatches && value.type.shape.length > 0) this.unread.add(value);
   }
 
   /** Whether a gradient is met for the first time. */
@@ -73,6 +75,16 @@ class Pins {
     if (forAll) this.unread.clear();
     return builder.emit('after', [x, ...all], {});
   }
+}
+
+/**
+ * Whether a node only collects parts of a parameter's gradient. Waiting for what it collects, not for the collection, lets
+ * every part be done with before the next begins.
+ */
+function isGathering(node: Node): boolean {
+  const [operand] = node.inputs;
+  if (node.operator === 'reduceSum') return node.attributes.axes.join() === '0' && operand?.type.shape.length === 2;
+  return node.operator === 'concat' && operand?.type.shape[0] !== batch;
 }
 
 /** Which operand of a convolution's backward pass is the gradient at its output. */

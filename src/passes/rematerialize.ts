@@ -37,6 +37,8 @@ class Rematerializer {
   private readonly groups = new Map<Value, NodeOf<'concat'>>();
   private readonly backward = new Set<Value>();
   private readonly copies: Copies = new Map();
+  /** What each copy waits for. */
+  private readonly madeFor = new Map<Value, Value>();
   /** The latest value of the backward pass that has a batch axis: what copies wait for where nothing closer is. */
   private signal: Value | undefined;
 
@@ -99,10 +101,12 @@ class Rematerializer {
     const own = traitsOf(node.operator).cheap ? copies : new Map(copies);
     const inputs = node.inputs.map((input) => this.recomputed(input, signal, own));
     this.builder.origin = { scope: node.origin.scope, phase: 'recompute' };
-    const waits = inputs.some((input, index) => input !== node.inputs[index]);
+    // A copy that was made for something earlier holds nothing back, and an equal node might be merged with this one.
+    const waits = inputs.some((input) => this.madeFor.get(input) === signal);
     const operands = waits ? inputs : waitFor(this.builder, inputs, signal);
     const outputs = this.builder.emitAll(node.operator, operands, (node as NodeOf<OperatorName>).attributes);
-    for (const [index, output] of node.outputs.entries()) copies.set(output, outputs[index] as Value);
+    for (const [index, output] of node.outputs.entries())
+      copies.set(output, this.noted(outputs[index] as Value, signal));
     return copied(copies, value, node);
   }
 
@@ -112,8 +116,15 @@ class Rematerializer {
     const sizes = group.inputs.map(({ type }) => type.shape[1] as number);
     const waiting = this.builder.emit('after', [group.outputs[0] as Value, signal], {});
     const shares = this.builder.emitAll('split', [waiting], { axis: 1, sizes });
-    for (const [index, member] of group.inputs.entries()) this.copies.set(member, shares[index] as Value);
+    for (const [index, member] of group.inputs.entries()) {
+      this.copies.set(member, this.noted(shares[index] as Value, signal));
+    }
     return copied(this.copies, value, group);
+  }
+
+  private noted(copy: Value, signal: Value): Value {
+    this.madeFor.set(copy, signal);
+    return copy;
   }
 }
 

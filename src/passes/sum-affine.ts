@@ -1,6 +1,6 @@
 /** @file Sums over channels of what an affine map gives, taken from sums over what it was given. */
 
-import type { NodeOf, Value } from '../ir/index.js';
+import { batch, type NodeOf, type Value } from '../ir/index.js';
 import type { Pass } from './pass.js';
 import { rewriteNodes } from './rewrite.js';
 
@@ -17,12 +17,25 @@ export const sumAffine: Pass = {
     for (const node of graph.nodes) {
       if (node.operator === 'affine' && node.inputs.length === 2) scaled.set(node.outputs[0] as Value, node);
     }
+    const products = new Map<Value, readonly [sum: Value, scale: Value]>();
     return rewriteNodes(graph, (node, inputs, builder) => {
-      if (node.operator !== 'affineGrad') return undefined;
-      const [gradient, x] = inputs as readonly [Value, Value];
-      const [inner, scale] = scaled.get(gradient)?.inputs ?? [];
-      if (!inner || !scale) return undefined;
-      return builder.emitAll('affineGrad', [inner, x], {}).map((sum) => builder.emit('mul', [scale, sum], {}));
+      const [operand] = inputs as readonly [Value];
+      if (node.operator === 'channelSums') {
+        const [inner, scale] = scaled.get(operand)?.inputs ?? [];
+        if (!inner || !scale) return undefined;
+        return builder.emitAll('channelSums', [inner, inputs[1] as Value], {}).map((sum) => {
+          const result = builder.emit('mul', [sum, scale], {});
+          products.set(result, [sum, scale]);
+          return result;
+        });
+      }
+      const [sum, scale] = products.get(operand) ?? [];
+      if (node.operator !== 'reduceSum' || !sum || !scale || !sumsSamples(node)) return undefined;
+      return [builder.emit('mul', [builder.emit('reduceSum', [sum], node.attributes), scale], {})];
     });
   },
 };
+
+function sumsSamples({ attributes: { axes, keepDims }, inputs }: NodeOf<'reduceSum'>): boolean {
+  return axes.join() === '0' && !keepDims && inputs[0]?.type.shape[0] === batch;
+}

@@ -288,12 +288,12 @@ row(
 row('affine', [image, f32(4), f32(4)], {}, 'f32[N, 4, 8, 6]');
 row('affine', [image, f32(4)], {}, 'f32[N, 4, 8, 6]');
 row('affine', [image, f32(3)], {}, 'affine(f32[N, 4, 8, 6], f32[3]): operand 1 must have the shape [4]');
-row('affineGrad', [image, image], {}, 'f32[4], f32[4]');
+row('channelSums', [image, image], {}, 'f32[N, 4], f32[N, 4]');
 row(
-  'affineGrad',
+  'channelSums',
   [image, f32('N', 4)],
   {},
-  'affineGrad(f32[N, 4, 8, 6], f32[N, 4]): gradient and operand must have one shape',
+  'channelSums(f32[N, 4, 8, 6], f32[N, 4]): both operands must have one shape',
 );
 row('withStatistics', [image, f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[N, 4, 8, 6]');
 row('normalizer', [f32(4), f32(4), f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[4], f32[4], f32[4]');

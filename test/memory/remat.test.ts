@@ -183,16 +183,16 @@ describe('the predicted peak', () => {
    * other tensors, of fixed size, make the peak.
    */
   const growth = (remat: RematName): number => {
-    const [shallow, middle, deep] = [76, 148, 220].map((depth) => peak(remat, depth, 16)) as [number, number, number];
+    const [shallow, middle, deep] = [100, 160, 220].map((depth) => peak(remat, depth, 64)) as [number, number, number];
     return (deep - middle) / (middle - shallow);
   };
 
   it('grows quadratically with depth where everything is kept', () => {
-    expect(growth('none')).toBeGreaterThan(1.4);
+    expect(growth('none')).toBeGreaterThan(1.25);
   });
 
   it.each(['efficient', 'max'] as const)('grows linearly with depth recomputing %s', (remat) => {
-    expect(Math.abs(growth(remat) - 1)).toBeLessThan(0.2);
+    expect(Math.abs(growth(remat) - 1)).toBeLessThan(0.12);
   });
 
   it('is proportional to the batch, but for the state', () => {

@@ -270,28 +270,32 @@ describe('differentiate', () => {
         %9: f32[1, 1] = reshape(%8) {shape=[1, 1]}  # backward
         %10: f32[N, 2] = expand(%9) {shape=[N, 2]}  # backward
         %11: f32[N, 2] = affine(%10, %3)  # backward
-        %12: f32[2], %13: f32[2] = affineGrad(%10, %2)  # backward
-        %14: f32[2] = mul(%0, %13)  # backward
-        %15: f32[2] = sub(%12, %14)  # backward
-        %16: f32[2] = mul(%15, %5)  # backward
-        %17: f32[2] = add(%16, %13)  # backward
-        %18: f32[] = sizeOf() {shape=[N]}  # backward
-        %19: f32[] = neg(%18)  # backward
-        %20: f32[2], %21: f32[2] = affineGrad(%11, %2)  # backward
-        %22: f32[] = constant() {value=(0.125)}  # backward
-        %23: f32[2] = add(%1, %22)  # backward
-        %24: f32[2] = mul(%23, %19)  # backward
-        %25: f32[2] = mul(%0, %21)  # backward
-        %26: f32[2] = sub(%20, %25)  # backward
-        %27: f32[2] = div(%26, %24)  # backward
-        %28: f32[2] = div(%21, %19)  # backward
-        %29: f32[2] = mul(%0, %27)  # backward
-        %30: f32[2] = sub(%28, %29)  # backward
-        %31: f32[N, 2] = affine(%2, %27, %30)  # backward
-        %32: f32[N, 2] = add(%11, %31)  # backward
+        %12: f32[N, 2], %13: f32[N, 2] = channelSums(%10, %2)  # backward
+        %14: f32[2] = reduceSum(%12) {axes=[0], keepDims=false}  # backward
+        %15: f32[2] = reduceSum(%13) {axes=[0], keepDims=false}  # backward
+        %16: f32[2] = mul(%0, %15)  # backward
+        %17: f32[2] = sub(%14, %16)  # backward
+        %18: f32[2] = mul(%17, %5)  # backward
+        %19: f32[2] = add(%18, %15)  # backward
+        %20: f32[] = sizeOf() {shape=[N]}  # backward
+        %21: f32[] = neg(%20)  # backward
+        %22: f32[N, 2], %23: f32[N, 2] = channelSums(%11, %2)  # backward
+        %24: f32[2] = reduceSum(%22) {axes=[0], keepDims=false}  # backward
+        %25: f32[2] = reduceSum(%23) {axes=[0], keepDims=false}  # backward
+        %26: f32[] = constant() {value=(0.125)}  # backward
+        %27: f32[2] = add(%1, %26)  # backward
+        %28: f32[2] = mul(%27, %21)  # backward
+        %29: f32[2] = mul(%0, %25)  # backward
+        %30: f32[2] = sub(%24, %29)  # backward
+        %31: f32[2] = div(%30, %28)  # backward
+        %32: f32[2] = div(%25, %21)  # backward
+        %33: f32[2] = mul(%0, %31)  # backward
+        %34: f32[2] = sub(%32, %33)  # backward
+        %35: f32[N, 2] = affine(%2, %31, %34)  # backward
+        %36: f32[N, 2] = add(%11, %35)  # backward
         out result loss = %7
-        out gradient gradient.x of x = %32
-        out gradient gradient.scale of scale = %17
+        out gradient gradient.x of x = %36
+        out gradient gradient.scale of scale = %19
       }"
     `);
   });
@@ -448,19 +452,25 @@ describe('lower', () => {
         %1: f32[N, 2, 2, 2] = hardSigmoid(%0) {alpha=1e+38, beta=0}  # forward
         %2: f32[N, 2, 2, 2] = mul(%dy, %1)  # forward
         %3: f32[2, 1, 2, 1] = constant() {value=[2, 1, 2, 1](1, 0, 0, 1)}  # forward
-        %4: f32[N, 2, 2, 2] = conv2d(%x, %3) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward
-        %5: f32[N, 2, 4] = reshape(%2) {shape=[N, 2, 4]}  # forward
-        %6: f32[N, 2, 4] = reshape(%4) {shape=[N, 2, 4]}  # forward
-        %7: f32[N, 2, 2] = matMul(%5, %6) {transposeA=false, transposeB=true}  # forward
-        %8: f32[2, 2] = reduceSum(%7) {axes=[0], keepDims=false}  # forward
-        %9: f32[2, 1, 2, 1] = reshape(%8) {shape=[2, 1, 2, 1]}  # forward
-        %10: i64[1] = shape(%x) {start=0, end=1}  # forward
-        %11: f32[1] = cast(%10) {to=float32}  # forward
-        %12: f32[] = reshape(%11) {shape=[]}  # forward
-        %13: f32[] = constant() {value=(4)}  # forward
-        %14: f32[] = mul(%12, %13)  # forward
-        %15: f32[2, 1, 2, 1] = div(%9, %14)  # forward
-        out result dw = %15
+        %4: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %5: i64[1] = constant() {value=[1](0)}  # forward
+        %6: i64[1] = minimum(%4, %5)  # forward
+        %7: f32[1] = cast(%6) {to=float32}  # forward
+        %8: f32[] = reshape(%7) {shape=[]}  # forward
+        %9: f32[2, 1, 2, 1] = add(%3, %8)  # forward
+        %10: f32[N, 2, 2, 2] = conv2d(%x, %9) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward
+        %11: f32[N, 2, 4] = reshape(%2) {shape=[N, 2, 4]}  # forward
+        %12: f32[N, 2, 4] = reshape(%10) {shape=[N, 2, 4]}  # forward
+        %13: f32[N, 2, 2] = matMul(%11, %12) {transposeA=false, transposeB=true}  # forward
+        %14: f32[2, 2] = reduceSum(%13) {axes=[0], keepDims=false}  # forward
+        %15: f32[2, 1, 2, 1] = reshape(%14) {shape=[2, 1, 2, 1]}  # forward
+        %16: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %17: f32[1] = cast(%16) {to=float32}  # forward
+        %18: f32[] = reshape(%17) {shape=[]}  # forward
+        %19: f32[] = constant() {value=(4)}  # forward
+        %20: f32[] = mul(%18, %19)  # forward
+        %21: f32[2, 1, 2, 1] = div(%15, %20)  # forward
+        out result dw = %21
       }"
     `);
   });

@@ -66,24 +66,28 @@ describe('rematerialize', () => {
       "  %21: f32[2, 2, 1, 1] = conv2dWeightGrad(%20, %16) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
         %22: f32[N, 2, 2, 2] = conv2dInputGrad(%16, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward second
         %24: f32[N, 2, 2, 2] = affine(%23, %3)  # backward norm
-        %25: f32[2], %26: f32[2] = affineGrad(%23, %18)  # backward norm
-        %27: f32[] = sizeOf() {shape=[N, 2, 2]}  # backward norm
-        %28: f32[] = neg(%27)  # backward norm
-        %29: f32[2], %30: f32[2] = affineGrad(%24, %18)  # backward norm
-        %31: f32[] = constant() {value=(0.000009999999747378752)}  # backward norm
-        %32: f32[2] = add(%2, %31)  # backward norm
-        %33: f32[2] = mul(%32, %28)  # backward norm
-        %34: f32[2] = mul(%1, %30)  # backward norm
-        %35: f32[2] = sub(%29, %34)  # backward norm
-        %36: f32[2] = div(%35, %33)  # backward norm
-        %37: f32[2] = div(%30, %28)  # backward norm
-        %38: f32[2] = mul(%1, %36)  # backward norm
-        %39: f32[2] = sub(%37, %38)  # backward norm
-        %40: f32[N, 2, 2, 2] = affine(%18, %36, %39)  # backward norm
-        %41: f32[N, 2, 2, 2] = add(%24, %40)  # backward norm
-        %42: f32[2] = mul(%1, %26)  # backward norm
-        %43: f32[2] = sub(%25, %42)  # backward norm
-        %44: f32[2] = mul(%43, %5)  # backward norm"
+        %25: f32[N, 2], %26: f32[N, 2] = channelSums(%23, %18)  # backward norm
+        %27: f32[2] = reduceSum(%25) {axes=[0], keepDims=false}  # backward norm
+        %28: f32[2] = reduceSum(%26) {axes=[0], keepDims=false}  # backward norm
+        %29: f32[] = sizeOf() {shape=[N, 2, 2]}  # backward norm
+        %30: f32[] = neg(%29)  # backward norm
+        %31: f32[N, 2], %32: f32[N, 2] = channelSums(%24, %18)  # backward norm
+        %33: f32[2] = reduceSum(%31) {axes=[0], keepDims=false}  # backward norm
+        %34: f32[2] = reduceSum(%32) {axes=[0], keepDims=false}  # backward norm
+        %35: f32[] = constant() {value=(0.000009999999747378752)}  # backward norm
+        %36: f32[2] = add(%2, %35)  # backward norm
+        %37: f32[2] = mul(%36, %30)  # backward norm
+        %38: f32[2] = mul(%1, %34)  # backward norm
+        %39: f32[2] = sub(%33, %38)  # backward norm
+        %40: f32[2] = div(%39, %37)  # backward norm
+        %41: f32[2] = div(%34, %30)  # backward norm
+        %42: f32[2] = mul(%1, %40)  # backward norm
+        %43: f32[2] = sub(%41, %42)  # backward norm
+        %44: f32[N, 2, 2, 2] = affine(%18, %40, %43)  # backward norm
+        %45: f32[N, 2, 2, 2] = add(%24, %44)  # backward norm
+        %46: f32[2] = mul(%1, %28)  # backward norm
+        %47: f32[2] = sub(%27, %46)  # backward norm
+        %48: f32[2] = mul(%47, %5)  # backward norm"
     `);
   });
 

@@ -199,7 +199,7 @@ describe('sum-affine', () => {
     const result = runPasses(graph, [sumAffine, removeDeadCode, shareSubexpressions]);
     expectClose(evaluate(result, feeds, batchSize), evaluate(graph, feeds, batchSize), 1e-10);
     const passesOver = (changed: Graph): number =>
-      changed.nodes.filter(({ operator }) => operator === 'affineGrad').length;
+      changed.nodes.filter(({ operator }) => operator === 'channelSums').length;
     expect([passesOver(graph), passesOver(result)]).toEqual([2, 1]);
     expect(printGraph(sumAffine.run(result))).toBe(printGraph(result));
   });

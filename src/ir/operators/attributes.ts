@@ -138,8 +138,8 @@ export interface OperatorAttributes {
   normalize: { readonly epsilon: number };
   /** x · scale + shift, channel by channel; without a shift, x · scale. */
   affine: None;
-  /** Gradients of affine at its scale and its shift, from (outputGradient, x). */
-  affineGrad: None;
+  /** Sums of a·b and of a over the positions of each channel and sample, from (a, b): two matrices (N, C). */
+  channelSums: None;
 
   // Other layers and losses.
   reluGrad: None;

@@ -10,7 +10,7 @@ type Normalization =
   | 'normalizer'
   | 'normalize'
   | 'affine'
-  | 'affineGrad'
+  | 'channelSums'
   | 'crossEntropy'
   | 'crossEntropyGrad'
   | 'countErrors';
@@ -90,13 +90,13 @@ export const normalization: Definitions<Normalization> = {
       return sameAsFirst(inputs);
     },
   },
-  affineGrad: {
-    operands: ['outputGradient', 'x'],
+  channelSums: {
+    operands: ['a', 'b'],
     composite: true,
     infer(inputs) {
-      inputs.require(sameShape(inputs.shape(0), inputs.shape(1)), 'gradient and operand must have one shape');
-      const channels = [staticDim(inputs.shape(1), 1, 'affineGrad: the operand')];
-      return [float(channels), float(channels)];
+      inputs.require(sameShape(inputs.shape(0), inputs.shape(1)), 'both operands must have one shape');
+      const sums = float(inputs.shape(0).slice(0, 2));
+      return [sums, sums];
     },
   },
   crossEntropy: {

@@ -46,7 +46,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   conv2dWeightGrad: ofBackward,
   maxPool2dGrad: ofBackward,
   averagePool2dGrad: ofBackward,
-  affineGrad: ofBackward,
+  channelSums: ofBackward,
   reluGrad: ofBackward,
   crossEntropyGrad: ofBackward,
 };

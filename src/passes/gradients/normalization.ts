@@ -10,7 +10,7 @@ export const affine: GradientRule<'affine'> = {
     const { builder } = node;
     const gradient = node.gradient();
     const atX = builder.emit('affine', [gradient, node.input(1)], {});
-    const [atScale, atShift] = builder.emitAll('affineGrad', [gradient, node.input(0)], {});
+    const [atScale, atShift] = sums(builder, gradient, node.input(0));
     return node.inputCount === 3 ? [atX, atScale, atShift] : [atX, atScale];
   },
 };
@@ -43,7 +43,7 @@ export const withStatistics: GradientRule<'withStatistics'> = {
     const [gradient, x, mean, variance] = [node.gradient(), node.output(), node.input(1), node.input(2)];
     const size = builder.emit('sizeOf', [], { shape: x.type.shape.filter((_, axis) => axis !== 1) });
     const count = builder.emit('neg', [size], {});
-    const [product, sum] = builder.emitAll('affineGrad', [gradient, x], {}) as [Value, Value];
+    const [product, sum] = sums(builder, gradient, x);
     const spread = emit('mul', emit('add', variance, builder.scalar(node.attributes.epsilon)), count);
     const scale = emit('div', emit('sub', product, emit('mul', mean, sum)), spread);
     const shift = emit('sub', emit('div', sum, count), emit('mul', mean, scale));
@@ -83,6 +83,13 @@ export const crossEntropy: GradientRule<'crossEntropy'> = {
     return [node.builder.emit('crossEntropyGrad', [node.gradient(), node.output(1), node.input(1)], {}), undefined];
   },
 };
+
+/** Σ a·b and Σ a over all elements of each channel. Samples are summed last, so that parts can do that together. */
+function sums(builder: GraphBuilder, a: Value, b: Value): readonly [Value, Value] {
+  const [product, sum] = builder.emitAll('channelSums', [a, b], {}) as [Value, Value];
+  const overSamples = (value: Value): Value => builder.emit('reduceSum', [value], { axes: [0], keepDims: false });
+  return [overSamples(product), overSamples(sum)];
+}
 
 function times(builder: GraphBuilder, a: Value, b: Value): Value {
   return builder.emit('mul', [a, b], {});

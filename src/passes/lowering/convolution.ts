@@ -1,6 +1,14 @@
 /** @file Lowering of convolutions' gradients: to convolutions, transposed convolutions and matrix products. */
 
-import { type Convolution, flatDim, floatTensor, type GraphBuilder, type Pads, type Value } from '../../ir/index.js';
+import {
+  type Convolution,
+  flatDim,
+  floatTensor,
+  type GraphBuilder,
+  int64Tensor,
+  type Pads,
+  type Value,
+} from '../../ir/index.js';
 import { batchDim, type LoweringContext, type LoweringRule, operand, reshaped } from './rule.js';
 
 type Extents = readonly [n: number, c: number, h: number, w: number];
@@ -60,7 +68,8 @@ export const conv2dWeightGrad: LoweringRule<'conv2dWeightGrad'> = (node, inputs,
 };
 
 /** Windows as channels, by one-hot weights: channel c·taps + t of the output is channel c shifted by tap t. */
-export const im2col: LoweringRule<'im2col'> = (node, inputs, { builder, target }) => {
+export const im2col: LoweringRule<'im2col'> = (node, inputs, context) => {
+  const { builder, target } = context;
   const { kernel, stride, pads, mirrored = false } = node.attributes;
   const x = operand(inputs, 0);
   const [, channels, height, width] = extents(x);
@@ -73,7 +82,7 @@ export const im2col: LoweringRule<'im2col'> = (node, inputs, { builder, target }
       weight[filter * taps + (mirrored ? taps - 1 - tap : tap)] = 1;
     }
     const oneHot = builder.constant(floatTensor([channels * taps, 1, ...kernel], weight));
-    return [builder.emit('conv2d', [x, oneHot], { stride, pads, groups: channels })];
+    return [builder.emit('conv2d', [x, notFolded(context, oneHot)], { stride, pads, groups: channels })];
   }
   const padded = pads.some((pad) => pad > 0)
     ? builder.emit('pad', [x], { pads: [0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]] })
@@ -152,6 +161,16 @@ function flipTransposed(builder: GraphBuilder, weight: Value, groups: number): V
 /** Padding that makes a convolution with the mirrored kernel its own transpose. */
 function mirrorPads([top, left, bottom, right]: Pads, kernelHeight: number, kernelWidth: number): Pads {
   return [kernelHeight - 1 - top, kernelWidth - 1 - left, kernelHeight - 1 - bottom, kernelWidth - 1 - right];
+}
+
+/**
+ * A constant as a sum with a zero that the runtime can't know. A convolution with constant weights is what its highest
+ * level of optimization lays out anew, in buffers that no plan knows of.
+ */
+function notFolded({ builder, batchSize }: LoweringContext, value: Value): Value {
+  const none = builder.emit('minimum', [batchSize(), builder.constant(int64Tensor([1], [0]))], {});
+  const zero = reshaped(builder, builder.emit('cast', [none], { to: 'float32' }), []);
+  return builder.emit('add', [value, zero], {});
 }
 
 /** A batch of matrices transposed. */

@@ -5,8 +5,8 @@ import { conv2dAdd, conv2dInputGrad, conv2dWeightGrad, im2col } from './convolut
 import { dropoutMask } from './dropout.js';
 import {
   affine,
-  affineGrad,
   batchStatistics,
+  channelSums,
   countErrors,
   crossEntropy,
   crossEntropyGrad,
@@ -16,7 +16,7 @@ import {
   withStatistics,
 } from './normalization.js';
 import { after } from './order.js';
-import { averagePool2dGrad, maxPool2dGrad } from './pooling.js';
+import { averageByProduct, averagePool2dGrad, maxPool2dGrad } from './pooling.js';
 import type { LoweringRule } from './rule.js';
 
 /** Rules by operator. Batch norm and dropout themselves are gone once a mode is chosen. */
@@ -26,7 +26,7 @@ export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } =
   withStatistics,
   normalizer,
   affine,
-  affineGrad,
+  channelSums,
   crossEntropy,
   crossEntropyGrad,
   countErrors,
@@ -44,3 +44,4 @@ export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } =
 export { swapLastAxes } from './convolution.js';
 export { expandBatch, splitBySlices } from './movement.js';
 export { type LoweringContext, type LoweringRule, type Target, type TargetName, targets } from './rule.js';
+export { averageByProduct };

@@ -54,11 +54,12 @@ export const affine: LoweringRule<'affine'> = (_, inputs, { builder, target }) =
   return [builder.emit('normalize', [x, filled(0), filled(1), scale, shift], { epsilon: 0 })];
 };
 
-export const affineGrad: LoweringRule<'affineGrad'> = (_, inputs, { builder }) => {
-  const [gradient, x] = [operand(inputs, 0), operand(inputs, 1)];
-  const axes = x.type.shape.flatMap((__, axis) => (axis === 1 ? [] : [axis]));
-  const sum = (value: Value): Value => builder.emit('reduceSum', [value], { axes, keepDims: false });
-  return [sum(product(builder, gradient, x)), sum(gradient)];
+export const channelSums: LoweringRule<'channelSums'> = (_, inputs, { builder }) => {
+  const [a, b] = [operand(inputs, 0), operand(inputs, 1)];
+  const axes = a.type.shape.slice(2).map((__, position) => position + 2);
+  const sum = (value: Value): Value =>
+    axes.length === 0 ? value : builder.emit('reduceSum', [value], { axes, keepDims: false });
+  return [sum(product(builder, a, b)), sum(a)];
 };
 
 /** log softmax by subtracting each row's largest logit first, so that nothing overflows. */

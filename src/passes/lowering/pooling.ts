@@ -1,7 +1,7 @@
 /** @file Lowering of the gradients of pooling. */
 
-import { flatDim, floatTensor, type GraphBuilder, type Value } from '../../ir/index.js';
-import { batchDim, type LoweringRule, operand, reshaped } from './rule.js';
+import { flatDim, floatTensor, type GraphBuilder, type NodeOf, type Value } from '../../ir/index.js';
+import { batchDim, type LoweringContext, type LoweringRule, operand, reshaped } from './rule.js';
 
 type Extents = readonly [n: number, c: number, h: number, w: number];
 
@@ -38,6 +38,31 @@ export const averagePool2dGrad: LoweringRule<'averagePool2dGrad'> = (node, input
   ] as const;
   return [builder.emit('convTranspose2d', [gradient, weight], { stride, pads, groups: channels, outputPadding })];
 };
+
+/**
+ * Averages over windows that tile the image, as a product with a constant matrix: on the CPU as fast as the operator for
+ * it, which the runtime's highest level of optimization would surround with copies in another layout.
+ */
+export function averageByProduct(
+  node: NodeOf<'averagePool2d'>,
+  inputs: readonly Value[],
+  { builder, target }: LoweringContext,
+): readonly Value[] | undefined {
+  const { kernel, stride, pads } = node.attributes;
+  const x = operand(inputs, 0);
+  const [, channels, inputHeight, inputWidth] = x.type.shape as Extents;
+  const [height, width] = [inputHeight / kernel[0], inputWidth / kernel[1]];
+  const tiles = Number.isInteger(height) && Number.isInteger(width) && pads.every((pad) => pad === 0);
+  if (!target.fusedConvolution || !tiles || stride[0] !== kernel[0] || stride[1] !== kernel[1]) return undefined;
+  const columns = kernel[0] * inputWidth;
+  const matrix = new Float32Array(columns * width);
+  for (let column = 0; column < columns; column++) {
+    matrix[column * width + Math.floor((column % inputWidth) / kernel[1])] = 1 / (kernel[0] * kernel[1]);
+  }
+  const rows = builder.emit('reshape', [x], { shape: [batchDim(x), channels, height, columns] });
+  const average = builder.constant(floatTensor([columns, width], matrix));
+  return [builder.emit('matMul', [rows, average], { transposeA: false, transposeB: false })];
+}
 
 /** A row of `width` elements becomes `kernel[0]` rows of `inputWidth`: the product with a (width, kernel[0]·inputWidth) matrix. */
 function tileUp(

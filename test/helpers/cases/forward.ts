@@ -135,8 +135,8 @@ export const operatorCases: readonly Case[] = [
     return [mean, variance, ...maps, normalized, draft.builder.emit('exp', [same], {})];
   }),
   ...[['N', 2, 4, 5] as const, ['N', 3] as const].map((shape) =>
-    forwardCase(`affineGrad [${shape}]`, (draft) =>
-      draft.builder.emitAll('affineGrad', [draft.parameter(shape), draft.parameter(shape)], {}),
+    forwardCase(`channelSums [${shape}]`, (draft) =>
+      draft.builder.emitAll('channelSums', [draft.parameter(shape), draft.parameter(shape)], {}),
     ),
   ),
   forwardCase('convTranspose2d with output padding', (draft) => [

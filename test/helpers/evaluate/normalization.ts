@@ -32,7 +32,7 @@ export const normalization: Kernels<
   | 'normalizer'
   | 'normalize'
   | 'affine'
-  | 'affineGrad'
+  | 'channelSums'
   | 'crossEntropy'
   | 'crossEntropyGrad'
   | 'countErrors'
@@ -77,12 +77,16 @@ export const normalization: Kernels<
       }),
     ];
   },
-  affineGrad(call) {
-    const [gradient, x] = [call.input(0), call.input(1)];
-    return [
-      sumByChannel(x.shape, (index) => at(gradient.data, index) * at(x.data, index)),
-      sumByChannel(x.shape, (index) => at(gradient.data, index)),
-    ];
+  channelSums(call) {
+    const [a, b] = [call.input(0), call.input(1)];
+    const positions = count(a.shape.slice(2));
+    const sums = [call.zeros(0), call.zeros(1)] as const;
+    for (const [index, value] of a.data.entries()) {
+      const row = Math.floor(index / positions);
+      accumulate(sums[0], row, value * at(b.data, index));
+      accumulate(sums[1], row, value);
+    }
+    return sums;
   },
   crossEntropy(call) {
     const [logits, labels] = [call.input(0), call.input(1)];
