@@ -1,8 +1,8 @@
 /** @file Files written whole or not at all, and the operating system's file errors in words. */
 
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { FailureError } from '../ir/errors.js';
 
 /**
@@ -24,6 +24,25 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string | 
     // The first error is the one to report; a leftover temporary file does no harm.
     await rm(temporary, { force: true }).catch(() => undefined);
     throw fileFailure('write', path, error);
+  }
+}
+
+/**
+ * Makes a folder and those above it that are missing. Node's recursive `mkdir` never ends where a file system refuses
+ * new names with ENOENT, as `/proc` does.
+ * @throws FailureError when a folder can't be made, or a file is in its place
+ */
+export async function makeFolder(path: string): Promise<void> {
+  const folder = resolve(path);
+  try {
+    await mkdir(folder).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT' || dirname(folder) === folder) throw error;
+      await makeFolder(dirname(folder));
+      await mkdir(folder);
+    });
+  } catch (error) {
+    const existing = await stat(folder).catch(() => undefined);
+    if (!existing?.isDirectory()) throw fileFailure('write', path, error);
   }
 }
 
@@ -64,7 +83,7 @@ function reasonFor(code: string, action: 'read' | 'write', path: string): string
     case 'ENOENT':
       return action === 'read'
         ? 'there is no such file or folder; check the path'
-        : `there is no folder ${dirname(path)}; create it first`;
+        : `there is no folder ${dirname(path)}, or it takes no new files; create it or write elsewhere`;
     case 'EACCES':
     case 'EPERM':
       return `permission denied; change the permissions or ${action === 'read' ? 'copy the file' : 'write elsewhere'}`;

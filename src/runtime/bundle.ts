@@ -10,7 +10,7 @@ import { FailureError, type Graph } from '../ir/index.js';
 import { encodeGraph } from '../onnx/index.js';
 import { dropoutInputs } from '../passes/modes.js';
 import { version } from '../version.js';
-import { fileFailure, writeFileAtomic } from './atomic-file.js';
+import { fileFailure, makeFolder, writeFileAtomic } from './atomic-file.js';
 import { formatVersion, type Manifest, parseManifest } from './manifest.js';
 import { writeSafetensors } from './safetensors.js';
 
@@ -54,7 +54,7 @@ export async function writeBundle(
   const manifest = describe(network, compiled, options, training, evaluation);
   let temporary: string | undefined;
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     temporary = join(dirname(target), `.${basename(target)}-${randomUUID()}`);
     await mkdir(temporary);
     await writeFileAtomic(join(temporary, manifest.models.training.file), training);

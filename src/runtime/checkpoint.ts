@@ -1,10 +1,10 @@
 /** @file Checkpoints of a training run: its state as safetensors, and where it stood in the metadata. */
 
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { FailureError, type TensorData } from '../ir/index.js';
-import { fileFailure } from './atomic-file.js';
+import { makeFolder } from './atomic-file.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
 import type { State } from './state.js';
 
@@ -20,9 +20,7 @@ export const runFiles = {
 
 /** Makes a run's folder, without a former run's files: nothing of it can be taken for the new one's. */
 export async function prepareRun(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true }).catch((error: unknown) => {
-    throw fileFailure('write', directory, error);
-  });
+  await makeFolder(directory);
   const { bundle: _, ...files } = runFiles;
   for (const file of Object.values(files)) await rm(join(directory, file), { force: true });
 }
@@ -89,10 +87,20 @@ export async function readProgress(directory: string): Promise<Progress> {
   if (text === undefined) {
     throw new FailureError(`${path} holds weights but no training run; resume in the folder of a densec train`);
   }
-  const parsed = progressSchema.safeParse(JSON.parse(text));
+  const parsed = progressSchema.safeParse(parseProgress(text, path));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new FailureError(
     `${path} was written by another version of densec (${issue?.path.join('.')}: ${issue?.message}); resume with that one`,
   );
+}
+
+function parseProgress(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new FailureError(`${path} is damaged (its progress is not JSON: ${(error as Error).message}); begin again`, {
+      cause: error,
+    });
+  }
 }

@@ -11,13 +11,25 @@ const extents = z.array(count);
 
 const tensorLayout = z.object({ name: z.string(), shape: extents, offset: count });
 
-const segment = z.object({
-  name: z.string(),
-  role: z.enum(['parameter', 'running', 'counter']),
-  dtype: z.enum(['float32', 'int64']),
-  length: count,
-  tensors: z.array(tensorLayout),
-});
+const segment = z
+  .object({
+    name: z.string(),
+    role: z.enum(['parameter', 'running', 'counter']),
+    dtype: z.enum(['float32', 'int64']),
+    length: count,
+    tensors: z.array(tensorLayout),
+  })
+  // Before anything of that length is allocated or copied to these places.
+  .refine(tensorsFill, { error: 'its tensors do not fill its length one after the other' });
+
+function tensorsFill({ length, tensors }: { length: number; tensors: z.infer<typeof tensorLayout>[] }): boolean {
+  let end = 0;
+  for (const { shape, offset } of tensors) {
+    if (offset !== end) return false;
+    end += shape.reduce((product, extent) => product * extent, 1);
+  }
+  return end === length;
+}
 
 const model = z.object({ file: z.string(), sha256: z.string(), nodes: count });
 

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { readSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors, writeSafetensors } from '../../src/runtime/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 import { writeCifar10, writeIdxFolder } from '../runtime/data/files.js';
 
@@ -162,6 +162,16 @@ describe('train refuses', () => {
       1,
       expect.stringMatching(/the loss became (NaN|Infinity) at step \d+.*--lr/),
     ]);
+  });
+
+  it('a checkpoint whose progress is damaged', async () => {
+    const file = join(path('other'), 'last.safetensors');
+    const { tensors } = await readSafetensors(file);
+    mkdirSync(path('damaged'));
+    await writeSafetensors(join(path('damaged'), 'last.safetensors'), tensors, { 'densec.progress': '{"epoch' });
+    const result = await densec(['train', '--resume', '--save', path('damaged')]);
+    expect([result.code, result.stderr]).toEqual([1, expect.stringMatching(/last.safetensors is damaged/)]);
+    expect(result.stderr).not.toMatch(/\n {4}at /);
   });
 
   it('a truncated checkpoint', async () => {

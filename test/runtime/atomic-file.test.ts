@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FailureError } from '../../src/ir/errors.js';
-import { fileFailure, writeFileAtomic } from '../../src/runtime/atomic-file.js';
+import { fileFailure, makeFolder, writeFileAtomic } from '../../src/runtime/atomic-file.js';
 
 let folder: string;
 
@@ -56,7 +56,7 @@ test('keeps the old file and no temporary one when the data fails halfway', asyn
 test('a missing folder is named', async () => {
   const path = join(folder, 'missing', 'out');
   await expect(writeFileAtomic(path, 'text')).rejects.toThrow(
-    `cannot write ${path}: there is no folder ${join(folder, 'missing')}; create it first`,
+    `cannot write ${path}: there is no folder ${join(folder, 'missing')}, or it takes no new files; create it or write elsewhere`,
   );
 });
 
@@ -96,4 +96,18 @@ test('errors that are not of the operating system stay as they are', () => {
   const error = new TypeError('a bug');
   expect(fileFailure('read', 'in', error)).toBe(error);
   expect(fileFailure('read', 'in', Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' }))).toBe(error);
+});
+
+test('makes a folder with all above it, and leaves one that is there', async () => {
+  const path = join(folder, 'a', 'b', 'c');
+  await makeFolder(path);
+  await writeFile(join(path, 'file'), '');
+  await makeFolder(path);
+  expect(await readdir(path)).toEqual(['file']);
+  await expect(makeFolder(join(path, 'file'))).rejects.toThrow(FailureError);
+  await expect(makeFolder(join(path, 'file', 'inside'))).rejects.toThrow(/a part of the path is a file/);
+});
+
+test.runIf(process.platform === 'linux')('ends where the file system takes no new names', async () => {
+  await expect(makeFolder('/proc/densec/inside')).rejects.toThrow(FailureError);
 });
