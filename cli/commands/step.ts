@@ -45,6 +45,9 @@ export function stepCommand(): Command {
     const result = await runSteps(bundle, { ...options, state, batch, learningRate: lr, steps, seed });
     await writeSafetensors(save, result.state);
     note(`wrote ${save}`);
+    const lost = result.losses.findIndex((loss) => !Number.isFinite(loss));
+    if (lost >= 0)
+      note(`warning: the loss is no finite number from step ${lost + 1} on (null in JSON); try a lower --lr`);
     if (json) {
       printJson({ losses: result.losses, errors: result.errors, count: batch.labels.data.length, save });
       return;

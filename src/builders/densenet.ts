@@ -67,6 +67,18 @@ const imageNet = (
   smallInputs: false,
 });
 
+/** Far above any network one trains: the deepest published has 130 layers in its blocks. */
+const mostLayers = 1000;
+
+/** Far above any data set's; labels are compared with a list of them. */
+const mostClasses = 1_000_000;
+
+/** Height and width beyond which the elements of one feature map are no longer counted exactly. */
+const mostPixels = 65_536;
+
+/** 4 GB of weights, thirty times the largest published network's. */
+const mostParameters = 1_000_000_000;
+
 /** The published ImageNet networks. */
 export const architectures: Readonly<Record<string, Partial<DenseNetConfig>>> = {
   densenet121: imageNet(32, [6, 12, 24, 16], 64),
@@ -76,7 +88,7 @@ export const architectures: Readonly<Record<string, Partial<DenseNetConfig>>> = 
   densenet264: imageNet(32, [6, 12, 64, 48], 64),
 };
 
-/** What a user may ask for; `arch`, `depth` and `blockConfig` exclude one another. */
+/** What a user may ask for: what is given explicitly overrides `arch`; `depth` excludes `arch` and `blockConfig`. */
 export type DenseNetOptions = Partial<DenseNetConfig> & { readonly arch?: string; readonly depth?: number };
 
 /**
@@ -85,8 +97,9 @@ export type DenseNetOptions = Partial<DenseNetConfig> & { readonly arch?: string
  * @throws RequestError naming valid values nearby when the options describe no network
  */
 export function denseNetConfig({ arch, depth, ...given }: DenseNetOptions = {}): DenseNetConfig {
-  if ([arch, depth, given.blockConfig].filter((option) => option !== undefined).length > 1) {
-    throw new RequestError('--arch, --depth and --block-config each set the blocks; give one of them');
+  if (depth !== undefined && (arch !== undefined || given.blockConfig !== undefined)) {
+    const other = arch === undefined ? '--block-config' : '--arch';
+    throw new RequestError(`--depth ${depth} and ${other} both set the blocks; give one of them`);
   }
   const preset = arch === undefined ? {} : architectures[arch];
   if (!preset)
@@ -185,6 +198,42 @@ function checkConfig(config: DenseNetConfig): void {
   }
   checkCompression(config);
   checkImageSize(config);
+  checkSize(config);
+}
+
+/** Refuses what no machine could hold before anything is allocated. */
+function checkSize({
+  blockConfig,
+  growthRate,
+  bnSize,
+  initFeatures,
+  compression,
+  classes,
+  channels,
+}: DenseNetConfig): void {
+  const layers = blockConfig.reduce((sum, count) => sum + count, 0);
+  if (layers > mostLayers) {
+    throw new RequestError(`the blocks have ${layers} layers; at most ${mostLayers} can be compiled: give fewer`);
+  }
+  if (classes > mostClasses) {
+    throw new RequestError(`there are ${classes} classes; at most ${mostClasses} can be compiled: give fewer`);
+  }
+  const width = bnSize * growthRate;
+  let features = initFeatures;
+  let parameters = channels * 9 * initFeatures;
+  for (const [index, count] of blockConfig.entries()) {
+    const kept = index === 0 ? features : Math.floor(features * compression);
+    if (index > 0) parameters += features * kept;
+    const inputs = count * kept + (growthRate * count * (count - 1)) / 2;
+    parameters += inputs * width + count * width * growthRate * 9;
+    features = kept + count * growthRate;
+  }
+  parameters += features * classes;
+  if (parameters > mostParameters) {
+    throw new RequestError(
+      `the network would have about ${parameters.toPrecision(3)} parameters; at most ${mostParameters} can be compiled: give fewer classes or a smaller growth rate`,
+    );
+  }
 }
 
 function checkCompression({ compression, blockConfig, initFeatures, growthRate }: DenseNetConfig): void {
@@ -207,6 +256,9 @@ function checkCompression({ compression, blockConfig, initFeatures, growthRate }
 }
 
 function checkImageSize({ imageSize, smallInputs, blockConfig }: DenseNetConfig): void {
+  if (imageSize > mostPixels) {
+    throw new RequestError(`the image size is ${imageSize}; at most ${mostPixels} can be compiled: give a smaller one`);
+  }
   const halvings = blockConfig.length - 1 + (smallInputs ? 0 : 2);
   const least = 2 ** halvings;
   if (imageSize < least) {

@@ -69,21 +69,13 @@ describe('build', () => {
   });
 
   it('lets flags override an architecture', async () => {
-    const flags = ['--arch', 'densenet121', '--classes', '7', '--block-config', '1,1'];
-    expect((await densec(['build', ...flags, '-o', path('x')])).code).toBe(2);
-    const result = await densec([
-      'build',
-      '--arch',
-      'densenet121',
-      '--classes',
-      '7',
-      '--image-size',
-      '64',
-      '-o',
-      path('x'),
-      '--json',
-    ]);
-    expect(result.json()).toMatchObject({ classes: 7, inputShape: [3, 64, 64] });
+    const flags = ['--arch', 'densenet121', '--classes', '7', '--image-size', '64', '--block-config', '1,2'];
+    const result = await densec(['build', ...flags, '-o', path('x'), '--json']);
+    expect(result.json()).toMatchObject({
+      classes: 7,
+      inputShape: [3, 64, 64],
+      network: { blockConfig: [1, 2], growthRate: 32, initFeatures: 64, smallInputs: false },
+    });
   });
 
   it.each<[string, string[], number, RegExp]>([
@@ -93,6 +85,11 @@ describe('build', () => {
     ['a compression that leaves nothing', ['--compression', '0.001', '-o', 'OUT'], 2, /give at least 0\.\d+/],
     ['an unknown architecture', ['--arch', 'resnet', '-o', 'OUT'], 2, /densenet121/],
     ['two ways to say the blocks', ['--depth', '10', '--block-config', '1,1', '-o', 'OUT'], 2, /one of them/],
+    ['a depth for an architecture', ['--arch', 'densenet121', '--depth', '40', '-o', 'OUT'], 2, /one of them/],
+    ['layers without end', ['--block-config', '100000', '-o', 'OUT'], 2, /100000 layers; at most 1000/],
+    ['classes without end', ['--classes', '9007199254740991', '-o', 'OUT'], 2, /classes; at most 1000000/],
+    ['weights no machine holds', ['--growth-rate', '100000000', '-o', 'OUT'], 2, /parameters; at most 1000000000/],
+    ['images no machine holds', ['--image-size', '9007199254740991', '-o', 'OUT'], 2, /at most 65536/],
     ['a drop rate of 1', ['--drop-rate', '1', '-o', 'OUT'], 2, /below 1/],
     ['images too small to halve', ['--image-size', '3', '-o', 'OUT'], 2, /at least 4/],
     ['a misspelt flag', ['--detph', '10', '-o', 'OUT'], 2, /--depth/],
@@ -168,6 +165,16 @@ describe('info', () => {
       /not JSON/,
     ],
     ['an empty manifest', (directory) => writeFileSync(`${directory}/manifest.json`, '{}'), /not the manifest/],
+    [
+      'a manifest that announces terabytes',
+      (directory) => {
+        const file = `${directory}/manifest.json`;
+        const manifest = JSON.parse(readFileSync(file, 'utf8')) as { state: { length: number }[] };
+        for (const segment of manifest.state) segment.length = 2 ** 50;
+        writeFileSync(file, JSON.stringify(manifest));
+      },
+      /state.0: its tensors do not fill its length/,
+    ],
     [
       'another format version',
       (directory) => writeFileSync(`${directory}/manifest.json`, '{"formatVersion": 99}'),

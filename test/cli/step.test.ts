@@ -47,6 +47,13 @@ describe('step', () => {
     expect(tensors.has('momentum.features.norm_final.running_mean')).toBe(false);
   });
 
+  it('warns of a loss that is no number, which JSON has none for', async () => {
+    const flags = ['--lr', '1e30', '--steps', '3', '--save', path('lost.safetensors'), '--json'];
+    const result = await densec(['step', path('net'), ...inputs, ...flags]);
+    expect((result.json() as { losses: unknown[] }).losses).toEqual([expect.any(Number), null, null]);
+    expect(result.stderr).toMatch(/warning: the loss is no finite number from step 2 on/);
+  });
+
   it('goes on from the momentum that a state brings', async () => {
     const flags = (state: string, steps: number, save: string): string[] => [
       'step',
