@@ -73,7 +73,7 @@ const mostLayers = 1000;
 /** Far above any data set's; labels are compared with a list of them. */
 const mostClasses = 1_000_000;
 
-/** Height and width beyond which the elements of one feature map are no longer counted exactly. */
+/** Far above the height and width of any image one trains on; beyond it, counts of elements stop being exact. */
 const mostPixels = 65_536;
 
 /** 4 GB of weights, thirty times the largest published network's. */
