@@ -1,6 +1,7 @@
 /** @file The facts of a bundle, as build and info tell them. */
 
 import type { Bundle } from '../src/runtime/bundle.js';
+import { describeChoice, sessionChoices } from '../src/runtime/session-choice.js';
 import { printFacts, printJson } from './output.js';
 
 /** Prints what a bundle is. */
@@ -15,6 +16,7 @@ export function printBundle({ directory, manifest }: Bundle, json: boolean): voi
       nodes,
       evaluationNodes: models.evaluation.nodes,
       segments: state.length,
+      session: sessionChoices.training,
     });
     return;
   }
@@ -32,6 +34,7 @@ export function printBundle({ directory, manifest }: Bundle, json: boolean): voi
       `${optimizer.kind}, momentum ${optimizer.momentum}${optimizer.nesterov ? ' (Nesterov)' : ''}, weight decay ${optimizer.weightDecay}`,
     ],
     ['nodes', models.training.nodes],
+    ['runs with', describeChoice(sessionChoices.training)],
     ['nodes to evaluate', models.evaluation.nodes],
     ['built by', `densec ${facts.densec} for onnxruntime ${facts.onnxruntime}, format ${facts.formatVersion}`],
   ]);

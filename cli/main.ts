@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { DensecError } from '../src/ir/index.js';
 import { version } from '../src/version.js';
+import { benchCommand } from './commands/bench.js';
 import { buildCommand } from './commands/build.js';
 import { evalCommand } from './commands/eval.js';
 import { infoCommand } from './commands/info.js';
@@ -19,7 +20,15 @@ function program(): Command {
     .option('--debug', 'show stack traces of errors')
     .showSuggestionAfterError()
     .addHelpText('after', help);
-  for (const command of [buildCommand(), infoCommand(), planCommand(), stepCommand(), evalCommand(), trainCommand()]) {
+  for (const command of [
+    buildCommand(),
+    infoCommand(),
+    planCommand(),
+    benchCommand(),
+    stepCommand(),
+    evalCommand(),
+    trainCommand(),
+  ]) {
     densec.addCommand(command.option('--debug', 'show stack traces of errors'));
   }
   // Errors are thrown instead of ending the process, in every command, so that exit codes are ours.

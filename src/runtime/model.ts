@@ -7,6 +7,7 @@ import type { Bundle } from './bundle.js';
 import type { Batch } from './data/batches.js';
 import { checkTarget, cpu } from './devices.js';
 import { Session, type SessionOptions } from './session.js';
+import { sessionChoices } from './session-choice.js';
 import { packEvaluation, packTraining, type State, unpackState } from './state.js';
 
 /** What a run over a batch tells. */
@@ -28,14 +29,14 @@ export interface StepScalars {
 
 /** The training model with its state. */
 export class TrainingModel {
-  private readonly updates: readonly { readonly output: string; readonly input: string }[];
+  private readonly updates: readonly StateUpdate[];
 
   private constructor(
     private readonly session: Session,
     private readonly bundle: Bundle,
     inputs: readonly string[],
   ) {
-    this.updates = inputs.map((input) => ({ output: `next.${input}`, input }));
+    this.updates = stateUpdates(inputs);
   }
 
   /**
@@ -44,19 +45,15 @@ export class TrainingModel {
    */
   static async open(bundle: Bundle, state: State, options: SessionOptions = {}): Promise<TrainingModel> {
     checkTarget(bundle.manifest.target, options.device ?? cpu);
-    const session = await Session.open(bundle.training, { ...options, optimization: 'disabled' });
+    const session = await Session.open(bundle.training, sessionChoices.training, options);
     const packed = packTraining(state, bundle.manifest.state, bundle.manifest.optimizer.momentum);
     await session.setState(packed);
     return new TrainingModel(session, bundle, [...packed.keys()]);
   }
 
   /** One step: the loss and errors before it; the state is the next one after. */
-  async step(batch: Batch, { learningRate, step, seed }: StepScalars): Promise<BatchResult> {
-    const feeds: [string, TensorData][] = [
-      ...batchFeeds(batch),
-      [learningRateInput, { dtype: 'float32', shape: [], data: Float32Array.of(learningRate) }],
-    ];
-    if (this.bundle.manifest.dropout) feeds.push([dropoutInputs.step, int64(step)], [dropoutInputs.seed, int64(seed)]);
+  async step(batch: Batch, scalars: StepScalars): Promise<BatchResult> {
+    const feeds = trainingFeeds(this.bundle, batch, scalars);
     return readResult(await this.session.run({ feeds, results: resultNames, updates: this.updates }));
   }
 
@@ -80,7 +77,10 @@ export class EvaluationModel {
   /** Loads a bundle's evaluation model; errors as for training. */
   static async open(bundle: Bundle, state: State, options: SessionOptions = {}): Promise<EvaluationModel> {
     checkTarget(bundle.manifest.target, options.device ?? cpu);
-    const model = new EvaluationModel(await Session.open(bundle.evaluation, options), bundle);
+    const model = new EvaluationModel(
+      await Session.open(bundle.evaluation, sessionChoices.evaluation, options),
+      bundle,
+    );
     await model.setState(state);
     return model;
   }
@@ -135,7 +135,33 @@ export function checkBatch(
   }
 }
 
-const resultNames = ['loss', 'errors'] as const;
+/** Outputs of both models that tell how a batch did. */
+export const resultNames = ['loss', 'errors'] as const;
+
+/** An output of the training model that replaces a state input. */
+export interface StateUpdate {
+  readonly output: string;
+  readonly input: string;
+}
+
+/** The updates of state inputs. */
+export function stateUpdates(inputs: Iterable<string>): StateUpdate[] {
+  return [...inputs].map((input) => ({ output: `next.${input}`, input }));
+}
+
+/** What a bundle's training model takes beside its state. */
+export function trainingFeeds(
+  { manifest }: Bundle,
+  batch: Batch,
+  { learningRate, step, seed }: StepScalars,
+): [string, TensorData][] {
+  const feeds: [string, TensorData][] = [
+    ...batchFeeds(batch),
+    [learningRateInput, { dtype: 'float32', shape: [], data: Float32Array.of(learningRate) }],
+  ];
+  if (manifest.dropout) feeds.push([dropoutInputs.step, int64(step)], [dropoutInputs.seed, int64(seed)]);
+  return feeds;
+}
 
 function batchFeeds({ images, labels }: Batch): [string, TensorData][] {
   return [

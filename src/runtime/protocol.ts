@@ -2,17 +2,14 @@
 
 import type { TensorData } from '../ir/index.js';
 import type { Device } from './devices.js';
-
-/** How much the runtime may rewrite a graph: as it likes, or not at all. */
-export type GraphOptimization = 'all' | 'disabled';
+import type { SessionChoice } from './session-choice.js';
 
 /** Loads a model from a file. */
-export interface OpenRequest {
+export interface OpenRequest extends SessionChoice {
   readonly kind: 'open';
   readonly model: string;
   readonly device: Device;
   readonly threads: number;
-  readonly optimization: GraphOptimization;
 }
 
 /** One run of the model. */

@@ -5,19 +5,14 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { FailureError, InternalError, type TensorData } from '../ir/index.js';
 import { cpu, type Device } from './devices.js';
-import type { GraphOptimization, Reply, Request, RunRequest } from './protocol.js';
+import type { Reply, Request, RunRequest } from './protocol.js';
+import type { SessionChoice } from './session-choice.js';
 
 /** How to run a model. */
 export interface SessionOptions {
   readonly device?: Device;
   /** Threads of one operator; by default the number of cores. */
   readonly threads?: number;
-}
-
-/** What the model's kind decides. */
-interface ModelOptions {
-  /** `disabled` runs exactly the planned nodes in the planned order. */
-  readonly optimization?: GraphOptimization;
 }
 
 // Tests run the sources, but a worker needs JavaScript: they use the one that was built.
@@ -44,15 +39,17 @@ export class Session {
   /**
    * Loads a model.
    * @param model path of an ONNX file
+   * @param choice what the model's kind is run with
    * @throws FailureError when it can't be read or the device can't run it
    */
   static async open(
     model: string,
-    { device = cpu, threads = availableParallelism(), optimization = 'all' }: SessionOptions & ModelOptions = {},
+    { optimization, memoryPattern }: SessionChoice,
+    { device = cpu, threads = availableParallelism() }: SessionOptions = {},
   ): Promise<Session> {
     const session = new Session(new Worker(new URL(workerFile, import.meta.url)), model);
     try {
-      await session.ask({ kind: 'open', model, device, threads, optimization });
+      await session.ask({ kind: 'open', model, device, threads, optimization, memoryPattern });
     } catch (error) {
       await session.worker.terminate();
       throw error;

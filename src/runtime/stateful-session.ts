@@ -1,0 +1,94 @@
+/**
+ * @file A model with the state it carries from run to run. A run reads one set of buffers and writes the other, and the
+ * two change places. It blocks its thread: a worker or a process of its own is where it belongs.
+ */
+
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InternalError, type TensorData } from '../ir/index.js';
+import { executionProviders } from './devices.js';
+import type { OpenRequest, RunRequest } from './protocol.js';
+
+/** What it takes to load a model. */
+export type SessionRequest = Omit<OpenRequest, 'kind' | 'model'> & {
+  /** Path of an ONNX file, or its bytes. */
+  readonly model: string | Uint8Array;
+  /** Profiles the runs: the profile is written here, with a time and `.json` behind it. */
+  readonly profilePrefix?: string;
+};
+
+/** A loaded model and its state. */
+export class StatefulSession {
+  private readonly state = new Map<string, { current: Tensor; next: Tensor }>();
+
+  private constructor(private readonly session: InferenceSession) {}
+
+  /** Loads a model. @throws Error of the runtime when it can't be loaded */
+  static async open(request: SessionRequest): Promise<StatefulSession> {
+    const { model, device, threads, optimization, memoryPattern, profilePrefix } = request;
+    const options: InferenceSession.SessionOptions = {
+      executionProviders: executionProviders(device),
+      intraOpNumThreads: threads,
+      graphOptimizationLevel: optimization,
+      enableMemPattern: memoryPattern,
+      logSeverityLevel: 3,
+      ...(profilePrefix !== undefined && { enableProfiling: true, profileFilePrefix: profilePrefix }),
+    };
+    // Two calls, since the binding's types have no signature that takes both kinds of model.
+    return new StatefulSession(
+      typeof model === 'string'
+        ? await InferenceSession.create(model, options)
+        : await InferenceSession.create(model, options),
+    );
+  }
+
+  /** Sets state inputs by name; the buffers are taken over. */
+  setState(tensors: readonly (readonly [string, TensorData])[]): void {
+    for (const [name, { dtype, shape, data }] of tensors) {
+      const spare = data.slice();
+      this.state.set(name, {
+        current: new Tensor(dtype, data as Float32Array, shape),
+        next: new Tensor(dtype, spare as Float32Array, shape),
+      });
+    }
+  }
+
+  getState(): [string, TensorData][] {
+    return [...this.state].map(([name, { current }]) => [name, toData(current)]);
+  }
+
+  /** Runs the model on `feeds` and the state, whose outputs named in `updates` replace it. */
+  async run({ feeds, results, updates }: Omit<RunRequest, 'kind'>): Promise<[string, TensorData][]> {
+    const inputs: Record<string, Tensor> = {};
+    for (const [name, { dtype, shape, data }] of feeds) inputs[name] = new Tensor(dtype, data as Float32Array, shape);
+    for (const [name, { current }] of this.state) inputs[name] = current;
+    const fetches: Record<string, Tensor | null> = {};
+    for (const name of results) fetches[name] = null;
+    for (const { output, input } of updates) fetches[output] = this.slot(input).next;
+    const outputs = await this.session.run(inputs, fetches);
+    for (const { input } of updates) {
+      const slot = this.slot(input);
+      [slot.current, slot.next] = [slot.next, slot.current];
+    }
+    return results.map((name) => [name, toData(outputs[name] as Tensor)]);
+  }
+
+  /** Writes the profile, where one was asked for. */
+  endProfiling(): void {
+    this.session.endProfiling();
+  }
+
+  /** Frees the model. */
+  close(): Promise<void> {
+    return this.session.release();
+  }
+
+  private slot(name: string): { current: Tensor; next: Tensor } {
+    const slot = this.state.get(name);
+    if (!slot) throw new InternalError(`the state ${name} was never set`);
+    return slot;
+  }
+}
+
+function toData(tensor: Tensor): TensorData {
+  return { dtype: tensor.type, shape: tensor.dims, data: tensor.data } as TensorData;
+}
