@@ -26,7 +26,7 @@ function guard(room, ...packages) {
     name: `only-${room}-knows-${packages[0]}`,
     comment: `${packages.join(' and ')} are known in ${room} only; use what that room exports`,
     severity: 'error',
-    from: { path: '^(src|cli|examples)/', pathNot: `^${room}/` },
+    from: { path: '^(src|cli|examples|bench)/', pathNot: `^${room}/` },
     to: { path: `(^|/)node_modules/(${packages.join('|')})/` },
   };
 }
@@ -46,6 +46,7 @@ module.exports = {
     only('src/index.ts', 'src'),
     only('cli', 'src'),
     only('examples', 'src/builders'),
+    only('bench', 'src', 'cli/output.ts', 'cli/parse.ts', 'cli/progress.ts'),
     guard('src/onnx', 'onnx-proto', 'protobufjs'),
     guard('src/runtime', 'onnxruntime-node', 'onnxruntime-common'),
     {

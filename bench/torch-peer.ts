@@ -1,0 +1,77 @@
+/** @file The PyTorch peer: whether it can run here, and one measurement of it in a process of its own. */
+
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import type { DenseNetConfig } from '../src/builders/index.js';
+import { FailureError } from '../src/ir/index.js';
+import type { PeerRound } from './peer-report.js';
+
+const run = promisify(execFile);
+
+const root = import.meta.url.endsWith('.ts') ? '../' : '../../';
+const script = fileURLToPath(new URL(`${root}bench/peer/torch_densenet.py`, import.meta.url));
+
+/** What to measure. */
+export interface TorchRequest {
+  readonly config: DenseNetConfig;
+  /** Checkpoint concatenation, norm, ReLU and 1×1 convolution, as the memory-efficient implementation does. */
+  readonly efficient: boolean;
+  readonly batchSize: number;
+  readonly steps: number;
+  readonly threads: number;
+  readonly seed: number;
+}
+
+/** The version of PyTorch that a Python has, or why there is none. */
+export async function findTorch(python: string): Promise<{ version: string } | { missing: string }> {
+  try {
+    const { stdout } = await run(python, ['-c', 'import torch; print(torch.__version__)']);
+    return { version: stdout.trim() };
+  } catch (error) {
+    const { code, stderr = '' } = error as NodeJS.ErrnoException & { stderr?: string };
+    if (code === 'ENOENT') return { missing: `there is no ${python}; install Python 3, or name one with --python` };
+    const reason = stderr.trim().split('\n').at(-1) ?? '';
+    return { missing: `${python} can't load PyTorch (${reason}); pip install torch==2.13.0 numpy` };
+  }
+}
+
+const replySchema = z.object({ stepSeconds: z.number(), growthBytes: z.number() });
+
+/** One measurement. @throws FailureError with what Python said */
+export async function measureTorch(python: string, request: TorchRequest): Promise<PeerRound> {
+  let stdout: string;
+  try {
+    ({ stdout } = await run(python, [script, 'bench', ...torchArguments(request)]));
+  } catch (error) {
+    const { signal, stderr = '' } = error as Error & { signal?: string; stderr?: string };
+    const remedy = signal === 'SIGKILL' ? '; if memory ran out, choose a smaller batch' : '';
+    const said = stderr.trim().split('\n').at(-1) || (error as Error).message;
+    throw new FailureError(`PyTorch failed (${signal ?? said})${remedy}`, { cause: error });
+  }
+  const { stepSeconds, growthBytes } = replySchema.parse(JSON.parse(stdout));
+  return { stepMs: 1000 * stepSeconds, peakGrowthBytes: growthBytes, sessionMs: null };
+}
+
+function torchArguments({ config, efficient, batchSize, steps, threads, seed }: TorchRequest): string[] {
+  const values: readonly (readonly [string, string | number])[] = [
+    ['block-config', config.blockConfig.join()],
+    ['growth-rate', config.growthRate],
+    ['init-features', config.initFeatures],
+    ['compression', config.compression],
+    ['bn-size', config.bnSize],
+    ['classes', config.classes],
+    ['channels', config.channels],
+    ['size', config.imageSize],
+    ['batch', batchSize],
+    ['steps', steps],
+    ['threads', threads],
+    ['seed', seed],
+  ];
+  return [
+    ...values.flatMap(([name, value]) => [`--${name}`, String(value)]),
+    ...(config.smallInputs ? [] : ['--no-small-inputs']),
+    ...(efficient ? ['--efficient'] : []),
+  ];
+}
