@@ -64,7 +64,7 @@ describe('bench', () => {
     const chosen = sweep.filter((row) => row.chosen);
     expect(chosen).toHaveLength(1);
     expect(session).toMatchObject({ optimization: chosen[0]?.optimization, memoryPattern: chosen[0]?.memoryPattern });
-  });
+  }, 180_000);
 
   it('says where the time goes', async () => {
     const flags = ['--batch-size', '2', '--steps', '1', '--rounds', '1', '--profile'];
