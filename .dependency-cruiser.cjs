@@ -41,6 +41,7 @@ module.exports = {
     only('src/onnx', 'src/ir', 'src/memory/buffers.ts', 'src/memory/execution-order.ts', 'src/memory/place.ts'),
     only('src/memory', 'src/ir', 'src/onnx'),
     only('src/compile.ts', 'src/builders', 'src/ir', 'src/passes'),
+    only('src/inference.ts', 'src/builders', 'src/ir', 'src/passes'),
     only('src/version.ts', 'package.json'),
     only('src/runtime', 'src'),
     only('src/index.ts', 'src'),

@@ -7,12 +7,14 @@ import { printFacts, printJson } from './output.js';
 /** Prints what a bundle is. */
 export function printBundle({ directory, manifest }: Bundle, json: boolean): void {
   const { models, state, network, ...facts } = manifest;
+  const frozen = state.reduce((sum, segment) => sum + (segment.frozen ? segment.length : 0), 0);
   if (json) {
     const nodes = models.training.nodes;
     printJson({
       directory,
       ...facts,
       network,
+      frozen,
       nodes,
       evaluationNodes: models.evaluation.nodes,
       segments: state.length,
@@ -24,6 +26,7 @@ export function printBundle({ directory, manifest }: Bundle, json: boolean): voi
   printFacts([
     ['network', facts.name],
     ['parameters', facts.parameters],
+    ...(frozen > 0 ? [['of them frozen', frozen] as const] : []),
     ['layers', facts.layers],
     ['input', `[N, ${inputShape.join(', ')}]`],
     ['classes', facts.classes],

@@ -8,6 +8,7 @@ import { version } from '../src/version.js';
 import { benchCommand } from './commands/bench.js';
 import { buildCommand } from './commands/build.js';
 import { evalCommand } from './commands/eval.js';
+import { exportCommand } from './commands/export.js';
 import { infoCommand } from './commands/info.js';
 import { planCommand } from './commands/plan.js';
 import { stepCommand } from './commands/step.js';
@@ -20,7 +21,7 @@ function program(): Command {
     .option('--debug', 'show stack traces of errors')
     .showSuggestionAfterError()
     .addHelpText('after', help);
-  for (const command of [
+  const commands = [
     buildCommand(),
     infoCommand(),
     planCommand(),
@@ -28,7 +29,9 @@ function program(): Command {
     stepCommand(),
     evalCommand(),
     trainCommand(),
-  ]) {
+    exportCommand(),
+  ];
+  for (const command of commands) {
     densec.addCommand(command.option('--debug', 'show stack traces of errors'));
   }
   // Errors are thrown instead of ending the process, in every command, so that exit codes are ours.

@@ -31,3 +31,15 @@ export function finiteNumber(text: string): number {
 export function wholeNumbers(text: string): number[] {
   return text.split(',').map(wholeNumber(1));
 }
+
+/** Finite numbers separated by commas. */
+export function finiteNumbers(text: string): number[] {
+  return text.split(',').map(finiteNumber);
+}
+
+/** Names separated by commas. */
+export function names(text: string): string[] {
+  const found = text.split(',').map((name) => name.trim());
+  if (found.includes('')) throw new InvalidArgumentError('Give names, as in features.conv0,features.denseblock1.');
+  return found;
+}

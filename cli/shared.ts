@@ -9,7 +9,7 @@ import type { SgdOptions } from '../src/passes/optimize.js';
 import type { RematName } from '../src/passes/policies.js';
 import { parseDevice } from '../src/runtime/devices.js';
 import type { SessionOptions } from '../src/runtime/session.js';
-import { finiteNumber, seed, wholeNumber, wholeNumbers } from './parse.js';
+import { finiteNumber, names, seed, wholeNumber, wholeNumbers } from './parse.js';
 
 /** Where and with how many threads a graph runs. */
 export interface RunFlags {
@@ -52,6 +52,7 @@ export interface BuildFlags {
   readonly momentum: number;
   readonly weightDecay: number;
   readonly nesterov?: boolean;
+  readonly freeze?: string[];
 }
 
 /** Names of the flags that describe a network, as commander has them. */
@@ -76,6 +77,7 @@ export const buildFlagNames = [
   'momentum',
   'weightDecay',
   'nesterov',
+  'freeze',
 ] as const;
 
 /** Adds the options that describe a network. */
@@ -126,7 +128,13 @@ export function addBuildOptions(command: Command): Command {
     .addOption(number('--momentum <x>', 'momentum').default(0.9))
     .addOption(number('--weight-decay <x>', 'weight decay, on every parameter').default(1e-4))
     .addOption(new Option('--nesterov', "Nesterov's momentum (default)"))
-    .addOption(new Option('--no-nesterov', 'plain momentum'));
+    .addOption(new Option('--no-nesterov', 'plain momentum'))
+    .addOption(
+      new Option(
+        '--freeze <a,b>',
+        "leave parameters as they are whose names begin so: 'features' trains the classifier alone",
+      ).argParser(names),
+    );
 }
 
 /** Adds --seed. */
@@ -184,6 +192,7 @@ export function compileOptions(flags: BuildFlags & { readonly seed: number }): C
     target: flags.target,
     remat: rematOption(flags),
     optimizer: optimizerOptions(flags),
+    ...(flags.freeze && { freeze: flags.freeze }),
     seed: flags.seed,
   };
 }

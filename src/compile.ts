@@ -12,6 +12,7 @@ import {
 } from './passes/clean.js';
 import { differentiate } from './passes/differentiate.js';
 import { distributeConcat } from './passes/distribute-concat.js';
+import { type Freeze, freezeParameters } from './passes/freeze.js';
 import { fuseConvolutions } from './passes/fuse-convolutions.js';
 import { groupFeatures } from './passes/group-features.js';
 import { lower } from './passes/lower.js';
@@ -32,6 +33,8 @@ export interface CompileOptions {
   readonly optimizer?: Partial<SgdOptions>;
   /** What to compute again instead of keeping it: a named policy or one's own. */
   readonly remat?: RematName | RematPolicy;
+  /** Parameters not to train, by the beginnings of their names or by a predicate; see `freezeParameters`. */
+  readonly freeze?: Freeze | undefined;
   /** Seeds the initial parameters. */
   readonly seed?: number;
   /** Largest segment of packed state, in bytes; 0 keeps every tensor an input of its own. */
@@ -70,7 +73,7 @@ export const defaultOptimizer: SgdOptions = { momentum: 0.9, weightDecay: 1e-4, 
 export function compile(network: Network, options: CompileOptions = {}): Compiled {
   const target = targets[options.target ?? 'cpu'];
   const optimizer = { ...defaultOptimizer, ...options.optimizer };
-  const forward = traceNetwork(network);
+  const forward = runPasses(traceNetwork(network), options.freeze ? [freezeParameters(options.freeze)] : []);
   if (!forward.inputs.some(({ role }) => role === 'parameter')) {
     throw new RequestError(`the network ${network.name} has no parameters to train`);
   }

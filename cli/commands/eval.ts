@@ -5,13 +5,14 @@ import { RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle.js';
 import { checkDataset, loadDatasetFor } from '../../src/runtime/data/network-data.js';
 import { EvaluationModel } from '../../src/runtime/model.js';
-import { readState, type State } from '../../src/runtime/state.js';
 import { evaluateBatch, readBatch } from '../../src/runtime/step.js';
 import { evaluateImages } from '../../src/runtime/train.js';
+import { loadWeights, type State } from '../../src/runtime/weights.js';
 import { grouped, percent, printFacts, printJson } from '../output.js';
 import { wholeNumber } from '../parse.js';
 import { startProgress } from '../progress.js';
 import { addRunOptions, type RunFlags, sessionOptions } from '../shared.js';
+import { noteUnexpected } from '../weights.js';
 
 interface Flags extends RunFlags {
   readonly weights: string;
@@ -25,7 +26,7 @@ export function evalCommand(): Command {
   const command = new Command('eval')
     .description('Loss and error of weights on the test images of a data set, or on a batch from a file.')
     .argument('<dir>', 'bundle that densec build wrote')
-    .requiredOption('--weights <file>', 'safetensors: parameters and running statistics')
+    .requiredOption('--weights <file>', "safetensors: ours, or by the seed's or torchvision's names")
     .option('--data <source>', 'folder with CIFAR-10, CIFAR-100 or IDX files, or mnist')
     .option('--batch <file>', 'safetensors: images float32 (N, C, H, W), normalized; labels int64 (N)')
     .addOption(new Option('--batch-size <n>', 'images evaluated at once').argParser(wholeNumber(1)).default(64))
@@ -36,7 +37,8 @@ export function evalCommand(): Command {
       throw new RequestError('give either --data SOURCE or --batch FILE');
     }
     const bundle = await openBundle(directory);
-    const state = await readState(flags.weights, bundle);
+    const { state, unexpected } = await loadWeights(flags.weights, bundle.manifest.state);
+    noteUnexpected(flags.weights, unexpected);
     const result =
       flags.batch === undefined
         ? await evaluateData(bundle, state, flags.data as string, flags)

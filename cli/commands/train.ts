@@ -11,7 +11,9 @@ import { type Progress, prepareRun, readProgress, runFiles } from '../../src/run
 import type { Dataset } from '../../src/runtime/data/dataset.js';
 import { checkDataset, loadDatasetFor } from '../../src/runtime/data/network-data.js';
 import { parseSchedule } from '../../src/runtime/schedule.js';
+import { readState, type State } from '../../src/runtime/state.js';
 import { splitImages, type TrainEvent, type TrainOptions, train } from '../../src/runtime/train.js';
+import { loadInitialWeights } from '../../src/runtime/weights.js';
 import { note } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import {
@@ -26,10 +28,12 @@ import {
   sessionOptions,
 } from '../shared.js';
 import { jsonReporter, lineReporter, terminalReporter } from '../train-reporters.js';
+import { noteUnexpected } from '../weights.js';
 
 interface Flags extends BuildFlags, RunFlags {
   readonly data?: string;
   readonly save: string;
+  readonly init?: string;
   readonly epochs: number;
   readonly batchSize: number;
   readonly lr: number;
@@ -53,6 +57,7 @@ export function trainCommand(): Command {
     .optionsGroup('Data and files:')
     .option('--data <source>', 'folder with CIFAR-10, CIFAR-100 or IDX files, or mnist')
     .requiredOption('--save <dir>', 'folder for weights, results.csv, curves.svg and report.html')
+    .option('--init <file>', "weights to begin with: ours, or by the seed's or torchvision's names")
     .option('--resume', 'go on from the last checkpoint in the folder')
     .option('--force', 'replace the run that the folder holds')
     .option('--json', 'print a JSON object for each event')
@@ -78,7 +83,7 @@ export function trainCommand(): Command {
   addRunOptions(addBuildOptions(addSeedOption(command, 'seed of weights, order, augmentation and dropout')));
   return command.action(async (directory: string | undefined, flags: Flags, parsed: Command) => {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
-    const { bundle, dataset, options, resume } = flags.resume
+    const { bundle, dataset, options, resume, initial } = flags.resume
       ? await resumed(directory, flags, given)
       : await begun(directory, flags, given);
     const interrupt = watchInterrupts();
@@ -93,6 +98,7 @@ export function trainCommand(): Command {
       dataset,
       save: flags.save,
       resume,
+      initial,
       interrupted: interrupt.asked,
     };
     let last: TrainEvent | undefined;
@@ -118,6 +124,7 @@ interface Prepared {
   readonly dataset: Dataset;
   readonly options: TrainOptions;
   readonly resume?: Progress;
+  readonly initial?: State | undefined;
 }
 
 async function begun(directory: string | undefined, flags: Flags, given: (name: string) => boolean): Promise<Prepared> {
@@ -147,13 +154,37 @@ async function begun(directory: string | undefined, flags: Flags, given: (name: 
     seed: flags.seed,
   };
   splitImages(dataset, options);
+  const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, existing ?? (built as Built));
   // Everything that can be refused has been: only now is the folder touched.
   await prepareOutputFolder(save, force);
   await prepareRun(save);
-  if (!built) return { bundle: existing as Bundle, dataset, options };
+  if (!built) return { bundle: existing as Bundle, dataset, options, initial };
   const { network, compiled } = built;
   const parts = { config: network.config, seed: flags.seed, force: true };
-  return { bundle: await writeBundle(join(save, runFiles.bundle), network, compiled, parts), dataset, options };
+  return {
+    bundle: await writeBundle(join(save, runFiles.bundle), network, compiled, parts),
+    dataset,
+    options,
+    initial,
+  };
+}
+
+/** Weights to begin with, and a word on those that were left out or begin afresh. */
+async function initialWeights(path: string, start: Bundle | Built): Promise<State> {
+  const { state, unexpected, replaced } =
+    'manifest' in start
+      ? await loadInitialWeights(
+          path,
+          start.manifest.state,
+          start.manifest.classes,
+          await readState(start.initial, start),
+        )
+      : await loadInitialWeights(path, start.compiled.segments, start.network.classes, start.compiled.initial);
+  noteUnexpected(path, unexpected);
+  if (replaced.length > 0) {
+    note(`${path} tells other classes apart; these begin with fresh values: ${replaced.join(', ')}`);
+  }
+  return state;
 }
 
 /** A network that was built from flags. */
@@ -178,6 +209,11 @@ async function resumed(
   flags: Flags,
   given: (name: string) => boolean,
 ): Promise<Prepared> {
+  if (flags.init !== undefined) {
+    throw new RequestError(
+      '--init sets the weights of a new run, --resume goes on with its own; leave out one of them',
+    );
+  }
   const resume = await readProgress(flags.save);
   const { options } = resume;
   const asked = {

@@ -45,7 +45,9 @@ export type Initializer =
 export type GraphInput = { readonly name: string; readonly value: Value } & (
   | { readonly role: 'batch' | 'scalar' }
   /** State that each step replaces; a running average takes the share `momentum` of each new observation. */
-  | { readonly role: 'parameter' | 'counter'; readonly initializer: Initializer }
+  | { readonly role: 'counter'; readonly initializer: Initializer }
+  /** A frozen parameter stays as it is. */
+  | { readonly role: 'parameter'; readonly initializer: Initializer; readonly frozen?: true }
   | { readonly role: 'running'; readonly initializer: Initializer; readonly momentum: number }
   | { readonly role: 'momentum'; readonly initializer: Initializer; readonly parameter: string }
 );

@@ -34,10 +34,12 @@ const opset = 17;
  * The bytes of an ONNX model (opset 17, IR version 8) that computes a graph. Inputs and outputs keep their names, the
  * batch size is symbolic, constants become initializers. The order of the graph's nodes is a plan: the model is written so
  * that the runtime executes them in this order and reuses memory as it says.
+ * @param metadata free text by key, kept in the model's `metadata_props`
  * @throws InternalError when a composite operator is left
  */
-export function encodeGraph(graph: Graph): Uint8Array {
-  return encodeModel(new Encoder(graph).model());
+export function encodeGraph(graph: Graph, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  const metadataProps = Object.entries(metadata).map(([key, value]) => ({ key, value }));
+  return encodeModel({ ...new Encoder(graph).model(), metadataProps });
 }
 
 /** A graph as ONNX, not yet bytes, with the names its values have there. */

@@ -1,4 +1,4 @@
 /** @file Writing and reading ONNX: the only room that knows protobuf. */
 
 export { encodeGraph, toModel } from './encode.js';
-export { decodeModel, type ModelProto } from './protobuf.js';
+export { decodeModel, type ModelProto, modelMetadata, sampleShape } from './protobuf.js';

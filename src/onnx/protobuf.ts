@@ -40,3 +40,15 @@ export function decodeModel(bytes: Uint8Array, path: string): ModelProto {
   if (!model.graph) throw new FailureError(`${path} is an ONNX model without a graph; build or copy it again`);
   return model;
 }
+
+/** The free text that a model carries, by key. */
+export function modelMetadata({ metadataProps }: ModelProto): Record<string, string> {
+  return Object.fromEntries((metadataProps ?? []).map(({ key, value }) => [key ?? '', value ?? '']));
+}
+
+/** The static extents of a model's input or output, the batch's left out; undefined where there is no such value. */
+export function sampleShape(model: ModelProto, name: string): readonly number[] | undefined {
+  const values = [...(model.graph?.input ?? []), ...(model.graph?.output ?? [])];
+  const value = values.find((candidate) => candidate.name === name);
+  return value?.type?.tensorType?.shape?.dim?.slice(1).map(({ dimValue }) => Number(dimValue));
+}

@@ -16,14 +16,14 @@ import { BackwardNode, type GradientRule, gradientRules } from './gradients/inde
 import type { Pass } from './pass.js';
 
 /**
- * Appends the backward pass of the result `loss` and adds one output `gradient.<name>` for each parameter. Gradients
- * that meet at a value are added up as they arrive.
+ * Appends the backward pass of the result `loss` and adds one output `gradient.<name>` for each parameter that isn't
+ * frozen. Gradients that meet at a value are added up as they arrive.
  */
 export const differentiate: Pass = {
   name: 'differentiate',
   run(graph) {
     const loss = findOutput(graph, 'loss').value;
-    const parameters = graph.inputs.filter(({ role }) => role === 'parameter');
+    const parameters = graph.inputs.filter((input) => input.role === 'parameter' && !input.frozen);
     const active = dependents(
       graph,
       parameters.map(({ value }) => value),

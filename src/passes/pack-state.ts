@@ -25,6 +25,8 @@ export interface Segment {
   readonly name: string;
   readonly role: 'parameter' | 'running' | 'counter';
   readonly dtype: 'float32' | 'int64';
+  /** Parameters that training leaves as they are: neither momentum nor a next value goes with them. */
+  readonly frozen?: true | undefined;
   /** Elements in all. */
   readonly length: number;
   readonly tensors: readonly PackedTensor[];
@@ -39,7 +41,7 @@ function defaultSegmentBytes(graph: Graph): number {
 
 /**
  * Segments for a graph's state, its tensors in the order of the inputs. A segment takes tensors of one role (and one
- * momentum, for running statistics) up to `segmentBytes`; a larger tensor gets a segment of its own. Why segments and how large: docs/decisions.md.
+ * momentum, for running statistics; frozen parameters apart) up to `segmentBytes`; a larger tensor gets a segment of its own. Why segments and how large: docs/decisions.md.
  */
 export function planSegments(graph: Graph, segmentBytes = defaultSegmentBytes(graph)): readonly Segment[] {
   const open = new Map<string, Segment>();
@@ -69,7 +71,8 @@ export function planSegments(graph: Graph, segmentBytes = defaultSegmentBytes(gr
       const number = counts.get(input.role) ?? 0;
       counts.set(input.role, number + 1);
       const tensors = [{ name: input.name, shape, offset: 0 }];
-      open.set(key, { name: `${input.role}.${number}`, role: input.role, dtype, length: elements, tensors });
+      const frozen = input.role === 'parameter' && input.frozen ? { frozen: true as const } : {};
+      open.set(key, { name: `${input.role}.${number}`, role: input.role, dtype, ...frozen, length: elements, tensors });
     }
   }
   for (const key of [...open.keys()]) close(key);
@@ -104,7 +107,8 @@ export function packState(segments: readonly Segment[]): Pass {
 
 /** Tensors that may share a segment. */
 function groupOf(input: GraphInput): string {
-  return input.role === 'running' ? `running ${input.momentum}` : input.role;
+  if (input.role === 'running') return `running ${input.momentum}`;
+  return input.role === 'parameter' && input.frozen ? 'frozen parameter' : input.role;
 }
 
 function unpack(builder: GraphBuilder, graph: Graph, segment: Segment, views: Map<Value, Value>): void {

@@ -16,6 +16,7 @@ const segment = z
     name: z.string(),
     role: z.enum(['parameter', 'running', 'counter']),
     dtype: z.enum(['float32', 'int64']),
+    frozen: z.literal(true).optional(),
     length: count,
     tensors: z.array(tensorLayout),
   })

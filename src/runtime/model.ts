@@ -48,7 +48,12 @@ export class TrainingModel {
     const session = await Session.open(bundle.training, sessionChoices.training, options);
     const packed = packTraining(state, bundle.manifest.state, bundle.manifest.optimizer.momentum);
     await session.setState(packed);
-    return new TrainingModel(session, bundle, [...packed.keys()]);
+    const frozen = new Set(bundle.manifest.state.filter((segment) => segment.frozen).map(({ name }) => name));
+    return new TrainingModel(
+      session,
+      bundle,
+      [...packed.keys()].filter((name) => !frozen.has(name)),
+    );
   }
 
   /** One step: the loss and errors before it; the state is the next one after. */

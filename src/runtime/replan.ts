@@ -18,7 +18,11 @@ export function compileAgain({ directory, manifest }: Bundle): Compiled {
       `${directory} holds a network or policy of one's own, which only its program can build; call planMemory there`,
     );
   }
-  const compiled = compile(densenet(network), { target, remat, optimizer });
+  const frozen = new Set(
+    manifest.state.filter((segment) => segment.frozen).flatMap(({ tensors }) => tensors.map(({ name }) => name)),
+  );
+  const freeze = frozen.size > 0 ? (name: string): boolean => frozen.has(name) : undefined;
+  const compiled = compile(densenet(network), { target, remat, optimizer, freeze });
   if (sha256(encodeGraph(compiled.training)) !== models.training.sha256) {
     throw new FailureError(
       `${directory} was built by densec ${manifest.densec}, which compiled its network otherwise; build it again to see a plan`,

@@ -1,34 +1,25 @@
 /** @file Between a network's named tensors, as in state files, and the segments that the models take. */
 
-import { FailureError, floatTensor, int64Tensor, RequestError, type TensorData } from '../ir/index.js';
+import { floatTensor, int64Tensor, type TensorData } from '../ir/index.js';
 import type { Segment } from '../passes/pack-state.js';
 import type { Bundle } from './bundle.js';
-import { readSafetensors } from './safetensors.js';
+import { loadWeights, momentumPrefix, type State } from './weights.js';
 
-/** Tensors by name. */
-export type State = ReadonlyMap<string, TensorData>;
-
-/** Prefix of a parameter's momentum in state files. */
-const momentumPrefix = 'momentum.';
+export type { State } from './weights.js';
 
 /**
- * Reads the state of a bundle's network from a file. torchvision's `norm5` is read as `norm_final`.
+ * Reads the state of a bundle's network from a file, under any of the names that `matchWeights` knows.
  * @throws FailureError when the file is broken or lacks tensors; RequestError when shapes don't fit the network
  */
 export async function readState(path: string, bundle: Bundle): Promise<State> {
-  const { tensors } = await readSafetensors(path);
-  const state = new Map(
-    [...tensors].map(([name, tensor]) => [name.replace('features.norm5.', 'features.norm_final.'), tensor]),
-  );
-  checkState(state, bundle.manifest.state, path);
-  return state;
+  return (await loadWeights(path, bundle.manifest.state)).state;
 }
 
 /** The training model's state inputs for named tensors; momentum the state doesn't bring is zero. */
 export function packTraining(state: State, segments: readonly Segment[], momentum: number): Map<string, TensorData> {
   const packed = new Map(segments.map((segment) => [segment.name, packSegment(state, segment, '')]));
   if (momentum === 0) return packed;
-  for (const segment of segments.filter(({ role }) => role === 'parameter')) {
+  for (const segment of segments.filter(({ role, frozen }) => role === 'parameter' && !frozen)) {
     packed.set(`${momentumPrefix}${segment.name}`, packSegment(state, segment, momentumPrefix));
   }
   return packed;
@@ -74,38 +65,4 @@ function packSegment(state: State, { dtype, length, tensors }: Segment, prefix: 
     if (tensor) (vector as Float32Array).set(tensor.data as Float32Array, offset);
   }
   return vector instanceof BigInt64Array ? int64Tensor([length], [...vector]) : floatTensor([length], vector);
-}
-
-function checkState(state: State, segments: readonly Segment[], path: string): void {
-  const missing: string[] = [];
-  for (const { role, dtype, tensors } of segments) {
-    for (const { name, shape } of tensors) {
-      const tensor = state.get(name);
-      if (!tensor) {
-        if (role !== 'counter') missing.push(name);
-        continue;
-      }
-      checkTensor(path, name, tensor, dtype, shape);
-      const momentum = state.get(`${momentumPrefix}${name}`);
-      if (momentum && role === 'parameter') checkTensor(path, `${momentumPrefix}${name}`, momentum, dtype, shape);
-    }
-  }
-  if (missing.length === 0) return;
-  const some = missing.slice(0, 3).join(', ');
-  throw new FailureError(
-    `${path} lacks ${missing.length} of the network's tensors (${some}${missing.length > 3 ? ', …' : ''}); is it the state of another network?`,
-  );
-}
-
-function checkTensor(
-  path: string,
-  name: string,
-  { dtype, shape }: TensorData,
-  expected: string,
-  extents: readonly number[],
-): void {
-  if (dtype === expected && shape.join() === extents.join()) return;
-  throw new RequestError(
-    `${path}: ${name} is ${dtype} [${shape.join(', ')}], the network has ${expected} [${extents.join(', ')}]`,
-  );
 }

@@ -12,7 +12,7 @@ import { EvaluationModel, TrainingModel } from './model.js';
 import { writeSafetensors } from './safetensors.js';
 import { learningRateAt, type Schedule } from './schedule.js';
 import type { SessionOptions } from './session.js';
-import { readState, withoutMomentum } from './state.js';
+import { readState, type State, withoutMomentum } from './state.js';
 
 /** How to train. Everything but threads and device decides the final weights. */
 export interface TrainOptions {
@@ -71,6 +71,8 @@ export interface TrainContext extends SessionOptions {
   readonly dataset: Dataset;
   /** The run's folder. */
   readonly save: string;
+  /** Parameters and running statistics to begin with, instead of the bundle's initial state. */
+  readonly initial?: State | undefined;
   /** Where to go on, when resuming. */
   readonly resume?: Progress | undefined;
   /** Asked after every step: whether to save and stop. */
@@ -145,7 +147,8 @@ class Run {
   static async start(options: TrainOptions, context: TrainContext): Promise<Run> {
     const { bundle, dataset, save, resume } = context;
     const images = splitImages(dataset, options);
-    const state = await readState(resume ? join(save, runFiles.last) : bundle.initial, bundle);
+    const state =
+      (!resume && context.initial) || (await readState(resume ? join(save, runFiles.last) : bundle.initial, bundle));
     const model = await TrainingModel.open(bundle, state, context);
     try {
       const evaluation = await EvaluationModel.open(bundle, state, context);

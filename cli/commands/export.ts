@@ -1,0 +1,108 @@
+/** @file densec export: trained weights become a model to deploy. */
+
+import { readFile, stat } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { FailureError, RequestError } from '../../src/ir/index.js';
+import { fileFailure } from '../../src/runtime/atomic-file.js';
+import { openBundle } from '../../src/runtime/bundle.js';
+import { type DataDescription, decodeDescription } from '../../src/runtime/data/description.js';
+import { bundleNetwork, exportModel } from '../../src/runtime/deploy/export.js';
+import { loadWeights } from '../../src/runtime/weights.js';
+import { megabytes, note, printFacts, printJson } from '../output.js';
+import { finiteNumbers } from '../parse.js';
+import { noteUnexpected } from '../weights.js';
+
+interface Flags {
+  readonly weights: string;
+  readonly output: string;
+  readonly mean?: number[];
+  readonly std?: number[];
+  readonly labels?: string;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+export function exportCommand(): Command {
+  return new Command('export')
+    .description('Write a trained network as one ONNX model: weights inside, batch norm folded, images in, logits out.')
+    .argument('<dir>', 'bundle that densec build wrote')
+    .requiredOption('--weights <file>', "safetensors: ours, or by the seed's or torchvision's names")
+    .requiredOption('-o, --output <file>', 'ONNX file to write')
+    .addOption(
+      new Option('--mean <a,b,c>', "mean of each channel, of 0 to 1 (default: the weights')").argParser(finiteNumbers),
+    )
+    .addOption(
+      new Option('--std <a,b,c>', "deviation of each channel (default: the weights')").argParser(finiteNumbers),
+    )
+    .option('--labels <file>', "names of the classes, one a line (default: the weights')")
+    .option('--force', 'replace the file')
+    .option('--json', 'print JSON: output, bytes, inputs, outputs, normalization, classNames')
+    .addHelpText('after', help)
+    .action(async (directory: string, flags: Flags) => {
+      await refuseExisting(flags);
+      const bundle = await openBundle(directory);
+      const network = bundleNetwork(bundle);
+      const { state, unexpected, metadata } = await loadWeights(flags.weights, bundle.manifest.state);
+      noteUnexpected(flags.weights, unexpected);
+      const description = await describe(flags, decodeDescription(metadata, flags.weights));
+      await exportModel(flags.output, network, state, description);
+      const { size: bytes } = await stat(flags.output);
+      const { inputShape, classes } = network;
+      note(`wrote ${flags.output}`);
+      if (description.normalization === undefined) {
+        note("The weights don't say how images are normalized; densec predict needs --mean and --std here.");
+      }
+      if (flags.json) {
+        printJson({
+          output: flags.output,
+          bytes,
+          inputs: { images: ['N', ...inputShape] },
+          outputs: { logits: ['N', classes], probabilities: ['N', classes] },
+          ...description,
+        });
+        return;
+      }
+      printFacts([
+        ['images', `[N, ${inputShape.join(', ')}]`],
+        ['logits, probabilities', `[N, ${classes}]`],
+        ['size', megabytes(bytes)],
+        ['mean', description.normalization?.mean.join(', ') ?? 'unknown'],
+        ['deviation', description.normalization?.std.join(', ') ?? 'unknown'],
+        ['class names', description.classNames ? 'inside' : 'none'],
+      ]);
+    });
+}
+
+const help = `
+Input: images float32 (N, C, H, W), where each value is (pixel / 255 − mean) / deviation. Example for ImageNet's weights:
+  densec export densenet121 --weights densenet121.safetensors \\
+    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --labels imagenet.txt -o densenet121.onnx`;
+
+async function refuseExisting({ output, force }: Flags): Promise<void> {
+  const exists = await stat(output).then(
+    () => true,
+    () => false,
+  );
+  if (exists && !force) {
+    throw new FailureError(`${output} exists already; choose another name, or --force to replace it`);
+  }
+}
+
+/** What the weights say of their data, or the flags. */
+async function describe({ mean, std, labels }: Flags, known: DataDescription): Promise<DataDescription> {
+  if ((mean === undefined) !== (std === undefined)) {
+    throw new RequestError(`--${mean ? 'mean' : 'std'} is given alone; give both --mean and --std`);
+  }
+  const zero = std?.find((value) => value <= 0);
+  if (zero !== undefined) throw new RequestError(`--std holds ${zero}; deviations must be above 0`);
+  const classNames = labels === undefined ? known.classNames : await readLabels(labels);
+  const normalization = mean && std ? { mean, std } : known.normalization;
+  return { ...(normalization && { normalization }), ...(classNames && { classNames }) };
+}
+
+async function readLabels(path: string): Promise<string[]> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw fileFailure('read', path, error);
+  });
+  return text.trimEnd().split(/\r?\n/);
+}

@@ -1,0 +1,34 @@
+/** @file The compiler's other product: a trained network as a plain model, its weights inside. */
+
+import { type Network, traceNetwork } from './builders/index.js';
+import type { Graph, TensorData } from './ir/index.js';
+import { elideExpand, removeDeadCode } from './passes/clean.js';
+import { foldBatchNorm } from './passes/fold-batch-norm.js';
+import { bindState, inferenceOutputs } from './passes/inference.js';
+import { lower } from './passes/lower.js';
+import { targets } from './passes/lowering/index.js';
+import { type Pass, runPasses } from './passes/pass.js';
+
+/**
+ * The graph of a trained network: input `images` float32 (N, …inputShape), outputs `logits` and `probabilities`
+ * (N, classes). Batch norm is folded into the convolutions before it, or else is one operator; dropout is gone.
+ * @param state parameters and running statistics by name, as `loadWeights` checks them
+ * @param observe told of the graph after each pass
+ * @throws RequestError when the network's shapes don't fit
+ */
+export function inferenceGraph(
+  network: Network,
+  state: ReadonlyMap<string, TensorData>,
+  observe?: (pass: Pass, graph: Graph) => void,
+): Graph {
+  // WebGPU's lowering uses ONNX's own operators only, so the model runs wherever ONNX does.
+  const passes = [
+    inferenceOutputs,
+    bindState(state),
+    foldBatchNorm,
+    elideExpand,
+    lower(targets.webgpu),
+    removeDeadCode,
+  ];
+  return runPasses(traceNetwork(network), passes, observe);
+}

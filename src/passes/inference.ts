@@ -1,0 +1,58 @@
+/** @file What is deployed: the logits alone, computed from the images alone, with the weights inside. */
+
+import { type Graph, GraphBuilder, type GraphOutput, InternalError, type TensorData, type Value } from '../ir/index.js';
+import { removeDeadCode } from './clean.js';
+import type { Pass } from './pass.js';
+import { Rewriter } from './rewrite.js';
+
+/** Name of the output beside `logits`. */
+const probabilitiesOutput = 'probabilities';
+
+/** Replaces loss and errors by softmax(logits); inputs that nothing reads any more, as the labels, are gone. */
+export const inferenceOutputs: Pass = {
+  name: 'inference-outputs',
+  run(graph) {
+    const logits = graph.outputs.find(({ name }) => name === 'logits');
+    if (!logits) throw new InternalError(`the graph ${graph.name} has no logits`);
+    const builder = new GraphBuilder(graph.name, graph.inputs);
+    for (const node of graph.nodes) builder.append(node);
+    const value = builder.within({ scope: probabilitiesOutput, phase: 'forward' }, () =>
+      softmax(builder, logits.value),
+    );
+    const probabilities: GraphOutput = { name: probabilitiesOutput, role: 'result', value };
+    return withoutUnreadInputs(removeDeadCode.run(builder.finish([logits, probabilities])));
+  },
+};
+
+/**
+ * Makes a forward graph's state constant and its dropout the identity.
+ * @param state parameters and running statistics by name; all that the graph reads must be there
+ */
+export function bindState(state: ReadonlyMap<string, TensorData>): Pass {
+  return {
+    name: 'bind-state',
+    run(graph) {
+      const rewriter = new Rewriter(graph);
+      for (const { name, role, value } of graph.inputs) {
+        if (role !== 'parameter' && role !== 'running') continue;
+        const tensor = state.get(name);
+        if (!tensor) throw new InternalError(`the state to bind lacks ${name}`);
+        rewriter.replace(value, rewriter.builder.emit('constant', [], { value: tensor }));
+      }
+      rewriter.apply((node, inputs) => (node.operator === 'dropout' ? inputs : undefined));
+      return withoutUnreadInputs(rewriter.builder.finish(rewriter.outputs()));
+    },
+  };
+}
+
+/** exp(x − max) / Σ exp(x − max) along axis 1. */
+function softmax(builder: GraphBuilder, logits: Value): Value {
+  const largest = builder.emit('reduceMax', [logits], { axes: [1], keepDims: true });
+  const powers = builder.emit('exp', [builder.emit('sub', [logits, largest], {})], {});
+  return builder.emit('div', [powers, builder.emit('reduceSum', [powers], { axes: [1], keepDims: true })], {});
+}
+
+function withoutUnreadInputs(graph: Graph): Graph {
+  const read = new Set([...graph.nodes.flatMap(({ inputs }) => inputs), ...graph.outputs.map(({ value }) => value)]);
+  return { ...graph, inputs: graph.inputs.filter(({ value }) => read.has(value)) };
+}

@@ -1,0 +1,59 @@
+/** @file What a network must be told of the data it was trained on: kept with weights and in exported models. */
+
+import { z } from 'zod';
+import { FailureError, RequestError } from '../../ir/index.js';
+
+const key = 'densec.data';
+
+const schema = z.object({
+  /** For each channel, on the scale where black is 0 and white is 1. */
+  normalization: z.object({ mean: z.array(z.number()), std: z.array(z.number().positive()) }).optional(),
+  /** Names of the classes, in the order of the labels. */
+  classNames: z.array(z.string()).optional(),
+});
+
+/** How images become a network's input, and what its outputs mean. */
+export type DataDescription = z.infer<typeof schema>;
+
+/** The description as metadata of a weights file or a model; none where nothing is known. */
+export function encodeDescription(description: DataDescription): Record<string, string> {
+  return Object.keys(description).length > 0 ? { [key]: JSON.stringify(description) } : {};
+}
+
+/**
+ * The description that metadata holds, empty where it holds none.
+ * @param path named in errors
+ * @throws FailureError when it is broken
+ */
+export function decodeDescription(metadata: Readonly<Record<string, string>>, path: string): DataDescription {
+  const text = metadata[key];
+  if (text === undefined) return {};
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new FailureError(`${path}: its metadata ${key} can't be read (${(error as Error).message}); write it again`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Requires that a description fits a network.
+ * @param inputShape (C, H, W)
+ * @throws RequestError naming both counts when it has another number of channels or classes
+ */
+export function checkDescription(
+  { normalization, classNames }: DataDescription,
+  inputShape: readonly number[],
+  classes: number,
+): void {
+  const channels = inputShape[0] ?? 0;
+  for (const [what, values] of Object.entries(normalization ?? {})) {
+    if (values.length !== channels) {
+      throw new RequestError(`the ${what} has ${values.length} numbers, the network takes ${channels} channels`);
+    }
+  }
+  if (classNames && classNames.length !== classes) {
+    throw new RequestError(`there are ${classNames.length} class names, the network tells ${classes} classes apart`);
+  }
+}

@@ -1,0 +1,86 @@
+/** @file An exported model, loaded to label images. */
+
+import { readFile } from 'node:fs/promises';
+import { FailureError, type FloatTensor, RequestError } from '../../ir/index.js';
+import { decodeModel, modelMetadata, sampleShape } from '../../onnx/index.js';
+import { fileFailure } from '../atomic-file.js';
+import { type DataDescription, decodeDescription } from '../data/description.js';
+import { Session, type SessionOptions } from '../session.js';
+import { modelKeys } from './export.js';
+
+/** A class that an image may be of. */
+export interface Candidate {
+  /** From 0. */
+  readonly class: number;
+  /** The class's name where the model has one, else its number. */
+  readonly label: string;
+  /** 0 to 1. */
+  readonly probability: number;
+}
+
+/** A model that `exportModel` wrote, in a thread of its own. */
+export class Predictor {
+  private constructor(
+    private readonly session: Session,
+    private readonly path: string,
+    /** (C, H, W). */
+    readonly inputShape: readonly number[],
+    readonly classes: number,
+    readonly description: DataDescription,
+  ) {}
+
+  /**
+   * Loads a model.
+   * @throws FailureError when the file can't be read or is no model that densec exported
+   */
+  static async open(path: string, options: SessionOptions = {}): Promise<Predictor> {
+    const bytes = await readFile(path).catch((error: unknown) => {
+      throw fileFailure('read', path, error);
+    });
+    const model = decodeModel(bytes, path);
+    const metadata = modelMetadata(model);
+    const inputShape = sampleShape(model, 'images');
+    const [classes] = sampleShape(model, 'logits') ?? [];
+    if (metadata[modelKeys.version] === undefined || inputShape === undefined || classes === undefined) {
+      throw new FailureError(`${path} is not a model that densec exported; make one with densec export`);
+    }
+    const session = await Session.open(path, options);
+    return new Predictor(session, path, inputShape, classes, decodeDescription(metadata, path));
+  }
+
+  /**
+   * The likeliest classes of each image, best first.
+   * @param images (N, …inputShape), normalized
+   * @param top how many classes; all where there are fewer
+   * @throws RequestError when the images have another shape
+   */
+  async predict(images: FloatTensor, top = 1): Promise<Candidate[][]> {
+    const [count = 0, ...sample] = images.shape;
+    if (sample.join() !== this.inputShape.join()) {
+      throw new RequestError(
+        `the images are [${images.shape.join(', ')}], ${this.path} takes [N, ${this.inputShape.join(', ')}]`,
+      );
+    }
+    const outputs = await this.session.run({ feeds: [['images', images]], results: ['probabilities'], updates: [] });
+    const probabilities = (outputs.get('probabilities') as FloatTensor).data;
+    return Array.from({ length: count }, (_, image) =>
+      this.best(probabilities.subarray(image * this.classes, (image + 1) * this.classes), top),
+    );
+  }
+
+  /** Frees the model and ends the thread. */
+  close(): Promise<void> {
+    return this.session.close();
+  }
+
+  private best(probabilities: Float32Array, top: number): Candidate[] {
+    const { classNames } = this.description;
+    return Array.from(probabilities, (probability, index) => ({
+      class: index,
+      label: classNames?.[index] ?? String(index),
+      probability,
+    }))
+      .sort((a, b) => b.probability - a.probability || a.class - b.class)
+      .slice(0, top);
+  }
+}
