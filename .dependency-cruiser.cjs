@@ -46,8 +46,8 @@ module.exports = {
     only('src/runtime', 'src'),
     only('src/index.ts', 'src'),
     only('cli', 'src'),
-    only('examples', 'src/builders'),
     only('bench', 'src', 'cli/output.ts', 'cli/parse.ts', 'cli/progress.ts'),
+    only('examples', 'src/builders', 'src/index.ts'),
     guard('src/onnx', 'onnx-proto', 'protobufjs'),
     guard('src/runtime', 'onnxruntime-node', 'onnxruntime-common'),
     {

@@ -1,15 +1,49 @@
-/** @file The library: describe a network in the DSL, compile it, train it. */
+/** @file The library: describe a network in the DSL, compile it, train it, export it, label images with it. */
 
 export * from './builders/index.js';
 export { type Compiled, type CompileOptions, compile, defaultOptimizer } from './compile.js';
-export { DensecError, FailureError, type Graph, printGraph, RequestError, type TensorData } from './ir/index.js';
+export { inferenceGraph } from './inference.js';
+export {
+  DensecError,
+  FailureError,
+  type FloatTensor,
+  floatTensor,
+  type Graph,
+  int64Tensor,
+  type Node,
+  printGraph,
+  RequestError,
+  type TensorData,
+  traitsOf,
+} from './ir/index.js';
+export { type MemoryPlan, planMemory } from './memory/plan.js';
 export { encodeGraph } from './onnx/index.js';
+export type { Freeze } from './passes/freeze.js';
 export type { TargetName } from './passes/lowering/index.js';
+export type { SgdOptions } from './passes/optimize.js';
+export type { PackedTensor, Segment } from './passes/pack-state.js';
+export { type RematName, type RematPolicy, recomputeCheap } from './passes/policies.js';
 export { type Bundle, openBundle, writeBundle } from './runtime/bundle.js';
+export { type ArrayDatasetOptions, arrayDataset, type LabelledImages } from './runtime/data/arrays.js';
 export { type Batch, makeBatch } from './runtime/data/batches.js';
-export { type Dataset, loadDataset, type Split } from './runtime/data/dataset.js';
+export { type Dataset, type DatasetOptions, loadDataset, type Split } from './runtime/data/dataset.js';
+export type { DataDescription } from './runtime/data/description.js';
+export { bundleNetwork, exportModel } from './runtime/deploy/export.js';
+export { type Candidate, Predictor } from './runtime/deploy/predictor.js';
+export type { Manifest } from './runtime/manifest.js';
 export { EvaluationModel, TrainingModel } from './runtime/model.js';
 export { readSafetensors, writeSafetensors } from './runtime/safetensors.js';
-export { readState, type State } from './runtime/state.js';
+export type { SessionOptions } from './runtime/session.js';
+export { readState } from './runtime/state.js';
 export { type TrainContext, type TrainEvent, type TrainOptions, train } from './runtime/train.js';
+export { type Evaluation, type RunOptions, Trainer, type TrainerOptions } from './runtime/trainer.js';
+export {
+  type LoadedWeights,
+  loadInitialWeights,
+  loadWeights,
+  matchWeights,
+  type State,
+  type TensorMismatch,
+  type WeightsMatch,
+} from './runtime/weights.js';
 export { version } from './version.js';

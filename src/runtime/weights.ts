@@ -79,7 +79,7 @@ export function matchWeights(tensors: State, layout: readonly Segment[]): Weight
     else mismatched.push({ name, file: tensor, network: place });
   }
   const missing = [...wanted]
-    .filter(([name, { role }]) => role !== 'counter' && !sources.has(name))
+    .filter(([name, { role }]) => (role === 'parameter' || role === 'running') && !sources.has(name))
     .map(([name]) => name);
   return { state, missing, unexpected, mismatched };
 }
@@ -113,7 +113,7 @@ export async function loadInitialWeights(
   const { match, metadata } = await readMatch(path, layout);
   const classifier = otherClasses(match.mismatched, classes);
   refuseMismatch(path, match, classifier === undefined ? match.mismatched : []);
-  const state = new Map([...match.state].filter(([name]) => !name.startsWith(momentumPrefix)));
+  const state = new Map([...match.state].filter(([name]) => fresh.has(name)));
   const replaced: string[] = [];
   if (classifier !== undefined) {
     for (const [name, tensor] of fresh) {

@@ -7,9 +7,11 @@ const key = 'densec.data';
 
 const schema = z.object({
   /** For each channel, on the scale where black is 0 and white is 1. */
-  normalization: z.object({ mean: z.array(z.number()), std: z.array(z.number().positive()) }).optional(),
+  normalization: z
+    .object({ mean: z.array(z.number()).readonly(), std: z.array(z.number().positive()).readonly() })
+    .optional(),
   /** Names of the classes, in the order of the labels. */
-  classNames: z.array(z.string()).optional(),
+  classNames: z.array(z.string()).readonly().optional(),
 });
 
 /** How images become a network's input, and what its outputs mean. */

@@ -1,0 +1,70 @@
+/** @file A data set of one's own, from arrays in memory. */
+
+import { RequestError } from '../../ir/errors.js';
+import { pixelStatistics } from './images.js';
+import type { Dataset, Split } from './types.js';
+
+/** Images with their labels. */
+export interface LabelledImages {
+  /** N × channels × imageSize × imageSize bytes, row-major (NCHW), 0 black and 255 white. */
+  readonly images: Uint8Array;
+  /** N whole numbers, from 0. */
+  readonly labels: ArrayLike<number>;
+}
+
+/** What `arrayDataset` makes a data set of. */
+export interface ArrayDatasetOptions {
+  /** A name for messages and reports. */
+  readonly name: string;
+  readonly channels: number;
+  /** Height and width in pixels. */
+  readonly imageSize: number;
+  readonly train: LabelledImages;
+  readonly test: LabelledImages;
+  /** By default the largest label plus one. */
+  readonly classes?: number;
+  /** By default the training pixels' own. */
+  readonly normalization?: Dataset['normalization'];
+  /** `none` unless told. */
+  readonly augmentation?: Dataset['augmentation'];
+}
+
+/** Largest label that a data set in memory holds. */
+const maxLabel = 255;
+
+/**
+ * A data set of images in memory, to train on as on any other.
+ * @throws RequestError when the arrays don't fit each other or a label is not a class
+ */
+export function arrayDataset(options: ArrayDatasetOptions): Dataset {
+  const { name, channels, imageSize, augmentation = 'none' } = options;
+  const train = toSplit(options.train, options, 'train');
+  const test = toSplit(options.test, options, 'test');
+  if (train.count === 0) throw new RequestError(`${name}: there are no training images`);
+  const most = [...train.labels, ...test.labels].reduce((a, b) => Math.max(a, b), 0);
+  const { classes = most + 1 } = options;
+  if (most >= classes) throw new RequestError(`${name}: the label ${most} is not one of ${classes} classes`);
+  const normalization = options.normalization ?? pixelStatistics(train, imageSize * imageSize);
+  return { name, classes, channels, imageSize, train, test, normalization, augmentation };
+}
+
+function toSplit(
+  { images, labels }: LabelledImages,
+  { name, channels, imageSize }: ArrayDatasetOptions,
+  part: string,
+): Split {
+  const bytes = channels * imageSize * imageSize;
+  const count = labels.length;
+  if (images.length !== count * bytes) {
+    throw new RequestError(
+      `${name}, ${part}: ${images.length} bytes of images for ${count} labels; it must be ${count} × ${channels} × ${imageSize} × ${imageSize} = ${count * bytes}`,
+    );
+  }
+  const wrong = Array.from(labels).findIndex((label) => !Number.isInteger(label) || label < 0 || label > maxLabel);
+  if (wrong >= 0) {
+    throw new RequestError(
+      `${name}, ${part}: the label of image ${wrong} is ${labels[wrong]}; it must be a whole number from 0 to ${maxLabel}`,
+    );
+  }
+  return { count, images, storedChannels: channels, labels: Uint8Array.from(labels) };
+}

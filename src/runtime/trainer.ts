@@ -1,0 +1,166 @@
+/** @file The library's way to train: a network, a data set, a folder. Thin over `train`, as the command line is. */
+
+import { join } from 'node:path';
+import type { Network } from '../builders/index.js';
+import { type Compiled, type CompileOptions, compile } from '../compile.js';
+import { FailureError } from '../ir/index.js';
+import { encodeGraph } from '../onnx/index.js';
+import { type Bundle, openBundle, prepareOutputFolder, sha256, writeBundle } from './bundle.js';
+import { prepareRun, readProgress, runFiles } from './checkpoint.js';
+import type { Dataset } from './data/dataset.js';
+import { type DataDescription, decodeDescription } from './data/description.js';
+import { checkDataset } from './data/network-data.js';
+import { exportModel } from './deploy/export.js';
+import { EvaluationModel } from './model.js';
+import type { SessionOptions } from './session.js';
+import { evaluateImages, splitImages, type TrainContext, type TrainEvent, type TrainOptions, train } from './train.js';
+import { type LoadedWeights, loadInitialWeights, loadWeights } from './weights.js';
+
+/** How to compile and where to run and save. */
+export interface TrainerOptions extends CompileOptions, SessionOptions {
+  /** The run's folder: weights, checkpoints, results.csv, curves.svg, report.html and the bundle. */
+  readonly save: string;
+  /** Replaces the run that the folder holds. */
+  readonly force?: boolean;
+  /** A file of weights to begin with, by any of the names that `matchWeights` knows. */
+  readonly init?: string;
+}
+
+/** How to train; what is left out is as on the command line. */
+export interface RunOptions extends Partial<Omit<TrainOptions, 'data'>> {
+  readonly epochs: number;
+  /** Once aborted, the run finishes its step, saves and ends. */
+  readonly signal?: AbortSignal;
+}
+
+/** Loss and error over a data set's images. */
+export interface Evaluation {
+  readonly loss: number;
+  /** Share of misclassified images, 0 to 1. */
+  readonly error: number;
+  readonly count: number;
+}
+
+/** Most training images held out for validation, unless told. */
+const defaultValidSize = 5000;
+
+/**
+ * A network in training.
+ *
+ *     const trainer = new Trainer(network, { save: 'runs/own', remat: 'efficient' });
+ *     for await (const event of trainer.train(dataset, { epochs: 10 })) …
+ *     await trainer.export('own.onnx');
+ */
+export class Trainer {
+  readonly compiled: Compiled;
+
+  /** @throws RequestError when the network doesn't compile */
+  constructor(
+    readonly network: Network,
+    private readonly options: TrainerOptions,
+  ) {
+    this.compiled = compile(network, options);
+  }
+
+  /**
+   * Trains from the beginning and yields what happens; the last event is the `result`. The folder is touched only once
+   * everything that can be refused has been.
+   * @throws RequestError when options or weights don't fit network or data; FailureError when the folder holds a run
+   * already (unless `force`), a file can't be read or written, or the loss is no number
+   */
+  async *train(dataset: Dataset, options: RunOptions): AsyncGenerator<TrainEvent, void, void> {
+    const { save, force = false, seed = 0 } = this.options;
+    checkDataset(dataset, this.network, dataset.name);
+    const full = trainOptions(dataset, seed, options);
+    splitImages(dataset, full);
+    const initial = await this.initialWeights();
+    await prepareOutputFolder(save, force);
+    await prepareRun(save);
+    const bundle = await writeBundle(join(save, runFiles.bundle), this.network, this.compiled, { seed, force: true });
+    yield* train(full, { ...this.context(bundle, dataset, options), initial: initial?.state });
+  }
+
+  /**
+   * Goes on from the run's last checkpoint, to the same bits as if it had never stopped.
+   * @throws FailureError when there is none, or it is of another network or other options of the compiler
+   */
+  async *resume(dataset: Dataset, { signal }: Pick<RunOptions, 'signal'> = {}): AsyncGenerator<TrainEvent, void, void> {
+    const { save } = this.options;
+    const bundle = await this.bundle();
+    const resume = await readProgress(save);
+    if (resume.model !== sha256(encodeGraph(this.compiled.training))) {
+      throw new FailureError(
+        `the run in ${save} is of another network or was compiled otherwise; train in another folder`,
+      );
+    }
+    checkDataset(dataset, this.network, dataset.name);
+    yield* train(resume.options, { ...this.context(bundle, dataset, { signal }), resume });
+  }
+
+  /** The weights of the best epoch so far, or of the last. @throws FailureError when there are none yet */
+  weights(which: 'best' | 'last' = 'best'): Promise<LoadedWeights> {
+    return loadWeights(join(this.options.save, runFiles[which]), this.compiled.segments);
+  }
+
+  /** Evaluates the best weights on the test images. @throws FailureError when there are none yet */
+  async evaluate(dataset: Dataset, { batchSize = 64 }: { readonly batchSize?: number } = {}): Promise<Evaluation> {
+    checkDataset(dataset, this.network, dataset.name);
+    const { state } = await this.weights();
+    const model = await EvaluationModel.open(await this.bundle(), state, this.options);
+    try {
+      const all = Uint32Array.from({ length: dataset.test.count }, (_, index) => index);
+      return await evaluateImages(model, dataset, dataset.test, all, batchSize);
+    } finally {
+      await model.close();
+    }
+  }
+
+  /**
+   * Exports the best weights as one ONNX model, as `exportModel`.
+   * @param description what the model tells of its data; by default what the weights know
+   */
+  async export(path: string, description: DataDescription = {}): Promise<void> {
+    const { state, metadata } = await this.weights();
+    const known = decodeDescription(metadata, join(this.options.save, runFiles.best));
+    await exportModel(path, this.network, state, { ...known, ...description });
+  }
+
+  private bundle(): Promise<Bundle> {
+    return openBundle(join(this.options.save, runFiles.bundle));
+  }
+
+  private initialWeights(): Promise<LoadedWeights> | undefined {
+    const { segments, initial } = this.compiled;
+    const { init } = this.options;
+    return init === undefined ? undefined : loadInitialWeights(init, segments, this.network.classes, initial);
+  }
+
+  private context(
+    bundle: Bundle,
+    dataset: Dataset,
+    { signal }: { readonly signal?: AbortSignal | undefined },
+  ): TrainContext {
+    const { save, device, threads } = this.options;
+    return {
+      bundle,
+      dataset,
+      save,
+      ...(device && { device }),
+      ...(threads !== undefined && { threads }),
+      interrupted: () => signal?.aborted ?? false,
+    };
+  }
+}
+
+function trainOptions(dataset: Dataset, seed: number, { signal: _, ...given }: RunOptions): TrainOptions {
+  const images = Math.min(dataset.train.count, given.limit ?? Number.POSITIVE_INFINITY);
+  return {
+    data: dataset.name,
+    batchSize: 64,
+    learningRate: 0.1,
+    schedule: 'multistep',
+    validSize: Math.min(defaultValidSize, Math.floor(images / 10)),
+    seed,
+    ...given,
+  };
+}

@@ -1,0 +1,43 @@
+/** @file The examples do what they say, run as their readers would. */
+
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { temporaryFolder } from './helpers/cli.js';
+
+const path = temporaryFolder();
+
+/** What an example prints, line by line. */
+async function run(name: string): Promise<string[]> {
+  const file = fileURLToPath(new URL(`../dist/examples/${name}.js`, import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [file, path(name)]);
+  return stdout.trim().split('\n');
+}
+
+/** The number at the end of a line that begins so. */
+function figure(lines: readonly string[], beginning: string): number {
+  const line = lines.find((each) => each.startsWith(beginning));
+  return Number(/([\d.]+)(?: kB live at most)?$/.exec(line ?? '')?.[1] ?? Number.NaN);
+}
+
+it('own-network learns its stripes and labels four of them', async () => {
+  const lines = await run('own-network');
+  expect(figure(lines, 'test error')).toBeLessThan(0.1);
+  expect(lines.slice(-4).map((line) => line.split(' ')[0])).toEqual(['vertical', 'horizontal', 'rising', 'falling']);
+});
+
+it('transfer-learning trains the classifier alone, on features of another task', async () => {
+  const lines = await run('transfer-learning');
+  expect(lines).toContain('trained: classifier.weight, classifier.bias');
+  expect(figure(lines, 'stripes 0, 1, 2: test error')).toBeLessThan(0.1);
+  expect(figure(lines, 'stripes 3, 0: test error')).toBeLessThan(0.2);
+});
+
+it('own-policy takes a place between the policies that come with densec', async () => {
+  const lines = await run('own-policy');
+  const [none, own, efficient] = ['none', 'fullSize', 'efficient'].map((name) => figure(lines, name));
+  expect(own).toBeLessThan(none as number);
+  expect(own).toBeGreaterThanOrEqual(efficient as number);
+  expect(figure(lines, 'test error')).toBeLessThan(0.5);
+});

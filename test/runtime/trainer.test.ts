@@ -1,0 +1,111 @@
+/** @file The library's trainer: a run, its weights, a resumed run, and what it refuses. */
+
+import { existsSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { densenet } from '../../src/builders/index.js';
+import { type ArrayDatasetOptions, arrayDataset } from '../../src/runtime/data/arrays.js';
+import type { Dataset } from '../../src/runtime/data/dataset.js';
+import { Predictor } from '../../src/runtime/deploy/predictor.js';
+import type { TrainEvent } from '../../src/runtime/train.js';
+import { Trainer, type TrainerOptions } from '../../src/runtime/trainer.js';
+import { temporaryFolder } from '../helpers/cli.js';
+
+const path = temporaryFolder();
+const network = densenet({ blockConfig: [1], growthRate: 4, imageSize: 4, channels: 1, classes: 2, dropRate: 0.2 });
+const options = { epochs: 2, batchSize: 8, learningRate: 0.05 };
+
+/** Images that are bright on one half or the other. */
+function halves(change: Partial<ArrayDatasetOptions> = {}): Dataset {
+  const labels = Array.from({ length: 40 }, (_, index) => index % 2);
+  const images = Uint8Array.from(
+    labels.flatMap((label, index) => Array.from({ length: 16 }, (_, at) => (at < 8 === (label === 0) ? 200 : index))),
+  );
+  const all = { images, labels };
+  return arrayDataset({ name: 'halves', channels: 1, imageSize: 4, train: all, test: all, ...change });
+}
+
+function trainer(save: string, more: Partial<TrainerOptions> = {}): Trainer {
+  return new Trainer(network, { save: path(save), threads: 1, seed: 3, ...more });
+}
+
+async function all(events: AsyncGenerator<TrainEvent>): Promise<TrainEvent[]> {
+  const list: TrainEvent[] = [];
+  for await (const event of events) list.push(event);
+  return list;
+}
+
+describe('Trainer', () => {
+  it('trains, evaluates, exports; the exported model knows how its images are normalized', async () => {
+    const run = trainer('whole');
+    const dataset = halves();
+    const events = await all(run.train(dataset, options));
+    const last = events.at(-1);
+    expect(last).toMatchObject({ event: 'result', interrupted: false, epochs: 2 });
+    const { error, count } = await run.evaluate(dataset);
+    expect(count).toBe(40);
+    expect(last?.event === 'result' && last.testError).toBe(error);
+    await run.export(path('model.onnx'), { classNames: ['upper', 'lower'] });
+    const predictor = await Predictor.open(path('model.onnx'), { threads: 1 });
+    expect(predictor.description).toEqual({ normalization: dataset.normalization, classNames: ['upper', 'lower'] });
+    await predictor.close();
+  });
+
+  it('stops when its signal is aborted, and resumes to the same bits', async () => {
+    const run = trainer('stopped');
+    const abort = new AbortController();
+    const events: TrainEvent[] = [];
+    for await (const event of run.train(halves(), { ...options, signal: abort.signal })) {
+      events.push(event);
+      if (event.event === 'step' && event.batch === 2) abort.abort();
+    }
+    expect(events.at(-1)).toMatchObject({ event: 'result', interrupted: true });
+    expect((await all(trainer('stopped').resume(halves()))).at(-1)).toMatchObject({ interrupted: false });
+    expect((await run.weights('last')).state).toEqual((await trainer('whole').weights('last')).state);
+  });
+
+  it('begins with the weights of a file', async () => {
+    const init = path('whole', 'best.safetensors');
+    const run = trainer('init', { init });
+    await all(run.train(halves(), { ...options, epochs: 1, learningRate: 1e-30 }));
+    const [before, after] = [await trainer('whole').weights(), await run.weights()];
+    expect(after.state.get('classifier.weight')).toEqual(before.state.get('classifier.weight'));
+  });
+
+  it.each<[string, (run: Trainer) => AsyncGenerator<TrainEvent>, RegExp]>([
+    ['images of another size', (run) => run.train(halves({ imageSize: 2, channels: 4 }), options), /takes \[1, 4, 4\]/],
+    ['too much validation', (run) => run.train(halves(), { ...options, validSize: 40 }), /validation size 40/],
+    [
+      'weights that are not there',
+      () => trainer('new', { init: path('none') }).train(halves(), options),
+      /no such file/,
+    ],
+    ['to write over a run', () => trainer('whole').train(halves(), options), /already holds/],
+    ['to resume what never ran', (run) => run.resume(halves()), /not a bundle/],
+    [
+      'to resume another network',
+      () => trainer('whole', { remat: 'efficient' }).resume(halves()),
+      /compiled otherwise/,
+    ],
+  ])('refuses %s', async (_, begin, message) => {
+    await expect(all(begin(trainer('new')))).rejects.toThrow(message);
+    expect(existsSync(path('new'))).toBe(false);
+  });
+});
+
+describe('arrayDataset', () => {
+  it('takes classes and statistics from the arrays', () => {
+    const { classes, normalization, train } = halves();
+    expect([classes, train.count]).toEqual([2, 40]);
+    expect(normalization.mean[0]).toBeCloseTo((200 + 19.5) / 2 / 255, 9);
+  });
+
+  const one = { images: new Uint8Array(16), labels: [0] };
+  it.each<[string, Partial<ArrayDatasetOptions>, RegExp]>([
+    ['too few bytes', { test: { images: new Uint8Array(15), labels: [0] } }, /test: 15 bytes .* 1 × 1 × 4 × 4 = 16/],
+    ['a label that is no whole number', { train: { ...one, labels: [0.5] } }, /label of image 0 is 0.5/],
+    ['a label beyond the classes', { train: one, test: { ...one, labels: [3] }, classes: 2 }, /label 3 .* 2 classes/],
+    ['nothing to train on', { train: { images: new Uint8Array(0), labels: [] } }, /no training images/],
+  ])('refuses %s', (_, change, message) => {
+    expect(() => halves(change)).toThrow(message);
+  });
+});
