@@ -11,6 +11,7 @@ import { evalCommand } from './commands/eval.js';
 import { exportCommand } from './commands/export.js';
 import { infoCommand } from './commands/info.js';
 import { planCommand } from './commands/plan.js';
+import { predictCommand } from './commands/predict.js';
 import { stepCommand } from './commands/step.js';
 import { trainCommand } from './commands/train.js';
 
@@ -30,6 +31,7 @@ function program(): Command {
     evalCommand(),
     trainCommand(),
     exportCommand(),
+    predictCommand(),
   ];
   for (const command of commands) {
     densec.addCommand(command.option('--debug', 'show stack traces of errors'));

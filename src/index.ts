@@ -29,6 +29,7 @@ export { type Batch, makeBatch } from './runtime/data/batches.js';
 export { type Dataset, type DatasetOptions, loadDataset, type Split } from './runtime/data/dataset.js';
 export type { DataDescription } from './runtime/data/description.js';
 export { bundleNetwork, exportModel } from './runtime/deploy/export.js';
+export { type LabelledImage, labelBatch, labelFiles } from './runtime/deploy/label.js';
 export { type Candidate, Predictor } from './runtime/deploy/predictor.js';
 export type { Manifest } from './runtime/manifest.js';
 export { EvaluationModel, TrainingModel } from './runtime/model.js';

@@ -9,7 +9,7 @@ import { type DataDescription, decodeDescription } from '../../src/runtime/data/
 import { bundleNetwork, exportModel } from '../../src/runtime/deploy/export.js';
 import { loadWeights } from '../../src/runtime/weights.js';
 import { megabytes, note, printFacts, printJson } from '../output.js';
-import { finiteNumbers } from '../parse.js';
+import { finiteNumbers, wholeNumber } from '../parse.js';
 import { noteUnexpected } from '../weights.js';
 
 interface Flags {
@@ -17,6 +17,7 @@ interface Flags {
   readonly output: string;
   readonly mean?: number[];
   readonly std?: number[];
+  readonly resize?: number;
   readonly labels?: string;
   readonly force?: boolean;
   readonly json?: boolean;
@@ -33,6 +34,12 @@ export function exportCommand(): Command {
     )
     .addOption(
       new Option('--std <a,b,c>', "deviation of each channel (default: the weights')").argParser(finiteNumbers),
+    )
+    .addOption(
+      new Option(
+        '--resize <n>',
+        "shorter side of image files before the middle is cut out (default: the weights', else the network's size)",
+      ).argParser(wholeNumber(1)),
     )
     .option('--labels <file>', "names of the classes, one a line (default: the weights')")
     .option('--force', 'replace the file')
@@ -76,7 +83,7 @@ export function exportCommand(): Command {
 const help = `
 Input: images float32 (N, C, H, W), where each value is (pixel / 255 − mean) / deviation. Example for ImageNet's weights:
   densec export densenet121 --weights densenet121.safetensors \\
-    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --labels imagenet.txt -o densenet121.onnx`;
+    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --resize 256 --labels imagenet.txt -o densenet121.onnx`;
 
 async function refuseExisting({ output, force }: Flags): Promise<void> {
   const exists = await stat(output).then(
@@ -89,7 +96,7 @@ async function refuseExisting({ output, force }: Flags): Promise<void> {
 }
 
 /** What the weights say of their data, or the flags. */
-async function describe({ mean, std, labels }: Flags, known: DataDescription): Promise<DataDescription> {
+async function describe({ mean, std, labels, ...flags }: Flags, known: DataDescription): Promise<DataDescription> {
   if ((mean === undefined) !== (std === undefined)) {
     throw new RequestError(`--${mean ? 'mean' : 'std'} is given alone; give both --mean and --std`);
   }
@@ -97,7 +104,12 @@ async function describe({ mean, std, labels }: Flags, known: DataDescription): P
   if (zero !== undefined) throw new RequestError(`--std holds ${zero}; deviations must be above 0`);
   const classNames = labels === undefined ? known.classNames : await readLabels(labels);
   const normalization = mean && std ? { mean, std } : known.normalization;
-  return { ...(normalization && { normalization }), ...(classNames && { classNames }) };
+  const resize = flags.resize ?? known.resize;
+  return {
+    ...(normalization && { normalization }),
+    ...(resize !== undefined && { resize }),
+    ...(classNames && { classNames }),
+  };
 }
 
 async function readLabels(path: string): Promise<string[]> {

@@ -10,6 +10,8 @@ const schema = z.object({
   normalization: z
     .object({ mean: z.array(z.number()).readonly(), std: z.array(z.number().positive()).readonly() })
     .optional(),
+  /** What the shorter side of an image file is scaled to before the middle is cut out; by default the network's size. */
+  resize: z.number().int().positive().optional(),
   /** Names of the classes, in the order of the labels. */
   classNames: z.array(z.string()).readonly().optional(),
 });
