@@ -95,20 +95,18 @@ async function refuseExisting({ output, force }: Flags): Promise<void> {
   }
 }
 
-/** What the weights say of their data, or the flags. */
-async function describe({ mean, std, labels, ...flags }: Flags, known: DataDescription): Promise<DataDescription> {
+/** What the weights say of their data, and the flags instead where they are given. */
+async function describe({ mean, std, resize, labels }: Flags, known: DataDescription): Promise<DataDescription> {
   if ((mean === undefined) !== (std === undefined)) {
     throw new RequestError(`--${mean ? 'mean' : 'std'} is given alone; give both --mean and --std`);
   }
   const zero = std?.find((value) => value <= 0);
   if (zero !== undefined) throw new RequestError(`--std holds ${zero}; deviations must be above 0`);
-  const classNames = labels === undefined ? known.classNames : await readLabels(labels);
-  const normalization = mean && std ? { mean, std } : known.normalization;
-  const resize = flags.resize ?? known.resize;
   return {
-    ...(normalization && { normalization }),
+    ...known,
+    ...(mean && std && { normalization: { mean, std } }),
     ...(resize !== undefined && { resize }),
-    ...(classNames && { classNames }),
+    ...(labels !== undefined && { classNames: await readLabels(labels) }),
   };
 }
 

@@ -7,7 +7,7 @@ import type { Bundle } from './bundle.js';
 import { type Progress, runFiles, writeCheckpoint } from './checkpoint.js';
 import { type Batch, epochOrder, makeBatch, splitValidation } from './data/batches.js';
 import type { Dataset, Split } from './data/dataset.js';
-import { encodeDescription } from './data/description.js';
+import { describeDataset, encodeDescription } from './data/description.js';
 import { type EpochRecord, formatResults, type History } from './history.js';
 import { EvaluationModel, TrainingModel } from './model.js';
 import { writeSafetensors } from './safetensors.js';
@@ -260,8 +260,8 @@ class Run {
       best: best ? { epoch: record.epoch, error: valid?.error ?? record.trainError } : progress.best,
     };
     if (best) {
-      const { normalization } = this.context.dataset;
-      await writeSafetensors(this.file(runFiles.best), withoutMomentum(state), encodeDescription({ normalization }));
+      const metadata = encodeDescription(describeDataset(this.context.dataset));
+      await writeSafetensors(this.file(runFiles.best), withoutMomentum(state), metadata);
     }
     yield { event: 'epoch', epochs, best, ...record };
     yield await this.checkpoint();

@@ -1,14 +1,18 @@
 /** @file The library's trainer: a run, its weights, a resumed run, and what it refuses. */
 
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
+import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { densenet } from '../../src/builders/index.js';
 import { type ArrayDatasetOptions, arrayDataset } from '../../src/runtime/data/arrays.js';
-import type { Dataset } from '../../src/runtime/data/dataset.js';
+import { makeBatch } from '../../src/runtime/data/batches.js';
+import { type Dataset, loadDataset } from '../../src/runtime/data/dataset.js';
+import { type LabelledImage, labelFiles } from '../../src/runtime/deploy/label.js';
 import { Predictor } from '../../src/runtime/deploy/predictor.js';
 import type { TrainEvent } from '../../src/runtime/train.js';
 import { Trainer, type TrainerOptions } from '../../src/runtime/trainer.js';
 import { temporaryFolder } from '../helpers/cli.js';
+import { writeIdxFolder } from './data/files.js';
 
 const path = temporaryFolder();
 const network = densenet({ blockConfig: [1], growthRate: 4, imageSize: 4, channels: 1, classes: 2, dropRate: 0.2 });
@@ -90,6 +94,35 @@ describe('Trainer', () => {
     await expect(all(begin(trainer('new')))).rejects.toThrow(message);
     expect(existsSync(path('new'))).toBe(false);
   });
+});
+
+it('labels image files as the run tested them, border and all', async () => {
+  mkdirSync(path('idx'));
+  await writeIdxFolder(path('idx'), 28, 40, 12);
+  const dataset = await loadDataset(path('idx'), { channels: 1 });
+  const { border = 0, imageSize } = dataset;
+  expect([border, imageSize]).toEqual([2, 32]);
+  const padded = densenet({ blockConfig: [1], growthRate: 4, channels: 1, classes: 3 });
+  const run = new Trainer(padded, { save: path('padded'), threads: 1 });
+  await all(run.train(dataset, { epochs: 1, batchSize: 8 }));
+  await run.export(path('padded.onnx'));
+
+  const files = Array.from({ length: 12 }, (_, index) => path(`${index}.png`));
+  for (const [index, file] of files.entries()) {
+    const pixels = dataset.test.images.slice(index * 1024, (index + 1) * 1024);
+    const inner = { left: border, top: border, width: 28, height: 28 };
+    await sharp(pixels, { raw: { width: 32, height: 32, channels: 1 } })
+      .extract(inner)
+      .png()
+      .toFile(file);
+  }
+  const predictor = await Predictor.open(path('padded.onnx'), { threads: 1 });
+  const { images } = makeBatch(dataset, dataset.test, [...files.keys()]);
+  const expected = await predictor.predict(images, 3);
+  const labelled: LabelledImage[] = [];
+  for await (const image of labelFiles(predictor, files, 3)) labelled.push(image);
+  await predictor.close();
+  expect(labelled).toEqual(files.map((image, index) => ({ image, top: expected[index] })));
 });
 
 describe('arrayDataset', () => {

@@ -21,8 +21,10 @@ export interface ArrayDatasetOptions {
   readonly imageSize: number;
   readonly train: LabelledImages;
   readonly test: LabelledImages;
-  /** By default the largest label plus one. */
+  /** By default as many as there are names, or the largest label plus one. */
   readonly classes?: number;
+  /** Names of the classes, in the order of the labels. */
+  readonly classNames?: readonly string[];
   /** By default the training pixels' own. */
   readonly normalization?: Dataset['normalization'];
   /** `none` unless told. */
@@ -42,10 +44,11 @@ export function arrayDataset(options: ArrayDatasetOptions): Dataset {
   const test = toSplit(options.test, options, 'test');
   if (train.count === 0) throw new RequestError(`${name}: there are no training images`);
   const most = [...train.labels, ...test.labels].reduce((a, b) => Math.max(a, b), 0);
-  const { classes = most + 1 } = options;
+  const { classNames, classes = classNames?.length ?? most + 1 } = options;
   if (most >= classes) throw new RequestError(`${name}: the label ${most} is not one of ${classes} classes`);
   const normalization = options.normalization ?? pixelStatistics(train, imageSize * imageSize);
-  return { name, classes, channels, imageSize, train, test, normalization, augmentation };
+  const names = classNames && { classNames };
+  return { name, classes, channels, imageSize, ...names, train, test, normalization, augmentation };
 }
 
 function toSplit(

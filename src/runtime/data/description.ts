@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { FailureError, RequestError } from '../../ir/index.js';
+import type { Dataset } from './types.js';
 
 const key = 'densec.data';
 
@@ -12,12 +13,19 @@ const schema = z.object({
     .optional(),
   /** What the shorter side of an image file is scaled to before the middle is cut out; by default the network's size. */
   resize: z.number().int().positive().optional(),
+  /** Black pixels put around an image file on each side, within the network's size; none where absent. */
+  border: z.number().int().positive().optional(),
   /** Names of the classes, in the order of the labels. */
   classNames: z.array(z.string()).readonly().optional(),
 });
 
 /** How images become a network's input, and what its outputs mean. */
 export type DataDescription = z.infer<typeof schema>;
+
+/** What a data set says of itself. */
+export function describeDataset({ normalization, border, classNames }: Dataset): DataDescription {
+  return { normalization, ...(border !== undefined && { border }), ...(classNames && { classNames }) };
+}
 
 /** The description as metadata of a weights file or a model; none where nothing is known. */
 export function encodeDescription(description: DataDescription): Record<string, string> {

@@ -11,6 +11,7 @@ type SplitName = 'train' | 't10k';
 
 interface LoadedSplit extends Split {
   readonly imageSize: number;
+  readonly border: number;
 }
 
 const fileKinds = { images: 3, labels: 1 } as const;
@@ -49,6 +50,7 @@ export async function loadIdx(directory: string, name: string, options: DatasetO
     classes: Math.max(largestLabel(train), largestLabel(test)) + 1,
     channels,
     imageSize: train.imageSize,
+    ...(train.border > 0 && { border: train.border }),
     train,
     test,
     normalization: { mean: repeat(mean), std: repeat(std) },
@@ -80,6 +82,7 @@ async function loadSplit(directory: string, split: SplitName): Promise<LoadedSpl
     images: padded ? padImages(images.data, height, mnistBorder) : images.data,
     storedChannels: 1,
     imageSize: padded ? height + 2 * mnistBorder : height,
+    border: padded ? mnistBorder : 0,
     labels: labels.data,
   };
 }

@@ -13,6 +13,8 @@ export interface ImageFormat {
   readonly width: number;
   /** The shorter side is first scaled to this; by default just so that height and width are covered. */
   readonly resize?: number | undefined;
+  /** Black pixels on each side, within height and width; none where absent. */
+  readonly border?: number | undefined;
 }
 
 /**
@@ -20,7 +22,9 @@ export interface ImageFormat {
  * @returns channels × height × width bytes, row-major
  * @throws FailureError naming the file when it is missing, no image, or damaged
  */
-export async function readImage(path: string, { channels, height, width, resize }: ImageFormat): Promise<Uint8Array> {
+export async function readImage(path: string, format: ImageFormat): Promise<Uint8Array> {
+  const { channels, resize, border = 0 } = format;
+  const [height, width] = [format.height - 2 * border, format.width - 2 * border];
   await access(path).catch((error: unknown) => {
     throw fileFailure('read', path, error);
   });
@@ -34,6 +38,8 @@ export async function readImage(path: string, { channels, height, width, resize 
     if (scale !== 1) image = image.resize(scaled.width, scaled.height, { fit: 'fill' });
     const [left, top] = [Math.floor((scaled.width - width) / 2), Math.floor((scaled.height - height) / 2)];
     if (scaled.width !== width || scaled.height !== height) image = image.extract({ left, top, width, height });
+    if (border > 0)
+      image = image.extend({ top: border, bottom: border, left: border, right: border, background: 'black' });
     const flat = image.flatten({ background: 'black' }).toColourspace(channels === 1 ? 'b-w' : 'srgb');
     const { data, info } = await flat.raw().toBuffer({ resolveWithObject: true });
     return toPlanes(data, info.channels, channels);

@@ -21,8 +21,12 @@ export interface Dataset {
   readonly classes: number;
   /** Channels of a batch, so of the network's input. */
   readonly channels: number;
-  /** Height and width in pixels. */
+  /** Height and width in pixels, border included. */
   readonly imageSize: number;
+  /** Black pixels that were put around every image, on each side; none where absent. */
+  readonly border?: number | undefined;
+  /** Names of the classes, in the order of the labels, where they are known. */
+  readonly classNames?: readonly string[] | undefined;
   readonly train: Split;
   readonly test: Split;
   /** For each channel, on the scale where black is 0 and white is 1. */

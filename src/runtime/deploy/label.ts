@@ -73,7 +73,8 @@ function imageFormat({ inputShape, description }: Predictor): ImageFormat {
       `the model takes [${inputShape.join(', ')}], which no image file fills; give its input with --batch`,
     );
   }
-  return { channels, height, width, resize: description.resize };
+  const { resize, border } = description;
+  return { channels, height, width, resize, border };
 }
 
 /** Bytes of an image, plane after plane, as the network takes them. @throws RequestError when the model doesn't say how */
