@@ -5,11 +5,12 @@ import { Command, Option } from 'commander';
 import { RequestError } from '../../src/ir/index.js';
 import { openBundle } from '../../src/runtime/bundle.js';
 import { writeSafetensors } from '../../src/runtime/safetensors.js';
-import { readState } from '../../src/runtime/state.js';
 import { readBatch, runSteps } from '../../src/runtime/step.js';
+import { loadWeights } from '../../src/runtime/weights.js';
 import { note, percent, printJson } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import { addRunOptions, addSeedOption, type RunFlags, sessionOptions } from '../shared.js';
+import { noteUnexpected } from '../weights.js';
 
 interface Flags extends RunFlags {
   readonly state: string;
@@ -40,7 +41,8 @@ export function stepCommand(): Command {
     }
     const options = sessionOptions(flags);
     const bundle = await openBundle(directory);
-    const state = await readState(flags.state, bundle);
+    const { state, unexpected } = await loadWeights(flags.state, bundle.manifest.state);
+    noteUnexpected(flags.state, unexpected);
     const batch = await readBatch(flags.batch, bundle, true);
     const result = await runSteps(bundle, { ...options, state, batch, learningRate: lr, steps, seed });
     await writeSafetensors(save, result.state);
