@@ -209,11 +209,9 @@ async function resumed(
   flags: Flags,
   given: (name: string) => boolean,
 ): Promise<Prepared> {
-  if (flags.init !== undefined) {
-    throw new RequestError(
-      '--init sets the weights of a new run, --resume goes on with its own; leave out one of them',
-    );
-  }
+  // The run's own command with --resume added is fine.
+  if (flags.init !== undefined)
+    note(`--init ${flags.init} is for the beginning of a run; this one goes on with its own`);
   const resume = await readProgress(flags.save);
   const { options } = resume;
   const asked = {

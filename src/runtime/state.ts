@@ -3,9 +3,11 @@
 import { floatTensor, int64Tensor, type TensorData } from '../ir/index.js';
 import type { Segment } from '../passes/pack-state.js';
 import type { Bundle } from './bundle.js';
-import { loadWeights, momentumPrefix, type State } from './weights.js';
+import { keptPrefixes, loadWeights, type State } from './weights.js';
 
 export type { State } from './weights.js';
+
+const [momentumPrefix] = keptPrefixes;
 
 /**
  * Reads the state of a bundle's network from a file, under any of the names that `matchWeights` knows.

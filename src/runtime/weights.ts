@@ -7,8 +7,8 @@ import { readSafetensors } from './safetensors.js';
 /** Tensors by name. */
 export type State = ReadonlyMap<string, TensorData>;
 
-/** Prefix of a parameter's momentum in state files. */
-export const momentumPrefix = 'momentum.';
+/** Prefixes of what optimizers keep of each parameter, in state files. */
+export const keptPrefixes = ['momentum.'] as const;
 
 /** A tensor that the file and the network both have, but not alike. */
 export interface TensorMismatch {
@@ -19,7 +19,7 @@ export interface TensorMismatch {
 
 /** How a file's tensors fit a network. */
 export interface WeightsMatch {
-  /** The tensors that fit, under the network's names; momentum under `momentum.<parameter>`. */
+  /** The tensors that fit, under the network's names; momentum and its like under `momentum.<parameter>`. */
   readonly state: Map<string, TensorData>;
   /** What the network has and the file lacks; counters may be missing, they begin at 0. */
   readonly missing: readonly string[];
@@ -64,7 +64,7 @@ export function matchWeights(tensors: State, layout: readonly Segment[]): Weight
   const mismatched: TensorMismatch[] = [];
   const sources = new Map<string, string>();
   for (const [given, tensor] of tensors) {
-    const prefix = given.startsWith(momentumPrefix) ? momentumPrefix : '';
+    const prefix = keptPrefix(given);
     const base = networkName(given.slice(prefix.length), (name) => wanted.has(name));
     const place = base === undefined ? undefined : wanted.get(base);
     if (base === undefined || !place || (prefix !== '' && place.role !== 'parameter')) {
@@ -138,6 +138,10 @@ async function readMatch(
   }
 }
 
+function keptPrefix(name: string): string {
+  return keptPrefixes.find((prefix) => name.startsWith(prefix)) ?? '';
+}
+
 /** The network's name for a file's, if it has one. */
 function networkName(given: string, known: (name: string) => boolean): string | undefined {
   const bare = given.replace(wrappers, '');
@@ -156,7 +160,7 @@ function otherClasses(mismatched: readonly TensorMismatch[], classes: number): s
     network.shape[0] === classes &&
     file.shape.length === network.shape.length &&
     file.shape.slice(1).join() === network.shape.slice(1).join();
-  const parameters = mismatched.filter(({ name }) => !name.startsWith(momentumPrefix));
+  const parameters = mismatched.filter(({ name }) => keptPrefix(name) === '');
   const [layer, ...others] = new Set(parameters.map(({ name }) => layerOf(name)));
   return layer && others.length === 0 && parameters.every(differsInClasses) ? layer : undefined;
 }

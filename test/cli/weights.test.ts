@@ -141,7 +141,6 @@ describe('train', () => {
       /lacks \d+ .*\n.*have another shape/,
     ],
     ['weights that are not there', [...network, '--init', path('none.safetensors')], 1, /no such file/],
-    ['to resume from other weights', ['--resume', '--init', path('torch.safetensors')], 2, /--init .* --resume/],
   ])('refuses %s', async (_, flags, code, message) => {
     const result = await densec(start('refused', ...flags));
     expect([result.code, result.stderr]).toEqual([code, expect.stringMatching(message)]);
