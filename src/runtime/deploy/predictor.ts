@@ -6,6 +6,7 @@ import { decodeModel, modelMetadata, sampleShape } from '../../onnx/index.js';
 import { fileFailure } from '../atomic-file.js';
 import { type DataDescription, decodeDescription } from '../data/description.js';
 import { Session, type SessionOptions } from '../session.js';
+import { sessionChoices } from '../session-choice.js';
 import { modelKeys } from './export.js';
 
 /** A class that an image may be of. */
@@ -44,7 +45,7 @@ export class Predictor {
     if (metadata[modelKeys.version] === undefined || inputShape === undefined || classes === undefined) {
       throw new FailureError(`${path} is not a model that densec exported; make one with densec export`);
     }
-    const session = await Session.open(path, options);
+    const session = await Session.open(path, sessionChoices.evaluation, options);
     return new Predictor(session, path, inputShape, classes, decodeDescription(metadata, path));
   }
 
