@@ -29,6 +29,8 @@ type LayerSpec =
   | { readonly kind: 'norm' | 'relu' }
   | { readonly kind: 'dropout'; readonly rate: number }
   | ({ readonly kind: 'averagePool' | 'maxPool' } & WindowSpec)
+  /** A dense block; what it began with may be added to what its last layer gives, past all batch norms. */
+  | { readonly kind: 'dense'; readonly layers: number; readonly growth: number; readonly residual: boolean }
   /** Joins the tensor with an earlier one that fits. */
   | { readonly kind: 'concat' | 'add'; readonly partner: number };
 
@@ -57,6 +59,12 @@ const layer: fc.Arbitrary<LayerSpec> = fc.oneof(
   fc.record({ kind: fc.constantFrom('norm' as const, 'relu' as const) }),
   fc.record({ kind: fc.constant('dropout' as const), rate: fc.constantFrom(0, 0.25, 0.5) }),
   fc.record({ kind: fc.constantFrom('averagePool' as const, 'maxPool' as const), ...window }),
+  fc.record({
+    kind: fc.constant('dense' as const),
+    layers: fc.integer({ min: 2, max: 5 }),
+    growth: fc.integer({ min: 1, max: 2 }),
+    residual: fc.boolean(),
+  }),
   fc.record({ kind: fc.constantFrom('concat' as const, 'add' as const), partner: fc.nat(20) }),
 );
 
@@ -106,6 +114,8 @@ function apply(spec: LayerSpec, tensors: readonly Tensor[], name: string): Tenso
       const half: Pair = [Math.min(padding[0], kernel[0] >> 1), Math.min(padding[1], kernel[1] >> 1)];
       return (spec.kind === 'maxPool' ? maxPool2d : averagePool2d)(x, { kernel, stride, padding: half });
     }
+    case 'dense':
+      return denseBlock(x, spec, name);
     case 'concat': {
       const partner = pick(tensors, spec.partner, (other) => [2, 3].every((axis) => other.dim(axis) === x.dim(axis)));
       return concat([partner, x]);
@@ -116,6 +126,27 @@ function apply(spec: LayerSpec, tensors: readonly Tensor[], name: string): Tenso
         pick(tensors, spec.partner, (other) => [1, 2, 3].every((axis) => other.dim(axis) === x.dim(axis))),
       );
   }
+}
+
+function denseBlock(
+  x: Tensor,
+  { layers, growth, residual }: Extract<LayerSpec, { kind: 'dense' }>,
+  name: string,
+): Tensor {
+  const features = [x];
+  for (let layer = 0; layer < layers; layer++) {
+    const prefix = `${name}.${layer}`;
+    const squeezed = relu(batchNorm(concat(features), { name: `${prefix}.norm1`, epsilon: 0.01 }));
+    const filters = layer === layers - 1 && residual ? x.dim(1) : growth;
+    const made = conv2d(squeezed, { name: `${prefix}.conv1`, filters, kernel: 1 });
+    features.push(layer === layers - 1 && residual ? add(made, x) : made);
+  }
+  return averagePoolIfEven(conv2d(relu(concat(features)), { name: `${name}.transition`, filters: 2, kernel: 1 }));
+}
+
+function averagePoolIfEven(x: Tensor): Tensor {
+  const isEven = [2, 3].every((axis) => x.dim(axis) % 2 === 0);
+  return isEven ? averagePool2d(x, { kernel: 2 }) : x;
 }
 
 /** A window no larger than the image. */

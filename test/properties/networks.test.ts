@@ -54,7 +54,9 @@ describe('a random network', () => {
         fc.property(networkSpecs, (spec) => {
           const { forward, differentiated, situation } = derived(spec);
           const feeds = new Map([...situation.rest, ...situation.state]);
-          for (const error of gradientErrors({ forward, differentiated, feeds, batchSize: spec.batchSize })) {
+          for (const error of measurable(() =>
+            gradientErrors({ forward, differentiated, feeds, batchSize: spec.batchSize }),
+          )) {
             expect(error.error, JSON.stringify(error)).toBeLessThan(gradientTolerance);
           }
         }),
@@ -129,6 +131,16 @@ describe('a random network', () => {
   );
 });
 
+/** Leaves out networks whose loss has a kink right where its gradient would be measured. */
+function measurable<T>(measure: () => T): T {
+  try {
+    return measure();
+  } catch (error) {
+    fc.pre(!(error as Error).message.includes('crosses a kink'));
+    throw error;
+  }
+}
+
 /** Reads of forward values that a policy doesn't keep, after the gradient of the loss has reached the network. */
 function keptAgainstPolicy({ nodes }: Graph, policy: RematPolicy): readonly string[] {
   const discarded = new Map<Value, string>();
@@ -156,6 +168,9 @@ function derived(spec: NetworkSpec): { forward: Graph; differentiated: Graph; si
   const forward = runPasses(compiled.forward, [trainingMode]);
   const differentiated = runPasses(forward, [differentiate]);
   const situation = randomSituation(compiled, spec.classes, spec.batchSize, randomSource('situation'));
+  // A scale of exactly 0 hides from the output what its gradient depends on.
+  for (const [name, { shape, data }] of situation.state)
+    if (name.includes('norm1.weight') && shape.length === 1) data[0] = 0;
   return { forward, differentiated, situation };
 }
 
