@@ -38,7 +38,14 @@ module.exports = {
     only('src/builders', 'src/ir'),
     only('src/passes', 'src/ir'),
     // A model is written for how the runtime orders nodes and reuses memory.
-    only('src/onnx', 'src/ir', 'src/memory/buffers.ts', 'src/memory/execution-order.ts', 'src/memory/place.ts'),
+    only(
+      'src/onnx',
+      'src/ir',
+      'src/memory/buffers.ts',
+      'src/memory/execution-order.ts',
+      'src/memory/place.ts',
+      'src/memory/share-buffers.ts',
+    ),
     only('src/memory', 'src/ir', 'src/onnx'),
     only('src/compile.ts', 'src/builders', 'src/ir', 'src/passes'),
     only('src/inference.ts', 'src/builders', 'src/ir', 'src/passes'),

@@ -15,6 +15,8 @@ export interface RunNode {
 export interface NamedValues {
   /** Element type and shape of a value as text; two values may share memory only where it is the same. */
   typeOf(name: string): string | undefined;
+  /** Bytes a sample takes; 0 where the size doesn't depend on the batch. */
+  bytesOf(name: string): number;
   /** Values that come from outside or go there: nobody may write over them. */
   readonly fixed: ReadonlySet<string>;
 }
@@ -25,7 +27,7 @@ export interface NamedValues {
  *
  * The runtime plans buffers by shapes in which the batch size is a name. It writes in place only where names agree; but it
  * also holds a dead buffer until the next value of the same shape is made, be it at the other end of the step. With one
- * name for each buffer it does the one and never the other.
+ * name for each buffer it does the one and never the other; where the other does no harm, `shareBuffers` says.
  * @param executed nodes in the order in which they run
  */
 export function bufferNumbers(executed: readonly RunNode[], values: NamedValues): ReadonlyMap<string, number> {

@@ -2,19 +2,22 @@
 
 import {
   batch,
+  bytesPerElement,
   formatType,
   type Graph,
   InternalError,
   type Node,
   type NodeOf,
   type OperatorName,
+  sizeOf,
   type TensorData,
   type TensorType,
   type Value,
 } from '../ir/index.js';
-import { bufferNumbers, type RunNode } from '../memory/buffers.js';
+import { bufferNumbers, type NamedValues, type RunNode } from '../memory/buffers.js';
 import { executionOrder } from '../memory/execution-order.js';
 import { placeNodes } from '../memory/place.js';
+import { shareBuffers } from '../memory/share-buffers.js';
 import { absent, type OnnxAttribute, type OnnxOperation, onnxWriters } from './operators.js';
 import {
   type AttributeProto,
@@ -145,13 +148,19 @@ class Encoder {
     const { graph, names } = this;
     const types = new Map([...names].map(([{ type }, name]) => [name, type]));
     const fixed = new Set([...graph.inputs, ...graph.outputs].map(({ name }) => name));
-    const numbers = bufferNumbers(executed, {
+    const values: NamedValues = {
       typeOf: (name) => {
         const type = types.get(name);
         return type && formatType(type);
       },
+      bytesOf: (name) => {
+        const type = types.get(name);
+        const size = type && sizeOf(type.shape);
+        return type && size?.symbols.length === 1 ? size.factor * bytesPerElement[type.dtype] : 0;
+      },
       fixed,
-    });
+    };
+    const numbers = shareBuffers(executed, bufferNumbers(executed, values), values);
     return [...numbers].flatMap(([name, number]) => {
       const type = types.get(name);
       if (!type || fixed.has(name) || type.shape.every((dim) => typeof dim === 'number')) return [];

@@ -60,6 +60,7 @@ describe('buffer numbers', () => {
   const shared = (lines: readonly string[], fixed: readonly string[] = [], types: Record<string, string> = {}) => {
     const numbers = bufferNumbers(lines.map(node), {
       typeOf: (name) => types[name] ?? 'f32[N]',
+      bytesOf: () => 4,
       fixed: new Set(['x', ...fixed]),
     });
     const groups = new Map<number, string[]>();
