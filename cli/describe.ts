@@ -6,7 +6,7 @@ import { printFacts, printJson } from './output.js';
 
 /** Prints what a bundle is. */
 export function printBundle({ directory, manifest }: Bundle, json: boolean): void {
-  const { models, state, network, ...facts } = manifest;
+  const { models, state, network, plan: _, ...facts } = manifest;
   const frozen = state.reduce((sum, segment) => sum + (segment.frozen ? segment.length : 0), 0);
   if (json) {
     const nodes = models.training.nodes;

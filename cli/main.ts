@@ -14,6 +14,7 @@ import { planCommand } from './commands/plan.js';
 import { predictCommand } from './commands/predict.js';
 import { stepCommand } from './commands/step.js';
 import { trainCommand } from './commands/train.js';
+import { verifyCommand } from './commands/verify.js';
 
 function program(): Command {
   const densec = new Command('densec')
@@ -27,6 +28,7 @@ function program(): Command {
     infoCommand(),
     planCommand(),
     benchCommand(),
+    verifyCommand(),
     stepCommand(),
     evalCommand(),
     trainCommand(),

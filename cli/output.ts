@@ -26,6 +26,11 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
   process.stdout.write(`${table.toString()}\n`);
 }
 
+/** Writes a line for a check: green or red, and what was found. */
+export function printCheck({ name, ok, detail }: { name: string; ok: boolean; detail: string }): void {
+  process.stdout.write(`${ok ? pc.green('ok  ') : pc.red('FAIL')}  ${name.padEnd(26)}  ${detail}\n`);
+}
+
 /** Bytes in MB = 10⁶. */
 export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;

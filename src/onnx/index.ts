@@ -1,4 +1,5 @@
 /** @file Writing and reading ONNX: the only room that knows protobuf. */
 
 export { encodeGraph, toModel } from './encode.js';
+export { inputTypes } from './inputs.js';
 export { decodeModel, type ModelProto, modelMetadata, sampleShape } from './protobuf.js';

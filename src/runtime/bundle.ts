@@ -7,6 +7,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { DenseNetConfig, Network } from '../builders/index.js';
 import type { Compiled } from '../compile.js';
 import { FailureError, type Graph } from '../ir/index.js';
+import { recordPlan } from '../memory/plan-record.js';
 import { encodeGraph } from '../onnx/index.js';
 import { dropoutInputs } from '../passes/modes.js';
 import { version } from '../version.js';
@@ -163,7 +164,13 @@ function describe(
       ...segment,
       tensors: segment.tensors.map((tensor) => ({ ...tensor, shape: [...tensor.shape] })),
     })),
+    plan: describePlan(compiled.training),
   };
+}
+
+function describePlan(training: Graph): NonNullable<Manifest['plan']> {
+  const { order, recompute, livePeak, ...rest } = recordPlan(training);
+  return { ...rest, order: [...order], recompute: [...recompute], livePeak: [...livePeak] };
 }
 
 function describeModel(file: string, bytes: Uint8Array, graph: Graph): Manifest['models']['training'] {

@@ -47,6 +47,14 @@ const denseNetConfig = z.object({
   smallInputs: z.boolean(),
 });
 
+const plan = z.object({
+  order: z.array(z.string()),
+  recompute: z.array(count),
+  backward: count,
+  livePeak: z.array(z.object({ fixed: z.number(), perSample: z.number() })).min(1),
+  runningShare: z.record(z.string(), z.number()),
+});
+
 const schema = z.object({
   formatVersion: z.literal(formatVersion),
   /** Version of densec that built the bundle. */
@@ -73,6 +81,8 @@ const schema = z.object({
   initial: z.object({ file: z.string() }),
   /** How the state's tensors lie in the models' inputs. */
   state: z.array(segment),
+  /** The memory plan of the training model (`PlanRecord`); absent in bundles from before plans were kept. */
+  plan: plan.optional(),
 });
 
 /** The contents of manifest.json. */

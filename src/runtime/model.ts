@@ -7,7 +7,8 @@ import type { Bundle } from './bundle.js';
 import type { Batch } from './data/batches.js';
 import { checkTarget, cpu } from './devices.js';
 import { Session, type SessionOptions } from './session.js';
-import { sessionChoices } from './session-choice.js';
+import type { Inspection } from './protocol.js';
+import { type SessionChoice, sessionChoices } from './session-choice.js';
 import { packEvaluation, packTraining, type State, unpackState } from './state.js';
 
 /** What a run over a batch tells. */
@@ -41,11 +42,17 @@ export class TrainingModel {
 
   /**
    * Loads a bundle's training model and gives it a state.
+   * @param choice other options of the runtime than the chosen ones, for checks
    * @throws RequestError when the bundle was built for another device; FailureError when it can't be loaded
    */
-  static async open(bundle: Bundle, state: State, options: SessionOptions = {}): Promise<TrainingModel> {
+  static async open(
+    bundle: Bundle,
+    state: State,
+    options: SessionOptions = {},
+    choice: SessionChoice & Inspection = sessionChoices.training,
+  ): Promise<TrainingModel> {
     checkTarget(bundle.manifest.target, options.device ?? cpu);
-    const session = await Session.open(bundle.training, sessionChoices.training, options);
+    const session = await Session.open(bundle.training, choice, options);
     const packed = packTraining(state, bundle.manifest.state, bundle.manifest.optimizer.momentum);
     await session.setState(packed);
     const frozen = new Set(bundle.manifest.state.filter((segment) => segment.frozen).map(({ name }) => name));

@@ -4,8 +4,18 @@ import type { TensorData } from '../ir/index.js';
 import type { Device } from './devices.js';
 import type { SessionChoice } from './session-choice.js';
 
+/** What to see of what the runtime does with a model. */
+export interface Inspection {
+  /** Profiles the runs: the profile is written here, with a time and `.json` behind it, when the session is closed. */
+  readonly profilePrefix?: string;
+  /** Path to which the runtime writes the model after its optimizations. */
+  readonly optimizedModel?: string;
+  /** Optimizers that the runtime leaves out, by its names for them. */
+  readonly disabledOptimizers?: readonly string[];
+}
+
 /** Loads a model from a file. */
-export interface OpenRequest extends SessionChoice {
+export interface OpenRequest extends SessionChoice, Inspection {
   readonly kind: 'open';
   readonly model: string;
   readonly device: Device;

@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { FailureError, InternalError, type TensorData } from '../ir/index.js';
 import { cpu, type Device } from './devices.js';
-import type { Reply, Request, RunRequest } from './protocol.js';
+import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
 import type { SessionChoice } from './session-choice.js';
 
 /** How to run a model. */
@@ -39,17 +39,27 @@ export class Session {
   /**
    * Loads a model.
    * @param model path of an ONNX file
-   * @param choice what the model's kind is run with
+   * @param choice what the model's kind is run with, and what to see of it
    * @throws FailureError when it can't be read or the device can't run it
    */
   static async open(
     model: string,
-    { optimization, memoryPattern }: SessionChoice,
+    { optimization, memoryPattern, profilePrefix, optimizedModel, disabledOptimizers }: SessionChoice & Inspection,
     { device = cpu, threads = availableParallelism() }: SessionOptions = {},
   ): Promise<Session> {
     const session = new Session(new Worker(new URL(workerFile, import.meta.url)), model);
     try {
-      await session.ask({ kind: 'open', model, device, threads, optimization, memoryPattern });
+      await session.ask({
+        kind: 'open',
+        model,
+        device,
+        threads,
+        optimization,
+        memoryPattern,
+        ...(profilePrefix !== undefined && { profilePrefix }),
+        ...(optimizedModel !== undefined && { optimizedModel }),
+        ...(disabledOptimizers && { disabledOptimizers }),
+      });
     } catch (error) {
       await session.worker.terminate();
       throw error;

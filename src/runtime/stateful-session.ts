@@ -12,8 +12,6 @@ import type { OpenRequest, RunRequest } from './protocol.js';
 export type SessionRequest = Omit<OpenRequest, 'kind' | 'model'> & {
   /** Path of an ONNX file, or its bytes. */
   readonly model: string | Uint8Array;
-  /** Profiles the runs: the profile is written here, with a time and `.json` behind it. */
-  readonly profilePrefix?: string;
 };
 
 /** A loaded model and its state. */
@@ -24,7 +22,8 @@ export class StatefulSession {
 
   /** Loads a model. @throws Error of the runtime when it can't be loaded */
   static async open(request: SessionRequest): Promise<StatefulSession> {
-    const { model, device, threads, optimization, memoryPattern, profilePrefix } = request;
+    const { model, device, threads, optimization, memoryPattern } = request;
+    const { profilePrefix, optimizedModel, disabledOptimizers = [] } = request;
     const options: InferenceSession.SessionOptions = {
       executionProviders: executionProviders(device),
       intraOpNumThreads: threads,
@@ -32,6 +31,10 @@ export class StatefulSession {
       enableMemPattern: memoryPattern,
       logSeverityLevel: 3,
       ...(profilePrefix !== undefined && { enableProfiling: true, profileFilePrefix: profilePrefix }),
+      ...(optimizedModel !== undefined && { optimizedModelFilePath: optimizedModel }),
+      ...(disabledOptimizers.length > 0 && {
+        extra: { optimization: { disable_specified_optimizers: disabledOptimizers.join(';') } },
+      }),
     };
     // Two calls, since the binding's types have no signature that takes both kinds of model.
     return new StatefulSession(

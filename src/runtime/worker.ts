@@ -5,10 +5,12 @@ import type { Reply, Request } from './protocol.js';
 import { StatefulSession } from './stateful-session.js';
 
 let session: StatefulSession | undefined;
+let isProfiled = false;
 
 async function handle(request: Request): Promise<unknown> {
   if (request.kind === 'open') {
     session = await StatefulSession.open(request);
+    isProfiled = request.profilePrefix !== undefined;
     return undefined;
   }
   if (!session) throw new Error('internal: the session is not open');
@@ -20,6 +22,7 @@ async function handle(request: Request): Promise<unknown> {
     case 'run':
       return session.run(request);
     case 'close':
+      if (isProfiled) session.endProfiling();
       return session.close();
   }
 }

@@ -20,10 +20,11 @@ export const dropoutMask: LoweringRule<'dropoutMask'> = (node, inputs, context) 
   const { rate, key, shape } = node.attributes;
   const extents = shape.slice(1) as readonly number[];
   const keys = rowKeys(operand(inputs, 0), operand(inputs, 1), context);
-  const rowKey = (index: number): Value => {
-    const column = builder.emit('slice', [keys], { axes: [1], starts: [index], ends: [index + 1], steps: [1] });
-    return reshaped(builder, column, [shape[0] as string, ...extents.map(() => 1)]);
-  };
+  const count = keys.type.shape[1] as number;
+  // One split for all layers: of slices the runtime would make one, a new node that runs before what was planned.
+  const columns = builder.emitAll('split', [keys], { axis: 1, sizes: Array<number>(count).fill(1) });
+  const rowKey = (index: number): Value =>
+    reshaped(builder, operand(columns, index), [shape[0] as string, ...extents.map(() => 1)]);
   const elementKey = (index: 0 | 1): Value => builder.constant(elementKeys(extents, elementOffsets[index]));
 
   const sum = builder.emit('add', [rowKey(2 * key), elementKey(0)], {});
