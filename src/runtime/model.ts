@@ -6,8 +6,8 @@ import { learningRateInput } from '../passes/optimize.js';
 import type { Bundle } from './bundle.js';
 import type { Batch } from './data/batches.js';
 import { checkTarget, cpu } from './devices.js';
-import { Session, type SessionOptions } from './session.js';
 import type { Inspection } from './protocol.js';
+import { Session, type SessionOptions } from './session.js';
 import { type SessionChoice, sessionChoices } from './session-choice.js';
 import { packEvaluation, packTraining, type State, unpackState } from './state.js';
 

@@ -44,7 +44,8 @@ function byRuntimeIndex({ nodes, ...rest }: Program, runs: Profile['runs']): Pro
   if (names.size !== nodes.length) throw new FailureError('onnxruntime gave two nodes of its optimized model one name');
   const indexOf = (name: string): number => {
     const index = indices.get(name);
-    if (index === undefined) throw new FailureError(`onnxruntime kept ${name} in its optimized model but didn't run it`);
+    if (index === undefined)
+      throw new FailureError(`onnxruntime kept ${name} in its optimized model but didn't run it`);
     return index;
   };
   return { ...rest, nodes: [...nodes].sort((a, b) => indexOf(a.name) - indexOf(b.name)) };

@@ -9,25 +9,34 @@ import {
   decodeModel,
   encodeModel,
   type ModelProto,
-  type NodeProto,
   type TensorProto,
 } from '../../src/onnx/protobuf.js';
 import { type Bundle, openBundle, sha256 } from '../../src/runtime/bundle.js';
+
+/** A node that may be changed. */
+export interface OpenNode {
+  readonly opType: string;
+  name: string;
+  input: string[];
+  output: string[];
+  readonly attribute?: readonly AttributeProto[];
+}
 
 /** The graph of a model, to be changed. */
 export class Surgery {
   constructor(private readonly model: ModelProto) {}
 
-  get nodes(): NodeProto[] {
-    return this.model.graph?.node ?? [];
+  /** All nodes in the order of the file. */
+  get nodes(): OpenNode[] {
+    return (this.model.graph?.node ?? []) as unknown as OpenNode[];
   }
 
   get initializers(): TensorProto[] {
-    return this.model.graph?.initializer ?? [];
+    return (this.model.graph?.initializer ?? []) as TensorProto[];
   }
 
   /** The node that computes a value. */
-  producer(name: string): NodeProto | undefined {
+  producer(name: string): OpenNode | undefined {
     return this.nodes.find(({ output }) => output?.includes(name));
   }
 
@@ -36,7 +45,7 @@ export class Surgery {
   }
 
   /** Tokens: reshapes whose extents are computed. */
-  tokens(prefix: string): NodeProto[] {
+  tokens(prefix: string): OpenNode[] {
     return this.nodes.filter(
       ({ opType, name, input }) =>
         opType === 'Reshape' && name?.startsWith(prefix) && !this.isInitializer(input?.[1] ?? ''),
@@ -44,13 +53,13 @@ export class Surgery {
   }
 
   /** Lets all that read one value read another, but for the node `except`. */
-  rewire(from: string, to: string, except?: NodeProto): void {
+  rewire(from: string, to: string, except?: OpenNode): void {
     for (const node of this.nodes) {
       if (node !== except) node.input = (node.input ?? []).map((name) => (name === from ? to : name));
     }
   }
 
-  remove(node: NodeProto): void {
+  remove(node: OpenNode): void {
     this.nodes.splice(this.nodes.indexOf(node), 1);
   }
 
@@ -78,8 +87,8 @@ export class Surgery {
   /** Puts every node behind those that it reads, else leaves them in their order. */
   sort(): void {
     const producers = new Map(this.nodes.flatMap((node) => (node.output ?? []).map((output) => [output, node])));
-    const sorted = new Set<NodeProto>();
-    const visit = (node: NodeProto | undefined): void => {
+    const sorted = new Set<OpenNode>();
+    const visit = (node: OpenNode | undefined): void => {
       if (!node || sorted.has(node)) return;
       for (const name of node.input ?? []) visit(producers.get(name));
       sorted.add(node);
@@ -101,10 +110,10 @@ export class Surgery {
   }
 
   /** Nodes of which a value is computed that fulfil a condition; the search ends at those. */
-  sources(name: string, isWanted: (node: NodeProto) => boolean): NodeProto[] {
+  sources(name: string, isWanted: (node: OpenNode) => boolean): OpenNode[] {
     const producers = new Map(this.nodes.flatMap((node) => (node.output ?? []).map((output) => [output, node])));
-    const seen = new Set<NodeProto>();
-    const found: NodeProto[] = [];
+    const seen = new Set<OpenNode>();
+    const found: OpenNode[] = [];
     const pending = [name];
     for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
       const node = producers.get(value);

@@ -4,16 +4,17 @@ import { InferenceSession } from 'onnxruntime-node';
 import type { Graph } from '../../src/ir/index.js';
 import type { Program } from '../../src/memory/program.js';
 import { encodeGraph } from '../../src/onnx/index.js';
-import { type ProfiledNode, profiled } from '../../src/runtime/profile.js';
-import { type GraphOptimization, optimizationLevels } from '../../src/runtime/protocol.js';
+import { profiled } from '../../src/runtime/profile.js';
+import type { KernelEvent } from '../../src/runtime/profile-reader.js';
 import type { Feeds, NdArray } from './evaluate.js';
 import { runSession } from './runtime.js';
 
-export type { ProfiledNode } from '../../src/runtime/profile.js';
+export type ProfiledNode = KernelEvent;
 
-export const levels = optimizationLevels;
+/** The runtime's levels of optimization. */
+export const levels = ['disabled', 'basic', 'extended', 'layout', 'all'] as const;
 
-export type Level = GraphOptimization;
+export type Level = (typeof levels)[number];
 
 export interface ProfiledRun {
   readonly order: readonly ProfiledNode[];
@@ -24,12 +25,12 @@ export interface ProfiledRun {
 
 /** Runs a graph once. */
 export async function profiledRun(graph: Graph, feeds: Feeds, level: Level): Promise<ProfiledRun> {
-  const { profile, result } = await profiled(async ({ model, prefix }) => {
+  const { profile, result } = await profiled(async ({ profilePrefix, optimizedModel }) => {
     const session = await InferenceSession.create(encodeGraph(graph), {
       graphOptimizationLevel: level,
-      optimizedModelFilePath: model,
+      optimizedModelFilePath: optimizedModel,
       enableProfiling: true,
-      profileFilePrefix: prefix,
+      profileFilePrefix: profilePrefix,
       intraOpNumThreads: 1,
       // The runtime warns that a model saved at these levels may not run elsewhere; it is only read here.
       logSeverityLevel: 3,

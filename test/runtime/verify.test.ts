@@ -4,11 +4,10 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
-import type { NodeProto } from '../../src/onnx/protobuf.js';
 import type { RematName } from '../../src/passes/policies.js';
 import { type Bundle, writeBundle } from '../../src/runtime/bundle.js';
 import { type Check, type VerifyOptions, verify } from '../../src/runtime/verify/index.js';
-import { brokenBundle, removeTokens } from '../helpers/broken.js';
+import { brokenBundle, type OpenNode, removeTokens } from '../helpers/broken.js';
 import { temporaryFolder } from '../helpers/cli.js';
 
 const path = temporaryFolder();
@@ -62,7 +61,7 @@ describe('a sound bundle', () => {
   });
 });
 
-const isRecomputed = ({ name, opType }: NodeProto): boolean =>
+const isRecomputed = ({ name, opType }: OpenNode): boolean =>
   name?.startsWith('recompute/') === true && /^(Relu|FusedConv|BatchNormalization|Conv)$/.test(opType ?? '');
 
 const levels = ['disabled', 'basic', 'extended', 'all'] as const;
@@ -75,13 +74,13 @@ describe('a broken plan is caught where', () => {
     });
     const failed = await failures(broken);
     for (const level of ['basic', 'extended', 'all']) {
-      expect(failed[`recomputation, ${level}`]).toMatch(/merged with the forward pass: .* reads .*, not recompute\//);
+      expect(failed[`recomputation, ${level}`]).toMatch(/merged with the forward pass: .* reads .*, not /);
     }
   });
 
   it('a token stands beside another Reshape, with which the optimizer merges it', async () => {
     const broken = await brokenBundle(bundleOf('max'), path('two-reshapes'), 'remade', (surgery) => {
-      const isToken = (node: NodeProto): boolean => surgery.tokens('recompute/').includes(node);
+      const isToken = (node: OpenNode): boolean => surgery.tokens('recompute/').includes(node);
       // Tokens on weights, whose shapes are static, in place of those on features.
       const moved = surgery.nodes.filter(isRecomputed).flatMap((node) => {
         const weight = (node.input ?? []).find((name) => surgery.producer(name) && !surgery.dependsOn(name, 'images'));
@@ -113,7 +112,7 @@ describe('a broken plan is caught where', () => {
     const broken = await brokenBundle(bundleOf('efficient'), path('merged'), 'kept', (surgery) => {
       const untied = (value: string): string =>
         surgery.tokens('recompute/').find(({ output }) => output?.[0] === value)?.input?.[0] ?? value;
-      const formula = ({ opType, input, attribute }: NodeProto): string =>
+      const formula = ({ opType, input, attribute }: OpenNode): string =>
         JSON.stringify([opType, input?.map(untied), attribute]);
       const originals = new Map(
         surgery.nodes.flatMap((node) => (node.name?.startsWith('recompute/') ? [] : [[formula(node), node]])),
