@@ -8,6 +8,7 @@ import {
   type Node,
   type NodeOf,
   type OperatorName,
+  sizeOf,
   traitsOf,
   type Value,
 } from '../ir/index.js';
@@ -37,6 +38,8 @@ class Rematerializer {
   private readonly groups = new Map<Value, NodeOf<'concat'>>();
   private readonly backward = new Set<Value>();
   private readonly copies: Copies = new Map();
+  /** Convolutions of which the operands are not held until they are wanted themselves. */
+  private readonly large: ReadonlySet<Node>;
   /** What each copy waits for. */
   private readonly madeFor = new Map<Value, Value>();
   /** The latest value of the backward pass that has a batch axis: what copies wait for where nothing closer is. */
@@ -47,6 +50,7 @@ class Rematerializer {
     private readonly policy: RematPolicy,
   ) {
     this.builder = new GraphBuilder(graph.name, graph.inputs);
+    this.large = largeConvolutions(graph.nodes);
   }
 
   run(): Graph {
@@ -96,9 +100,9 @@ class Rematerializer {
   }
 
   private copyOf(node: Node, value: Value, signal: Value, copies: Copies): Value {
-    // What only a dear operator reads, such as the operands of a convolution, is made again when its own turn comes:
-    // between the two lies the backward pass of what the convolution is recomputed for.
-    const own = traitsOf(node.operator).cheap ? copies : new Map(copies);
+    // What only a dear operator reads, such as the operands of a convolution, is made again when its own turn comes, if it
+    // is large: between the two lies the backward pass of what the convolution is recomputed for.
+    const own = traitsOf(node.operator).cheap || !this.large.has(node) ? copies : new Map(copies);
     const inputs = node.inputs.map((input) => this.recomputed(input, signal, own));
     this.builder.origin = { scope: node.origin.scope, phase: 'recompute' };
     // A copy that was made for something earlier holds nothing back, and an equal node might be merged with this one.
@@ -126,6 +130,34 @@ class Rematerializer {
     this.madeFor.set(copy, signal);
     return copy;
   }
+}
+
+/** Share of the largest operands from which on they are not held. */
+const largeShare = 0.6;
+
+/**
+ * Convolutions with operands close to the largest. The backward pass of the last layer of a block holds the block's
+ * features and their gradients; that of a layer with c of its C channels holds c of both, which leaves room for 2·(C − c):
+ * enough to hold c more up to two thirds of C.
+ */
+function largeConvolutions(nodes: readonly Node[]): ReadonlySet<Node> {
+  const sizes = new Map<Node, number>();
+  const sums = new Map<Value, Node>();
+  for (const node of nodes) {
+    if (node.operator !== 'conv2d' && node.operator !== 'conv2dAdd') continue;
+    const [first, second] = node.inputs as readonly [Value, Value];
+    const before = node.operator === 'conv2dAdd' ? sums.get(first) : undefined;
+    const operand = before ? second : first;
+    sizes.set(node, sizeOf(operand.type.shape).factor + (before ? (sizes.get(before) ?? 0) : 0));
+    sums.set(node.outputs[0] as Value, node);
+  }
+  // Parts of one convolution count together: each takes the size of the last.
+  for (const node of [...sizes.keys()].reverse()) {
+    const before = node.operator === 'conv2dAdd' ? sums.get(node.inputs[0] as Value) : undefined;
+    if (before) sizes.set(before, sizes.get(node) ?? 0);
+  }
+  const largest = Math.max(0, ...sizes.values());
+  return new Set([...sizes].filter(([, size]) => size > largeShare * largest).map(([node]) => node));
 }
 
 function copied(copies: Copies, value: Value, { operator }: Node): Value {
