@@ -54,6 +54,7 @@ module.exports = {
     only('src/index.ts', 'src'),
     only('cli', 'src'),
     only('bench', 'src', 'cli/output.ts', 'cli/parse.ts', 'cli/progress.ts'),
+    // Parts of a network, or the library as others see it.
     only('examples', 'src/builders', 'src/index.ts'),
     guard('src/onnx', 'onnx-proto', 'protobufjs'),
     guard('src/runtime', 'onnxruntime-node', 'onnxruntime-common'),

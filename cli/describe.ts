@@ -1,6 +1,7 @@
 /** @file The facts of a bundle, as build and info tell them. */
 
 import type { Bundle } from '../src/runtime/bundle.js';
+import { describeOptimizer } from '../src/runtime/run-report.js';
 import { describeChoice, sessionChoices } from '../src/runtime/session-choice.js';
 import { printFacts, printJson } from './output.js';
 
@@ -32,10 +33,7 @@ export function printBundle({ directory, manifest }: Bundle, json: boolean): voi
     ['classes', facts.classes],
     ['recomputed', facts.remat === 'none' ? 'nothing' : facts.remat],
     ['target', facts.target],
-    [
-      'optimizer',
-      `${optimizer.kind}, momentum ${optimizer.momentum}${optimizer.nesterov ? ' (Nesterov)' : ''}, weight decay ${optimizer.weightDecay}`,
-    ],
+    ['optimizer', describeOptimizer(optimizer)],
     ['nodes', models.training.nodes],
     ['runs with', describeChoice(sessionChoices.training)],
     ['nodes to evaluate', models.evaluation.nodes],

@@ -43,3 +43,12 @@ export function names(text: string): string[] {
   if (found.includes('')) throw new InvalidArgumentError('Give names, as in features.conv0,features.denseblock1.');
   return found;
 }
+
+/** Two numbers separated by a comma. */
+export function betas(text: string): [number, number] {
+  const [first, second, ...more] = text.split(',').map(finiteNumber);
+  if (first === undefined || second === undefined || more.length > 0) {
+    throw new InvalidArgumentError('Give two numbers, as in 0.9,0.999.');
+  }
+  return [first, second];
+}

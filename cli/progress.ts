@@ -11,8 +11,18 @@ export interface Progress {
 
 const silent: Progress = { update: () => undefined, stop: () => undefined };
 
-/** Starts a bar, of work that began at `began` (by performance.now()); nothing is shown where stderr is not a terminal. */
-export function startProgress(label: string, total: number, unit: string, began: number = performance.now()): Progress {
+/**
+ * Starts a bar; nothing is shown where stderr is not a terminal.
+ * @param began when the work began, by performance.now()
+ * @param done how much of `total` was done before that, which tells nothing of the time left
+ */
+export function startProgress(
+  label: string,
+  total: number,
+  unit: string,
+  began: number = performance.now(),
+  done = 0,
+): Progress {
   if (!process.stderr.isTTY) return silent;
   const bar = new SingleBar(
     {
@@ -20,15 +30,15 @@ export function startProgress(label: string, total: number, unit: string, began:
       format: `${label} {bar} {value}/{total} ${unit} · {left} left{text}`,
       hideCursor: true,
       clearOnComplete: true,
-      barsize: 24,
+      barsize: 16,
     },
     Presets.shades_classic,
   );
-  bar.start(total, 0, { left: '…', text: '' });
+  bar.start(total, done, { left: '…', text: '' });
   return {
-    update(done, text) {
-      const left = done > 0 ? duration(((performance.now() - began) / done) * (total - done)) : '…';
-      bar.update(done, { left, text: text ? ` · ${text}` : '' });
+    update(value, text) {
+      const left = value > done ? duration(((performance.now() - began) / (value - done)) * (total - value)) : '…';
+      bar.update(value, { left, text: text ? ` · ${text}` : '' });
     },
     stop: () => bar.stop(),
   };

@@ -5,11 +5,11 @@ import { architectures, type DenseNetConfig, type DenseNetOptions, denseNetConfi
 import type { CompileOptions } from '../src/compile.js';
 import { RequestError } from '../src/ir/index.js';
 import type { TargetName } from '../src/passes/lowering/index.js';
-import type { SgdOptions } from '../src/passes/optimize.js';
+import type { OptimizerChoice } from '../src/passes/optimizer-options.js';
 import type { RematName } from '../src/passes/policies.js';
 import { parseDevice } from '../src/runtime/devices.js';
 import type { SessionOptions } from '../src/runtime/session.js';
-import { finiteNumber, names, seed, wholeNumber, wholeNumbers } from './parse.js';
+import { betas, finiteNumber, names, seed, wholeNumber, wholeNumbers } from './parse.js';
 
 /** Where and with how many threads a graph runs. */
 export interface RunFlags {
@@ -48,10 +48,14 @@ export interface BuildFlags {
   readonly remat?: RematName;
   readonly memoryBudget?: string;
   readonly target: TargetName;
-  readonly optimizer: string;
-  readonly momentum: number;
-  readonly weightDecay: number;
+  readonly optimizer: 'sgd' | 'adamw';
+  readonly momentum?: number;
   readonly nesterov?: boolean;
+  readonly betas?: readonly [number, number];
+  readonly eps?: number;
+  readonly weightDecay?: number;
+  readonly decayNormBias: boolean;
+  readonly accumulate: number;
   readonly freeze?: string[];
 }
 
@@ -75,8 +79,12 @@ export const buildFlagNames = [
   'target',
   'optimizer',
   'momentum',
-  'weightDecay',
   'nesterov',
+  'betas',
+  'eps',
+  'weightDecay',
+  'decayNormBias',
+  'accumulate',
   'freeze',
 ] as const;
 
@@ -124,11 +132,28 @@ export function addBuildOptions(command: Command): Command {
       new Option('--target <name>', 'where the models will run').choices(['cpu', 'webgpu', 'cuda']).default('cpu'),
     )
     .optionsGroup('Optimizer:')
-    .addOption(new Option('--optimizer <name>', 'how weights are updated').choices(['sgd']).default('sgd'))
-    .addOption(number('--momentum <x>', 'momentum').default(0.9))
-    .addOption(number('--weight-decay <x>', 'weight decay, on every parameter').default(1e-4))
+    .addOption(
+      new Option('--optimizer <name>', 'how weights are updated, as PyTorch defines it')
+        .choices(['sgd', 'adamw'])
+        .default('sgd'),
+    )
+    .addOption(number('--momentum <x>', "sgd's momentum (default: 0.9)"))
     .addOption(new Option('--nesterov', "Nesterov's momentum (default)"))
     .addOption(new Option('--no-nesterov', 'plain momentum'))
+    .addOption(
+      new Option('--betas <a,b>', 'what the averages of adamw keep a step (default: 0.9,0.999)').argParser(betas),
+    )
+    .addOption(number('--eps <x>', "adamw's epsilon (default: 1e-8)"))
+    .addOption(number('--weight-decay <x>', 'weight decay (default: 1e-4; adamw 1e-2)'))
+    .addOption(new Option('--no-decay-norm-bias', "no weight decay on batch norm's scale and shift and on biases"))
+    .addOption(
+      new Option(
+        '--accumulate <k>',
+        'batches whose mean gradient makes one update; batch norm takes statistics of each batch by itself',
+      )
+        .argParser(wholeNumber(1))
+        .default(1),
+    )
     .addOption(
       new Option(
         '--freeze <a,b>',
@@ -181,9 +206,24 @@ function rematOption({ efficient, remat, memoryBudget }: BuildFlags): RematName 
   return remat ?? (efficient ? 'efficient' : 'none');
 }
 
-/** The optimizer that flags describe: Nesterov's unless told, where there is momentum. */
-function optimizerOptions({ momentum, weightDecay, nesterov }: BuildFlags): SgdOptions {
-  return { momentum, weightDecay, nesterov: nesterov ?? momentum > 0 };
+/**
+ * The optimizer that flags describe: Nesterov's unless told, where there is momentum.
+ * @throws RequestError for flags of the other optimizer
+ */
+function optimizerOptions(flags: BuildFlags): OptimizerChoice {
+  const { optimizer: kind, momentum, nesterov, betas, eps, weightDecay, decayNormBias, accumulate } = flags;
+  const common = { ...(weightDecay !== undefined && { weightDecay }), decayNormBias, accumulate };
+  if (kind === 'adamw') {
+    refuse('adamw', { '--momentum': momentum, '--nesterov': nesterov }, 'its momentum is the first of --betas');
+    return { kind, ...common, ...(betas && { betas }), ...(eps !== undefined && { epsilon: eps }) };
+  }
+  refuse('sgd', { '--betas': betas, '--eps': eps }, 'they belong to --optimizer adamw');
+  return { kind, ...common, ...(momentum !== undefined && { momentum }), nesterov: nesterov ?? momentum !== 0 };
+}
+
+function refuse(optimizer: string, flags: Readonly<Record<string, unknown>>, remedy: string): void {
+  const given = Object.keys(flags).filter((name) => flags[name] !== undefined);
+  if (given.length > 0) throw new RequestError(`${optimizer} takes no ${given.join(' and no ')}: ${remedy}`);
 }
 
 /** How to compile what the flags describe. */

@@ -1,8 +1,8 @@
 /** @file How a training run is shown: a bar in a terminal, lines elsewhere, JSON for programs. */
 
 import pc from 'picocolors';
-import type { TrainEvent } from '../src/runtime/train.js';
-import { duration, note, percent, printFacts, printJson } from './output.js';
+import type { EpochEvent, EvaluationEvent, StepEvent, TrainEvent } from '../src/runtime/train-events.js';
+import { duration, grouped, megabytes, note, percent, printFacts, printJson } from './output.js';
 import { type Progress, startProgress } from './progress.js';
 
 /** Shows events as they come. */
@@ -16,54 +16,87 @@ export function jsonReporter(): TrainReporter {
   return { show: printJson, stop: () => undefined };
 }
 
-/** A bar for the epoch in progress, and a line for each that is done. */
+/** A bar for the epoch or the evaluation in progress, and a line for each epoch that is done. */
 export function terminalReporter(): TrainReporter {
-  let bar: Progress | undefined;
+  const left = remainingTime();
+  let bar: { readonly of: string; readonly progress: Progress } | undefined;
   const stop = (): void => {
-    bar?.stop();
+    bar?.progress.stop();
     bar = undefined;
+  };
+  const barFor = (of: string, label: string, total: number, unit: string, done: number): Progress => {
+    if (bar?.of !== of) {
+      stop();
+      bar = { of, progress: startProgress(label, total, unit, done) };
+    }
+    return (bar as { progress: Progress }).progress;
   };
   return {
     show(event) {
       if (event.event === 'step') {
-        bar ??= startProgress(`epoch ${event.epoch}/${event.epochs}`, event.batches, 'steps');
-        const figures = `loss ${event.meanLoss.toFixed(4)} · error ${percent(event.meanError)}`;
-        bar.update(event.batch, `${figures} · ${Math.round(event.imagesPerSecond)} images/s`);
-        return;
+        const { epoch, epochs, batch, batches } = event;
+        const progress = barFor(`epoch ${epoch}`, `epoch ${epoch}/${epochs}`, batches, 'steps', batch - 1);
+        progress.update(batch, `${runLeft(event, left(event))}${figures(event)}`);
+      } else if (event.event === 'evaluation') {
+        const progress = barFor(event.split, evaluationLabels[event.split], event.count, 'images', 0);
+        progress.update(event.done);
+      } else if (event.event !== 'checkpoint') {
+        stop();
+        showMilestone(event);
       }
-      stop();
-      showMilestone(event);
     },
     stop,
   };
 }
 
+const evaluationLabels: Readonly<Record<EvaluationEvent['split'], string>> = {
+  validation: 'validating',
+  test: 'testing the best weights',
+};
+
 /** A line every `every` steps, and one for each epoch. */
 export function lineReporter(every: number): TrainReporter {
+  const left = remainingTime();
   return {
     show(event) {
+      if (event.event === 'evaluation' || event.event === 'checkpoint') return;
       if (event.event !== 'step') return showMilestone(event);
+      const ms = left(event);
       if (event.batch % every !== 0 && event.batch !== event.batches) return;
       const place = `epoch ${event.epoch}/${event.epochs}  step ${event.batch}/${event.batches}`;
-      note(
-        `${place}  loss ${event.meanLoss.toFixed(4)}  error ${percent(event.meanError)}  ${event.stepMs.toFixed(0)} ms/step`,
-      );
+      note(`${place}  ${runLeft(event, ms)}${figures(event)} · ${event.stepMs.toFixed(0)} ms/step`);
     },
     stop: () => undefined,
   };
 }
 
-function showMilestone(event: Exclude<TrainEvent, { event: 'step' }>): void {
-  if (event.event === 'epoch') {
-    const valid =
-      event.validLoss === undefined
-        ? ''
-        : `  validation: loss ${event.validLoss.toFixed(4)}, error ${percent(event.validError ?? 0)}`;
-    const training = `training: loss ${event.trainLoss.toFixed(4)}, error ${percent(event.trainError)}`;
-    const best = event.best && valid ? pc.green('  best so far') : '';
-    note(`epoch ${event.epoch}/${event.epochs}  ${training}${valid}  ${duration(event.seconds * 1000)}${best}`);
-  }
-  if (event.event === 'result' && event.testError !== undefined) {
+/** Running averages of the epoch, speed and size. */
+function figures({ meanLoss, meanError, imagesPerSecond, memoryBytes }: StepEvent): string {
+  const averages = `loss ${meanLoss.toFixed(4)} · error ${percent(meanError)}`;
+  return `${averages} · ${speed(imagesPerSecond)} images/s · ${megabytes(memoryBytes)}`;
+}
+
+function speed(value: number): string {
+  return value >= 100 ? grouped(Math.round(value)) : value.toPrecision(3);
+}
+
+function runLeft({ epoch, epochs }: StepEvent, ms: number): string {
+  return epoch < epochs ? `run ${duration(ms)} left · ` : '';
+}
+
+/** Estimates what is left of a run in ms from the time since the first step it was told of, validations included. */
+function remainingTime(): (event: StepEvent) => number {
+  let first: { readonly position: number; readonly at: number } | undefined;
+  return ({ epoch, epochs, batch, batches, stepMs }) => {
+    const position = (epoch - 1) * batches + batch;
+    first ??= { position: position - 1, at: performance.now() - stepMs };
+    return ((performance.now() - first.at) / (position - first.position)) * (epochs * batches - position);
+  };
+}
+
+function showMilestone(event: Exclude<TrainEvent, { event: 'step' | 'evaluation' | 'checkpoint' }>): void {
+  if (event.event === 'epoch') note(epochLine(event));
+  else if (event.testError !== undefined) {
     printFacts([
       ['test error', percent(event.testError)],
       ['test loss', (event.testLoss ?? 0).toFixed(4)],
@@ -71,4 +104,13 @@ function showMilestone(event: Exclude<TrainEvent, { event: 'step' }>): void {
       ['saved in', event.save],
     ]);
   }
+}
+
+function epochLine(event: EpochEvent): string {
+  const training = `training: loss ${event.trainLoss.toFixed(4)}, error ${percent(event.trainError)}`;
+  const took = duration(event.seconds * 1000);
+  const head = `epoch ${event.epoch}/${event.epochs}  ${training}`;
+  if (event.validLoss === undefined || event.validError === undefined) return `${head}  ${took}`;
+  const valid = `validation: loss ${event.validLoss.toFixed(4)}, error ${percent(event.validError)}`;
+  return `${head}  ${valid}  ${took}${event.best ? pc.green('  best so far') : ''}`;
 }

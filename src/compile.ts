@@ -18,7 +18,13 @@ import { groupFeatures } from './passes/group-features.js';
 import { lower } from './passes/lower.js';
 import { type TargetName, targets } from './passes/lowering/index.js';
 import { evaluationMode, leastBatchSize, trainingMode } from './passes/modes.js';
-import { type SgdOptions, sgd } from './passes/optimize.js';
+import { optimize } from './passes/optimize.js';
+import {
+  correctionNames,
+  type OptimizerChoice,
+  type OptimizerOptions,
+  resolveOptimizer,
+} from './passes/optimizer-options.js';
 import { packState, planSegments, type Segment } from './passes/pack-state.js';
 import { type Pass, runPasses } from './passes/pass.js';
 import { pinOrder } from './passes/pin-order.js';
@@ -30,7 +36,7 @@ import { sumAffine } from './passes/sum-affine.js';
 /** What to compile a network for. */
 export interface CompileOptions {
   readonly target?: TargetName;
-  readonly optimizer?: Partial<SgdOptions>;
+  readonly optimizer?: OptimizerChoice;
   /** What to compute again instead of keeping it: a named policy or one's own. */
   readonly remat?: RematName | RematPolicy;
   /** Parameters not to train, by the beginnings of their names or by a predicate; see `freezeParameters`. */
@@ -58,13 +64,10 @@ export interface Compiled {
   readonly target: TargetName;
   /** What is recomputed: the policy's name, or `custom` for one's own. */
   readonly remat: RematName | 'custom';
-  readonly optimizer: SgdOptions;
+  readonly optimizer: OptimizerOptions;
   /** Smallest batch that can be trained on. */
   readonly leastBatchSize: number;
 }
-
-/** The seed's optimizer: Nesterov momentum 0.9, weight decay 1e-4. */
-export const defaultOptimizer: SgdOptions = { momentum: 0.9, weightDecay: 1e-4, nesterov: true };
 
 /**
  * Compiles a network into its training step and its evaluation.
@@ -72,12 +75,14 @@ export const defaultOptimizer: SgdOptions = { momentum: 0.9, weightDecay: 1e-4, 
  */
 export function compile(network: Network, options: CompileOptions = {}): Compiled {
   const target = targets[options.target ?? 'cpu'];
-  const optimizer = { ...defaultOptimizer, ...options.optimizer };
+  const optimizer = resolveOptimizer(options.optimizer);
   const forward = runPasses(traceNetwork(network), options.freeze ? [freezeParameters(options.freeze)] : []);
   if (!forward.inputs.some(({ role }) => role === 'parameter')) {
     throw new RequestError(`the network ${network.name} has no parameters to train`);
   }
-  const segments = planSegments(forward, options.segmentBytes);
+  const { decayNormBias } = optimizer;
+  const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
+  const segments = [...packed, ...optimizerSegments(optimizer)];
   const clean = [removeDeadCode, shareSubexpressions];
   const finish = [
     elideExpand,
@@ -99,11 +104,11 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     ...clean,
     differentiate,
     ...memory,
-    packState(segments),
-    sgd(optimizer),
+    packState(packed),
+    optimize(optimizer, packed),
     ...finish,
   ];
-  const evaluation = [evaluationMode, ...clean, packState(segments), ...finish];
+  const evaluation = [evaluationMode, ...clean, packState(packed), ...finish];
   return {
     training: runPasses(forward, training, options.observe),
     evaluation: runPasses(forward, evaluation, options.observe),
@@ -115,6 +120,15 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     optimizer,
     leastBatchSize: leastBatchSize(forward),
   };
+}
+
+/** The scalars that an optimizer keeps beside what it keeps of each parameter. */
+function optimizerSegments({ kind }: OptimizerOptions): Segment[] {
+  if (kind !== 'adamw') return [];
+  return correctionNames.map((name) => {
+    const tensors = [{ name, shape: [1], offset: 0 }];
+    return { name, role: 'optimizer', dtype: 'float32', length: 1, tensors };
+  });
 }
 
 /** The state that a graph's inputs describe. */

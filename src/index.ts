@@ -1,7 +1,7 @@
 /** @file The library: describe a network in the DSL, compile it, train it, export it, label images with it. */
 
 export * from './builders/index.js';
-export { type Compiled, type CompileOptions, compile, defaultOptimizer } from './compile.js';
+export { type Compiled, type CompileOptions, compile } from './compile.js';
 export { inferenceGraph } from './inference.js';
 export {
   DensecError,
@@ -20,7 +20,13 @@ export { type MemoryPlan, planMemory } from './memory/plan.js';
 export { encodeGraph } from './onnx/index.js';
 export type { Freeze } from './passes/freeze.js';
 export type { TargetName } from './passes/lowering/index.js';
-export type { SgdOptions } from './passes/optimize.js';
+export {
+  type AdamwOptions,
+  defaultOptimizer,
+  type OptimizerChoice,
+  type OptimizerOptions,
+  type SgdOptions,
+} from './passes/optimizer-options.js';
 export type { PackedTensor, Segment } from './passes/pack-state.js';
 export { type RematName, type RematPolicy, recomputeCheap } from './passes/policies.js';
 export { type Bundle, openBundle, writeBundle } from './runtime/bundle.js';
@@ -36,7 +42,8 @@ export { EvaluationModel, TrainingModel } from './runtime/model.js';
 export { readSafetensors, writeSafetensors } from './runtime/safetensors.js';
 export type { SessionOptions } from './runtime/session.js';
 export { readState } from './runtime/state.js';
-export { type TrainContext, type TrainEvent, type TrainOptions, train } from './runtime/train.js';
+export { train } from './runtime/train.js';
+export type { ResultEvent, TrainContext, TrainEvent, TrainOptions } from './runtime/train-events.js';
 export { type Evaluation, type RunOptions, Trainer, type TrainerOptions } from './runtime/trainer.js';
 export {
   type LoadedWeights,

@@ -12,13 +12,17 @@ reset in between, so it runs on Linux only.
 `reference` takes a few steps on one batch in float64 and writes to DIR, numbers stored as float32:
   state.safetensors   parameters, running statistics and counters before the first step
   batch.safetensors   images and labels
-  after.safetensors   the state after the last step, and each parameter's momentum as momentum.NAME
+  after.safetensors   the state after the last step, and what the optimizer keeps of each parameter: momentum.NAME,
+                      and for adamw variance.NAME
   losses.json         the loss before each step, the loss in evaluation mode before the first, the whole configuration,
                       and how far the same steps in float32 depart from those in float64: the largest difference
                       within a tensor over the tensor's largest value, over all tensors of the state and of momentum;
                       and reluMargin, how close to 0 an operand of a ReLU came in any step. Another implementation
                       that rounds it to the other side of 0 gets other gradients, and neither is wrong: choose a seed
                       whose margin is well above float32's rounding, 2e-6 at least
+
+`curve` trains on the batches of one file from the state in another, in float32 and in float64, and prints the loss
+before each step as one line of JSON. bench/parity.mjs draws it beside ours.
 """
 import argparse
 import copy
@@ -36,6 +40,9 @@ from torch.utils.checkpoint import checkpoint
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 1e-4
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+ADAMW_WEIGHT_DECAY = 0.01
 
 
 class DenseLayer(nn.Module):
@@ -142,16 +149,34 @@ def configuration(options):
     }
 
 
-def sgd(model, lr):
-    return torch.optim.SGD(model.parameters(), lr=lr, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
+def make_optimizer(model, options):
+    """The optimizer that the options name; without decay on vectors (norms and biases) where they say so."""
+    parameters = list(model.parameters())
+    groups = [{"params": parameters}]
+    if options.no_decay_norm_bias:
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=options.lr, betas=BETAS, eps=EPSILON, weight_decay=weight_decay(options))
+    return torch.optim.SGD(groups, lr=options.lr, momentum=MOMENTUM, nesterov=True, weight_decay=weight_decay(options))
 
 
-def take_step(run, optimizer, images, labels):
-    """One step of training; returns the loss before it."""
+def weight_decay(options):
+    if options.weight_decay is not None:
+        return options.weight_decay
+    return ADAMW_WEIGHT_DECAY if options.optimizer == "adamw" else WEIGHT_DECAY
+
+
+def take_step(run, optimizer, images, labels, step=0, accumulate=1):
+    """One step of training; returns the loss before it. Every `accumulate` steps the weights change."""
     loss = F.cross_entropy(run(images), labels)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+    if step % accumulate == 0:
+        optimizer.zero_grad()
+    (loss / accumulate).backward()
+    if (step + 1) % accumulate == 0:
+        optimizer.step()
     return loss.item()
 
 
@@ -165,7 +190,7 @@ def process_bytes(field):
 
 
 def bench(options, model, images, labels):
-    optimizer = sgd(model, options.lr)
+    optimizer = make_optimizer(model, options)
     run = torch.compile(model) if options.compile else model
     seconds, losses = [], []
     before = process_bytes("VmRSS")
@@ -209,7 +234,28 @@ def write_safetensors(path, tensors):
 
 
 def momentum_of(model, optimizer):
-    return {f"momentum.{name}": optimizer.state[p]["momentum_buffer"] for name, p in model.named_parameters()}
+    """What the optimizer keeps of each parameter: the averaged gradient, and adamw's averaged square."""
+    keys = {"momentum_buffer": "momentum", "exp_avg": "momentum", "exp_avg_sq": "variance"}
+    return {
+        f"{keys[key]}.{name}": tensor
+        for name, p in model.named_parameters()
+        for key, tensor in optimizer.state[p].items()
+        if key in keys
+    }
+
+
+def optimizer_facts(options):
+    """The optimizer, its fields named as in a bundle's manifest."""
+    own = {"momentum": MOMENTUM, "nesterov": True}
+    if options.optimizer == "adamw":
+        own = {"betas": BETAS, "epsilon": EPSILON}
+    return {
+        "kind": options.optimizer,
+        **own,
+        "weightDecay": weight_decay(options),
+        "decayNormBias": not options.no_decay_norm_bias,
+        "accumulate": options.accumulate,
+    }
 
 
 def departure(tensors, reference):
@@ -249,22 +295,22 @@ def reference(options, model, images, labels):
     with torch.no_grad():
         loss_in_evaluation = F.cross_entropy(model.eval()(images.double()), labels).item()
     model.train()
-    optimizer = sgd(model, options.lr)
+    optimizer = make_optimizer(model, options)
     margin = ReluMargin(model)
-    losses = [take_step(model, optimizer, images.double(), labels) for _ in range(options.steps)]
+    accumulate = options.accumulate
+    steps = range(options.steps)
+    losses = [take_step(model, optimizer, images.double(), labels, step, accumulate) for step in steps]
     momentum = momentum_of(model, optimizer)
     write_safetensors(f"{options.out}/after.safetensors", {**model.state_dict(), **momentum})
 
-    single_optimizer = sgd(single, options.lr)
-    for _ in range(options.steps):
-        take_step(single, single_optimizer, images, labels)
+    single_optimizer = make_optimizer(single, options)
+    for step in steps:
+        take_step(single, single_optimizer, images, labels, step, accumulate)
     facts = {
         "losses": losses,
         "evalLossBefore": loss_in_evaluation,
         "lr": options.lr,
-        "momentum": MOMENTUM,
-        "weightDecay": WEIGHT_DECAY,
-        "nesterov": True,
+        "optimizer": optimizer_facts(options),
         "batch": options.batch,
         "seed": options.seed,
         "torch": torch.__version__.split("+")[0],
@@ -279,9 +325,40 @@ def reference(options, model, images, labels):
     print(json.dumps({"out": options.out, "losses": losses, "reluMargin": margin.least}))
 
 
+# --- curve
+
+
+def read_safetensors(path):
+    """The F32 and I64 tensors of a file."""
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        data = bytearray(file.read())
+    header.pop("__metadata__", None)
+    types = {"F32": torch.float32, "I64": torch.int64}
+    return {
+        name: torch.frombuffer(data, dtype=types[entry["dtype"]], count=math.prod(entry["shape"]),
+                               offset=entry["data_offsets"][0]).reshape(entry["shape"])
+        for name, entry in header.items()
+    }
+
+
+def curve(options, model, _images, _labels):
+    """Trains on given batches from a given state, in float32 and float64, and prints the loss before each step."""
+    model.load_state_dict(read_safetensors(options.state))
+    batches = read_safetensors(options.batches)
+    images, labels = batches["images"].split(options.batch), batches["labels"].split(options.batch)
+    losses = {}
+    for name, precise in [("float32", copy.deepcopy(model)), ("float64", model.double())]:
+        dtype = next(precise.parameters()).dtype
+        optimizer = make_optimizer(precise, options)
+        losses[name] = [take_step(precise, optimizer, x.to(dtype), y) for x, y in zip(images, labels)]
+    print(json.dumps({"torch": torch.__version__.split("+")[0], "losses": losses}))
+
+
 def main():
     parser = argparse.ArgumentParser(description="DenseNet-BC in PyTorch, timed or written down")
-    parser.add_argument("task", choices=["bench", "reference"])
+    parser.add_argument("task", choices=["bench", "reference", "curve"])
     parser.add_argument("--depth", type=int, default=100)
     parser.add_argument("--block-config", help="layers of each block, as in 6,12,24,16; instead of --depth")
     parser.add_argument("--growth-rate", type=int, default=12)
@@ -297,8 +374,14 @@ def main():
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--lr", type=float, default=0.05)
+    parser.add_argument("--optimizer", choices=["sgd", "adamw"], default="sgd")
+    parser.add_argument("--weight-decay", type=float, help=f"{WEIGHT_DECAY} for sgd, {ADAMW_WEIGHT_DECAY} for adamw")
+    parser.add_argument("--no-decay-norm-bias", action="store_true", help="no weight decay on norms and biases")
+    parser.add_argument("--accumulate", type=int, default=1, help="steps whose mean gradient makes an update")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--state", help="safetensors that curve begins with")
+    parser.add_argument("--batches", help="safetensors that curve trains on: images and labels of all batches")
     parser.add_argument("--out", default=".", help="where reference writes")
     options = parser.parse_args()
 
@@ -308,7 +391,7 @@ def main():
     model = DenseNet(config, options.efficient)
     images = torch.randn(options.batch, options.channels, options.size, options.size)
     labels = torch.randint(0, options.classes, (options.batch,))
-    (bench if options.task == "bench" else reference)(options, model, images, labels)
+    {"bench": bench, "reference": reference, "curve": curve}[options.task](options, model, images, labels)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
 /** @file densec train: from a network and a data set to trained weights. */
 
-import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
 import { type DenseNet, densenet } from '../../src/builders/index.js';
 import { type Compiled, compile } from '../../src/compile.js';
-import { FailureError, RequestError } from '../../src/ir/index.js';
-import { type Bundle, openBundle, prepareOutputFolder, writeBundle } from '../../src/runtime/bundle.js';
-import { type Progress, prepareRun, readProgress, runFiles } from '../../src/runtime/checkpoint.js';
+import { RequestError } from '../../src/ir/index.js';
+import { type Bundle, openBundle, trainingHash } from '../../src/runtime/bundle.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
-import { checkDataset, loadDatasetFor } from '../../src/runtime/data/network-data.js';
+import { loadDatasetFor } from '../../src/runtime/data/network-data.js';
+import { freeMemory } from '../../src/runtime/free-memory.js';
 import { parseSchedule } from '../../src/runtime/schedule.js';
-import { readState, type State } from '../../src/runtime/state.js';
-import { splitImages, type TrainEvent, type TrainOptions, train } from '../../src/runtime/train.js';
-import { loadInitialWeights } from '../../src/runtime/weights.js';
+import { readState } from '../../src/runtime/state.js';
+import type { ResultEvent } from '../../src/runtime/train-events.js';
+import { openRun, TrainingRun } from '../../src/runtime/training-run.js';
+import { loadInitialWeights, type State } from '../../src/runtime/weights.js';
+import { describeMemory } from '../memory-advice.js';
 import { note } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import {
@@ -36,19 +37,20 @@ interface Flags extends BuildFlags, RunFlags {
   readonly init?: string;
   readonly epochs: number;
   readonly batchSize: number;
-  readonly lr: number;
+  readonly lr?: number;
   readonly schedule: string;
+  readonly warmup: number;
   readonly validSize?: number;
   readonly limit?: number;
   readonly seed: number;
+  readonly checkpointEvery?: number;
+  readonly keep?: number;
   readonly printFreq: number;
   readonly resume?: boolean;
+  readonly resumeFrom?: string;
   readonly force?: boolean;
   readonly json?: boolean;
 }
-
-/** Training images held out for validation, unless told. */
-const defaultValidSize = 5000;
 
 export function trainCommand(): Command {
   const command = new Command('train')
@@ -58,7 +60,16 @@ export function trainCommand(): Command {
     .option('--data <source>', 'folder with CIFAR-10, CIFAR-100 or IDX files, or mnist')
     .requiredOption('--save <dir>', 'folder for weights, results.csv, curves.svg and report.html')
     .option('--init <file>', "weights to begin with: ours, or by the seed's or torchvision's names")
+    .addOption(
+      new Option('--checkpoint-every <n>', 'save every n steps, not only after each epoch').argParser(wholeNumber(1)),
+    )
+    .addOption(
+      new Option('--keep <n>', 'checkpoints to keep, the older ones in checkpoints/ (default: 1)').argParser(
+        wholeNumber(1),
+      ),
+    )
     .option('--resume', 'go on from the last checkpoint in the folder')
+    .option('--resume-from <file>', 'go on from an earlier checkpoint')
     .option('--force', 'replace the run that the folder holds')
     .option('--json', 'print a JSON object for each event')
     .addOption(
@@ -69,12 +80,17 @@ export function trainCommand(): Command {
     .optionsGroup('Training:')
     .addOption(new Option('--epochs <n>', 'passes over the training images').argParser(wholeNumber(1)).default(300))
     .addOption(new Option('--batch-size <n>', 'images a step').argParser(wholeNumber(1)).default(64))
-    .addOption(new Option('--lr <x>', 'highest learning rate').argParser(finiteNumber).default(0.1))
+    .addOption(new Option('--lr <x>', 'highest learning rate (default: 0.1; adamw 0.001)').argParser(finiteNumber))
     .option('--schedule <name>', 'multistep (÷10 at 50 % and 75 %), cosine or constant', 'multistep')
+    .addOption(
+      new Option('--warmup <epochs>', 'epochs over which the learning rate rises, as in 5 or 0.5')
+        .argParser(finiteNumber)
+        .default(0),
+    )
     .addOption(
       new Option(
         '--valid-size <n>',
-        `training images held out to choose the best weights (default: ${defaultValidSize}, at most a tenth)`,
+        'training images held out to choose the best weights (default: 5000, at most a tenth)',
       ).argParser(wholeNumber(0)),
     )
     .addOption(
@@ -83,90 +99,65 @@ export function trainCommand(): Command {
   addRunOptions(addBuildOptions(addSeedOption(command, 'seed of weights, order, augmentation and dropout')));
   return command.action(async (directory: string | undefined, flags: Flags, parsed: Command) => {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
-    const { bundle, dataset, options, resume, initial } = flags.resume
-      ? await resumed(directory, flags, given)
-      : await begun(directory, flags, given);
-    const interrupt = watchInterrupts();
+    const resuming = flags.resume || flags.resumeFrom !== undefined;
+    const run = resuming ? await resumed(directory, flags, given) : await begun(directory, flags, given);
+    tellMemory(run);
+    const stopWatching = watchInterrupts(() => run.stop());
     const reporter = flags.json
       ? jsonReporter()
       : process.stderr.isTTY
         ? terminalReporter()
         : lineReporter(flags.printFreq);
-    const context = {
-      ...sessionOptions(flags),
-      bundle,
-      dataset,
-      save: flags.save,
-      resume,
-      initial,
-      interrupted: interrupt.asked,
-    };
-    let last: TrainEvent | undefined;
+    let result: ResultEvent;
     try {
-      for await (const event of train(options, context)) {
-        reporter.show(event);
-        last = event;
-      }
+      result = await run.run((event) => reporter.show(event));
     } finally {
       reporter.stop();
-      interrupt.stop();
+      stopWatching();
     }
-    if (last?.event === 'result' && last.interrupted) {
-      note(`${pc.yellow('interrupted')}: go on with densec train --resume --save ${flags.save}`);
-      process.exitCode = 130;
-    }
+    if (!result.interrupted) return;
+    note(
+      `${pc.yellow('interrupted')} and saved after step ${result.steps}: go on with densec train --resume --save ${flags.save}`,
+    );
+    process.exitCode = 130;
   });
 }
 
-/** All that a run needs. */
-interface Prepared {
-  readonly bundle: Bundle;
-  readonly dataset: Dataset;
-  readonly options: TrainOptions;
-  readonly resume?: Progress;
-  readonly initial?: State | undefined;
+/** Tells what a run will need of memory, and warns where that is more than is free. */
+function tellMemory({ memory }: TrainingRun): void {
+  if (!memory.forecast) {
+    note(`memory can't be predicted: ${memory.unknown}`);
+    return;
+  }
+  const { need, warning } = describeMemory(memory.compiled, memory.forecast, freeMemory());
+  note(need);
+  if (warning) note(`${pc.yellow('warning:')} ${warning}`);
 }
 
-async function begun(directory: string | undefined, flags: Flags, given: (name: string) => boolean): Promise<Prepared> {
-  const { save, force = false } = flags;
-  if (flags.data === undefined) throw new RequestError('--data SOURCE is missing: a folder with a data set, or mnist');
-  const schedule = parseSchedule(flags.schedule);
-  if (!(flags.lr > 0)) throw new RequestError(`the learning rate is ${flags.lr}; it must be above 0`);
+async function begun(
+  directory: string | undefined,
+  flags: Flags,
+  given: (name: string) => boolean,
+): Promise<TrainingRun> {
+  const { save, force = false, data, epochs, batchSize, warmup, limit, seed } = flags;
+  if (data === undefined) throw new RequestError('--data SOURCE is missing: a folder with a data set, or mnist');
   const extra = buildFlagNames.filter(given);
   if (directory !== undefined && extra.length > 0) {
     throw new RequestError(
       `${directory} has its network already, so these flags can't be met: ${extra.join(', ')}; leave out one or the other`,
     );
   }
+  const schedule = parseSchedule(flags.schedule);
   const existing = directory === undefined ? undefined : await openBundle(directory);
-  const dataset = await loadDatasetFor(flags.data, existing?.manifest.inputShape[0] ?? flags.channels);
-  const built = existing ? undefined : compileFlags(flags, dataset);
-  checkDataset(dataset, existing?.manifest ?? (built as Built).network, flags.data);
-  const images = Math.min(dataset.train.count, flags.limit ?? Number.POSITIVE_INFINITY);
-  const options: TrainOptions = {
-    data: flags.data,
-    epochs: flags.epochs,
-    batchSize: flags.batchSize,
-    learningRate: flags.lr,
-    schedule,
-    validSize: flags.validSize ?? Math.min(defaultValidSize, Math.floor(images / 10)),
-    limit: flags.limit,
-    seed: flags.seed,
-  };
-  splitImages(dataset, options);
-  const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, existing ?? (built as Built));
-  // Everything that can be refused has been: only now is the folder touched.
-  await prepareOutputFolder(save, force);
-  await prepareRun(save);
-  if (!built) return { bundle: existing as Bundle, dataset, options, initial };
-  const { network, compiled } = built;
-  const parts = { config: network.config, seed: flags.seed, force: true };
-  return {
-    bundle: await writeBundle(join(save, runFiles.bundle), network, compiled, parts),
-    dataset,
-    options,
-    initial,
-  };
+  const dataset = await loadDatasetFor(data, existing?.manifest.inputShape[0] ?? flags.channels);
+  const source = existing ?? compileFlags(flags, dataset);
+  const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, source);
+  return TrainingRun.begin(source, dataset, {
+    ...sessionOptions(flags),
+    ...{ save, force, data, epochs, batchSize, schedule, warmup, limit, seed, initial },
+    ...{ learningRate: flags.lr, validSize: flags.validSize },
+    ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep },
+  });
 }
 
 /** Weights to begin with, and a word on those that were left out or begin afresh. */
@@ -208,18 +199,20 @@ async function resumed(
   directory: string | undefined,
   flags: Flags,
   given: (name: string) => boolean,
-): Promise<Prepared> {
+): Promise<TrainingRun> {
+  const { save, resumeFrom: from, checkpointEvery, keep } = flags;
   // The run's own command with --resume added is fine.
   if (flags.init !== undefined)
     note(`--init ${flags.init} is for the beginning of a run; this one goes on with its own`);
-  const resume = await readProgress(flags.save);
-  const { options } = resume;
+  const { progress, bundle } = await openRun(save, from, directory);
+  const { options } = progress;
   const asked = {
     data: flags.data,
     epochs: flags.epochs,
     batchSize: flags.batchSize,
     learningRate: flags.lr,
     schedule: flags.schedule,
+    warmup: flags.warmup,
     validSize: flags.validSize,
     limit: flags.limit,
     seed: flags.seed,
@@ -228,33 +221,46 @@ async function resumed(
     const before = options[name as keyof typeof options];
     if (given(name === 'learningRate' ? 'lr' : name) && value !== before) {
       throw new RequestError(
-        `the run in ${flags.save} was started with ${name} ${before}, not ${value}; leave the flag out to resume it`,
+        `the run in ${save} was started with ${name} ${before}, not ${value}; leave the flag out to resume it`,
       );
     }
   }
-  const bundle = await openBundle(directory ?? join(flags.save, runFiles.bundle));
-  if (bundle.manifest.models.training.sha256 !== resume.model) {
-    throw new FailureError(
-      `the run in ${flags.save} was made with another model than ${bundle.directory}; resume it with that one`,
+  const dataset = await loadDatasetFor(options.data, bundle.manifest.inputShape[0]);
+  // Flags that describe another network are not.
+  const extra = buildFlagNames.filter(given);
+  if (extra.length > 0 && trainingHash(compileFlags(flags, dataset).compiled) !== progress.model) {
+    throw new RequestError(
+      `the run in ${save} has another network or optimizer than these flags describe: ${extra.join(', ')}; leave them out to resume it`,
     );
   }
-  const dataset = await loadDatasetFor(options.data, bundle.manifest.inputShape[0]);
-  checkDataset(dataset, bundle.manifest, options.data);
-  return { bundle, dataset, options, resume };
+  const { device, threads } = sessionOptions(flags);
+  return TrainingRun.resume(dataset, {
+    ...{ save, from, checkpointEvery, keep },
+    ...(given('device') && device && { device }),
+    ...(threads !== undefined && { threads }),
+  });
 }
 
-/** Turns Ctrl-C into a request to stop after the step in progress. */
-function watchInterrupts(): { asked(): boolean; stop(): void } {
+/** Turns Ctrl-C into a request to stop; a second one ends the process at once. Returns how to end this. */
+function watchInterrupts(stop: () => void): () => void {
   let asked = false;
-  const listener = (): void => {
-    if (!asked) note('\nfinishing the step, then saving …');
-    asked = true;
+  const stopWatching = (): void => {
+    process.off('SIGINT', listener).off('SIGTERM', listener);
+  };
+  const listener = (signal: NodeJS.Signals): void => {
+    if (!asked) {
+      asked = true;
+      stop();
+      note(
+        '\nfinishing the step, then saving … (once more to quit at once, without the steps since the last checkpoint)',
+      );
+      return;
+    }
+    // The signal's own end of the process: no file of the run is ever half written, and a step can't be left otherwise.
+    note('quitting at once; the last checkpoint is whole');
+    stopWatching();
+    process.kill(process.pid, signal);
   };
   process.on('SIGINT', listener).on('SIGTERM', listener);
-  return {
-    asked: () => asked,
-    stop: () => {
-      process.off('SIGINT', listener).off('SIGTERM', listener);
-    },
-  };
+  return stopWatching;
 }

@@ -23,7 +23,10 @@ export interface PackedTensor {
 /** State tensors side by side in one vector, a graph input by this name. */
 export interface Segment {
   readonly name: string;
-  readonly role: 'parameter' | 'running' | 'counter';
+  /** `optimizer`: scalars of the optimizer's own, which no pass packs. */
+  readonly role: 'parameter' | 'running' | 'counter' | 'optimizer';
+  /** Said only of parameters that weight decay leaves out. */
+  readonly decay?: false | undefined;
   readonly dtype: 'float32' | 'int64';
   /** Parameters that training leaves as they are: neither momentum nor a next value goes with them. */
   readonly frozen?: true | undefined;
@@ -39,11 +42,23 @@ function defaultSegmentBytes(graph: Graph): number {
   return Math.min(4e6, Math.max(1e6, (elements * bytesPerElement.float32) / 8));
 }
 
+/** How a graph's state is laid out. */
+export interface SegmentOptions {
+  /** Largest segment; by default by the size of the network. */
+  readonly segmentBytes?: number | undefined;
+  /** Whether weight decay reaches batch norm's scale and shift and biases; if not, they lie apart. */
+  readonly decayNormBias?: boolean;
+}
+
 /**
  * Segments for a graph's state, its tensors in the order of the inputs. A segment takes tensors of one role (and one
- * momentum, for running statistics; frozen parameters apart) up to `segmentBytes`; a larger tensor gets a segment of its own. Why segments and how large: docs/decisions.md.
+ * momentum, for running statistics; all with weight decay or all without; frozen parameters apart) up to
+ * `segmentBytes`; a larger tensor gets a segment of its own. Why segments and how large: docs/decisions.md.
  */
-export function planSegments(graph: Graph, segmentBytes = defaultSegmentBytes(graph)): readonly Segment[] {
+export function planSegments(
+  graph: Graph,
+  { segmentBytes = defaultSegmentBytes(graph), decayNormBias = true }: SegmentOptions = {},
+): readonly Segment[] {
   const open = new Map<string, Segment>();
   const segments: Segment[] = [];
   const counts = new Map<string, number>();
@@ -54,8 +69,10 @@ export function planSegments(graph: Graph, segmentBytes = defaultSegmentBytes(gr
   };
   for (const input of graph.inputs) {
     if (input.role !== 'parameter' && input.role !== 'running' && input.role !== 'counter') continue;
-    const key = groupOf(input);
     const shape = staticShape(input.value.type.shape, input.name);
+    // Kernels have two axes or more, all else has one.
+    const undecayed = !decayNormBias && input.role === 'parameter' && !input.frozen && shape.length < 2;
+    const key = undecayed ? 'parameter without decay' : groupOf(input);
     const dtype = input.role === 'counter' ? 'int64' : 'float32';
     const elements = elementCount(shape);
     const current = open.get(key);
@@ -71,8 +88,10 @@ export function planSegments(graph: Graph, segmentBytes = defaultSegmentBytes(gr
       const number = counts.get(input.role) ?? 0;
       counts.set(input.role, number + 1);
       const tensors = [{ name: input.name, shape, offset: 0 }];
-      const frozen = input.role === 'parameter' && input.frozen ? { frozen: true as const } : {};
-      open.set(key, { name: `${input.role}.${number}`, role: input.role, dtype, ...frozen, length: elements, tensors });
+      const name = `${input.role}.${number}`;
+      const decay = undecayed && { decay: false as const };
+      const frozen = isFrozen(input) && { frozen: true as const };
+      open.set(key, { name, role: input.role, ...decay, dtype, ...frozen, length: elements, tensors });
     }
   }
   for (const key of [...open.keys()]) close(key);
@@ -105,10 +124,14 @@ export function packState(segments: readonly Segment[]): Pass {
   };
 }
 
+function isFrozen(input: GraphInput): boolean {
+  return input.role === 'parameter' && input.frozen === true;
+}
+
 /** Tensors that may share a segment. */
 function groupOf(input: GraphInput): string {
   if (input.role === 'running') return `running ${input.momentum}`;
-  return input.role === 'parameter' && input.frozen ? 'frozen parameter' : input.role;
+  return isFrozen(input) ? 'frozen parameter' : input.role;
 }
 
 function unpack(builder: GraphBuilder, graph: Graph, segment: Segment, views: Map<Value, Value>): void {

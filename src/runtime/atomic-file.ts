@@ -1,25 +1,34 @@
 /** @file Files written whole or not at all, and the operating system's file errors in words. */
 
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { FailureError } from '../ir/errors.js';
 
+/** Temporary names; they don't grow with the target's, which may already be as long as the file system allows. */
+const temporaryName = /^\.densec-[0-9a-f]{16}\.tmp$/;
+
+/** A new temporary name in a folder. */
+export function temporaryIn(directory: string): string {
+  return join(directory, `.densec-${randomBytes(8).toString('hex')}.tmp`);
+}
+
 /**
  * Writes a file so that a crash or a full disk leaves either the old file or the new one, never a part: the data
- * goes to a temporary name in the same folder, is synced to the disk and renamed. Memory behind `data` must not
- * change until the promise resolves.
+ * goes to a temporary name in the same folder, is synced to the disk and renamed, and then the folder is synced, so
+ * that a file written later is never there without this one. Memory behind `data` must not change until the promise
+ * resolves.
  * @param data text (UTF-8), bytes, or pieces that are written one after the other
  * @throws FailureError when the folder is missing, the disk is full, access is denied, or `path` is no plain file;
  * the temporary file is removed. Errors that iterating over `data` throws pass through unchanged.
  */
 export async function writeFileAtomic(path: string, data: Uint8Array | string | Iterable<Uint8Array>): Promise<void> {
-  // The name doesn't grow with the target's, which may already be as long as the file system allows.
-  const temporary = join(dirname(path), `.densec-${randomBytes(8).toString('hex')}.tmp`);
+  const temporary = temporaryIn(dirname(path));
   try {
     await refuseSpecialFile(path);
     await writeSynced(await open(temporary, 'wx'), data);
     await rename(temporary, path);
+    await syncFolder(dirname(path));
   } catch (error) {
     // The first error is the one to report; a leftover temporary file does no harm.
     await rm(temporary, { force: true }).catch(() => undefined);
@@ -43,6 +52,36 @@ export async function makeFolder(path: string): Promise<void> {
   } catch (error) {
     const existing = await stat(folder).catch(() => undefined);
     if (!existing?.isDirectory()) throw fileFailure('write', path, error);
+  }
+}
+
+/** Makes sure that what was renamed in a folder stays so after a crash, where the system lets one ask for it. */
+export async function syncFolder(directory: string): Promise<void> {
+  // Windows opens no folders, and needs no sync of them.
+  if (process.platform === 'win32') return;
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(directory, 'r');
+    await handle.sync();
+  } catch (error) {
+    // Some network file systems know no sync of a folder, and one may be allowed to write but not to list it.
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (!['EINVAL', 'ENOTSUP', 'EBADF', 'EACCES', 'EPERM'].includes(code)) throw error;
+  } finally {
+    await handle?.close();
+  }
+}
+
+/**
+ * Removes the temporary files that writers left in a folder when they were killed. Nothing may be writing there.
+ * @throws FailureError when one can't be removed
+ */
+export async function removeTemporaries(directory: string): Promise<void> {
+  try {
+    const left = (await readdir(directory)).filter((name) => temporaryName.test(name));
+    for (const name of left) await rm(join(directory, name), { recursive: true, force: true });
+  } catch (error) {
+    throw fileFailure('write', directory, error);
   }
 }
 
@@ -92,6 +131,8 @@ function reasonFor(code: string, action: 'read' | 'write', path: string): string
       return 'the disk is full; free some space or write elsewhere';
     case 'EROFS':
       return 'the file system is read-only; write elsewhere';
+    case 'EEXIST':
+      return 'there is a file where a folder should be; choose another name';
     case 'EISDIR':
       return 'it is a folder; give the path of a file';
     case 'ENOTDIR':

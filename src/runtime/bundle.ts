@@ -1,17 +1,18 @@
 /** @file A bundle: the folder that `densec build` writes and everything else reads. */
 
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { DenseNetConfig, Network } from '../builders/index.js';
 import type { Compiled } from '../compile.js';
 import { FailureError, type Graph } from '../ir/index.js';
 import { recordPlan } from '../memory/plan-record.js';
 import { encodeGraph } from '../onnx/index.js';
 import { dropoutInputs } from '../passes/modes.js';
+import type { OptimizerOptions } from '../passes/optimizer-options.js';
 import { version } from '../version.js';
-import { fileFailure, makeFolder, writeFileAtomic } from './atomic-file.js';
+import { fileFailure, makeFolder, syncFolder, temporaryIn, writeFileAtomic } from './atomic-file.js';
 import { formatVersion, type Manifest, parseManifest } from './manifest.js';
 import { writeSafetensors } from './safetensors.js';
 
@@ -56,18 +57,41 @@ export async function writeBundle(
   let temporary: string | undefined;
   try {
     await makeFolder(dirname(target));
-    temporary = join(dirname(target), `.${basename(target)}-${randomUUID()}`);
+    temporary = temporaryIn(dirname(target));
     await mkdir(temporary);
     await writeFileAtomic(join(temporary, manifest.models.training.file), training);
     await writeFileAtomic(join(temporary, manifest.models.evaluation.file), evaluation);
     await writeSafetensors(join(temporary, manifest.initial.file), compiled.initial);
     await writeFileAtomic(join(temporary, manifestFile), `${JSON.stringify(manifest, undefined, 2)}\n`);
     await moveInto(temporary, target);
+    await syncFolder(dirname(target));
   } catch (error) {
     if (temporary) await rm(temporary, { recursive: true, force: true });
     throw fileFailure('write', target, error);
   }
   return bundleAt(directory, manifest);
+}
+
+/**
+ * Copies a bundle. The copy appears as a whole or not at all.
+ * @throws FailureError when it can't be read or written
+ */
+export async function copyBundle({ directory, manifest }: Bundle, to: string): Promise<Bundle> {
+  const target = resolve(to);
+  const temporary = temporaryIn(dirname(target));
+  const { models, initial } = manifest;
+  try {
+    await mkdir(temporary);
+    for (const file of [models.training.file, models.evaluation.file, initial.file, manifestFile]) {
+      await writeFileAtomic(join(temporary, file), await readFile(join(directory, file)));
+    }
+    await moveInto(temporary, target);
+    await syncFolder(dirname(target));
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw fileFailure('write', target, error);
+  }
+  return bundleAt(to, manifest);
 }
 
 /**
@@ -152,7 +176,7 @@ function describe(
     leastBatchSize: compiled.leastBatchSize,
     target: compiled.target,
     remat: compiled.remat,
-    optimizer: { kind: 'sgd', ...compiled.optimizer },
+    optimizer: manifestOptimizer(compiled.optimizer),
     seed,
     dropout: compiled.training.inputs.some(({ name }) => name === dropoutInputs.step),
     models: {
@@ -173,6 +197,10 @@ function describePlan(training: Graph): NonNullable<Manifest['plan']> {
   return { ...rest, order: [...order], recompute: [...recompute], livePeak: [...livePeak] };
 }
 
+function manifestOptimizer(optimizer: OptimizerOptions): Manifest['optimizer'] {
+  return optimizer.kind === 'adamw' ? { ...optimizer, betas: [...optimizer.betas] } : optimizer;
+}
+
 function describeModel(file: string, bytes: Uint8Array, graph: Graph): Manifest['models']['training'] {
   return { file, sha256: sha256(bytes), nodes: graph.nodes.filter(({ operator }) => operator !== 'constant').length };
 }
@@ -186,8 +214,13 @@ async function checkHash(path: string, expected: string): Promise<void> {
   }
 }
 
+/** The hash that the manifest of a compiled network keeps of its training model. */
+export function trainingHash({ training }: Compiled): string {
+  return sha256(encodeGraph(training));
+}
+
 /** The hash that manifests keep of a model. */
-export function sha256(bytes: Uint8Array): string {
+function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 

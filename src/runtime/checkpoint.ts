@@ -1,14 +1,15 @@
 /** @file Checkpoints of a training run: its state as safetensors, and where it stood in the metadata. */
 
-import { rm } from 'node:fs/promises';
+import { copyFile, link, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { FailureError, type TensorData } from '../ir/index.js';
-import { makeFolder } from './atomic-file.js';
+import { fileFailure, makeFolder, removeTemporaries, syncFolder, temporaryIn } from './atomic-file.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
+import { schedules } from './schedule.js';
 import type { State } from './state.js';
 
-/** Files of a run's folder. */
+/** Files and folders of a run's folder. */
 export const runFiles = {
   bundle: 'bundle',
   results: 'results.csv',
@@ -16,36 +17,54 @@ export const runFiles = {
   last: 'last.safetensors',
   curves: 'curves.svg',
   report: 'report.html',
+  /** Earlier checkpoints, where more than the last are kept. */
+  checkpoints: 'checkpoints',
 } as const;
+
+/** Names of kept checkpoints: they sort by step. */
+const keptName = /^step-\d{9}\.safetensors$/;
 
 /** Makes a run's folder, without a former run's files: nothing of it can be taken for the new one's. */
 export async function prepareRun(directory: string): Promise<void> {
-  await makeFolder(directory);
-  const { bundle: _, ...files } = runFiles;
-  for (const file of Object.values(files)) await rm(join(directory, file), { force: true });
+  try {
+    await makeFolder(directory);
+    const { bundle: _, ...files } = runFiles;
+    for (const file of Object.values(files)) await rm(join(directory, file), { recursive: true, force: true });
+  } catch (error) {
+    throw fileFailure('write', directory, error);
+  }
+  await removeTemporaries(directory);
 }
 
 const optionalNumber = z.number().optional();
 
+/** Raised whenever an older checkpoint would be misread. */
+const progressVersion = 2;
+
 const progressSchema = z.object({
-  formatVersion: z.literal(1),
+  formatVersion: z.literal(progressVersion),
   /** What must be the same for a resumed run to end in the same weights. */
   options: z.object({
     data: z.string(),
     epochs: z.number(),
     batchSize: z.number(),
     learningRate: z.number(),
-    schedule: z.enum(['multistep', 'cosine', 'constant']),
+    schedule: z.enum(schedules),
+    warmup: z.number(),
     validSize: z.number(),
     limit: optionalNumber,
     seed: z.number(),
   }),
+  /** How often to save, which a resumed run may change. */
+  saving: z.object({ every: optionalNumber, keep: z.number() }),
+  /** Where it ran: with other threads or another device the last bits of sums may differ. */
+  running: z.object({ device: z.string(), threads: z.number() }),
   /** Hash of the training model. */
   model: z.string(),
   /** The epoch in progress and the batches of it that are done, both from 0. */
   epoch: z.number(),
   batch: z.number(),
-  /** Steps since the run began. */
+  /** Batches since the run began. */
   step: z.number(),
   /** Sums over the images of the epoch in progress. */
   lossSum: z.number(),
@@ -69,38 +88,114 @@ const progressSchema = z.object({
 /** Where a run stands. */
 export type Progress = z.infer<typeof progressSchema>;
 
+/** How often a run saves its state. */
+export type Saving = Progress['saving'];
+
 const key = 'densec.progress';
 
-/** Writes a checkpoint: it appears whole or not at all. @throws FailureError when the disk refuses */
-export async function writeCheckpoint(path: string, state: State, progress: Progress): Promise<void> {
-  await writeSafetensors(path, state as ReadonlyMap<string, TensorData>, { [key]: JSON.stringify(progress) });
+/** A new run's progress. */
+export function newProgress(begin: Pick<Progress, 'options' | 'saving' | 'running' | 'model'>): Progress {
+  const counts = { epoch: 0, batch: 0, step: 0, lossSum: 0, errorSum: 0, imageCount: 0, seconds: 0 };
+  return { formatVersion: progressVersion, ...begin, ...counts, epochs: [] };
 }
 
 /**
- * The checkpoint that a run's folder holds.
- * @throws FailureError when there is none or it can't be read
+ * Replaces a run's last checkpoint: the new one appears whole or not at all. Where more than one is kept, it gets a
+ * second name among the kept ones, and the oldest beyond `saving.keep` go.
+ * @returns the checkpoint's path
+ * @throws FailureError when the disk refuses; the checkpoints before are intact then
  */
-export async function readProgress(directory: string): Promise<Progress> {
-  const path = join(directory, runFiles.last);
-  const { metadata } = await readSafetensors(path);
-  const text = metadata[key];
-  if (text === undefined) {
-    throw new FailureError(`${path} holds weights but no training run; resume in the folder of a densec train`);
+export async function writeCheckpoint(directory: string, state: State, progress: Progress): Promise<string> {
+  const last = join(directory, runFiles.last);
+  const metadata = { [key]: JSON.stringify(progress, encodeNonFinite) };
+  await writeSafetensors(last, state as ReadonlyMap<string, TensorData>, metadata);
+  if (progress.saving.keep <= 1) return last;
+  const folder = join(directory, runFiles.checkpoints);
+  try {
+    await makeFolder(folder);
+    await addName(last, folder, `step-${String(progress.step).padStart(9, '0')}.safetensors`);
+    for (const name of (await keptCheckpoints(directory)).slice(0, -progress.saving.keep)) await rm(name);
+  } catch (error) {
+    throw fileFailure('write', folder, error);
   }
-  const parsed = progressSchema.safeParse(parseProgress(text, path));
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new FailureError(
-    `${path} was written by another version of densec (${issue?.path.join('.')}: ${issue?.message}); resume with that one`,
-  );
+  return last;
 }
 
-function parseProgress(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new FailureError(`${path} is damaged (its progress is not JSON: ${(error as Error).message}); begin again`, {
-      cause: error,
-    });
+/** The kept checkpoints of a run's folder, oldest first. */
+async function keptCheckpoints(directory: string): Promise<readonly string[]> {
+  const folder = join(directory, runFiles.checkpoints);
+  const names = await readdir(folder).catch(() => []);
+  return names
+    .filter((name) => keptName.test(name))
+    .sort()
+    .map((name) => join(folder, name));
+}
+
+/** Gives a file a second name, whole or not at all. */
+async function addName(path: string, folder: string, name: string): Promise<void> {
+  const temporary = temporaryIn(folder);
+  // Not every file system has hard links.
+  await link(path, temporary).catch(() => copyFile(path, temporary));
+  await rename(temporary, join(folder, name));
+  // Renaming a link over another name of the same file does nothing and leaves the link.
+  await rm(temporary, { force: true });
+  await syncFolder(folder);
+}
+
+/**
+ * Opens a run's folder to go on with its run: its last checkpoint's progress. Temporary files of a killed run go.
+ * @param from another checkpoint than the last
+ * @throws FailureError when there is none or it can't be read
+ */
+export async function readProgress(directory: string, from = join(directory, runFiles.last)): Promise<Progress> {
+  const { metadata } = await readSafetensors(from).catch(async (error: unknown) => {
+    throw await withOthers(error, directory, from);
+  });
+  const text = metadata[key];
+  if (text === undefined) {
+    throw new FailureError(`${from} holds weights but no training run; resume in the folder of a densec train`);
   }
+  const progress = parseProgress(text, from);
+  await removeTemporaries(directory);
+  if ((await keptCheckpoints(directory)).length > 0) await removeTemporaries(join(directory, runFiles.checkpoints));
+  return progress;
+}
+
+function parseProgress(text: string, path: string): Progress {
+  let json: unknown;
+  try {
+    json = JSON.parse(text, decodeNonFinite);
+  } catch (error) {
+    throw new FailureError(`${path} is damaged: its progress is no JSON (${(error as Error).message})`);
+  }
+  const version = (json as { formatVersion?: unknown } | null)?.formatVersion;
+  if (version !== progressVersion) {
+    throw new FailureError(
+      `${path} has checkpoint format ${version}, this densec reads ${progressVersion}; resume with the version that wrote it, or start anew with --force`,
+    );
+  }
+  const parsed = progressSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new FailureError(`${path} is damaged: ${issue?.path.join('.')}: ${issue?.message}`);
+}
+
+/** Names other checkpoints that one could resume from. */
+async function withOthers(error: unknown, directory: string, path: string): Promise<unknown> {
+  if (!(error instanceof FailureError)) return error;
+  const newest = (await keptCheckpoints(directory)).filter((name) => name !== path).at(-1);
+  if (newest === undefined) return error;
+  return new FailureError(`${error.message}; go on from an earlier checkpoint with --resume-from ${newest}`, {
+    cause: error,
+  });
+}
+
+// JSON knows no NaN and no infinity, but the loss of a validation may be one.
+function encodeNonFinite(_: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isFinite(value) ? { notFinite: String(value) } : value;
+}
+
+function decodeNonFinite(_: string, value: unknown): unknown {
+  const { notFinite } = (value ?? {}) as { notFinite?: unknown };
+  return typeof notFinite === 'string' ? Number(notFinite) : value;
 }

@@ -23,6 +23,11 @@ export function parseDevice(name: string): Device {
   return { target: match[1] as TargetName, index: Number(match[2] ?? 0) };
 }
 
+/** A device's name on the command line. */
+export function deviceName({ target, index }: Device): string {
+  return index === 0 ? target : `${target}:${index}`;
+}
+
 /**
  * Requires that a model lowered for `target` gives right numbers on a device: the CPU runs all, other devices only
  * what was built for them.

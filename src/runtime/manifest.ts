@@ -14,7 +14,8 @@ const tensorLayout = z.object({ name: z.string(), shape: extents, offset: count 
 const segment = z
   .object({
     name: z.string(),
-    role: z.enum(['parameter', 'running', 'counter']),
+    role: z.enum(['parameter', 'running', 'counter', 'optimizer']),
+    decay: z.literal(false).optional(),
     dtype: z.enum(['float32', 'int64']),
     frozen: z.literal(true).optional(),
     length: count,
@@ -33,6 +34,23 @@ function tensorsFill({ length, tensors }: { length: number; tensors: z.infer<typ
 }
 
 const model = z.object({ file: z.string(), sha256: z.string(), nodes: count });
+
+// Bundles of earlier versions don't say what only later ones could choose.
+const anyOptimizer = {
+  weightDecay: z.number(),
+  decayNormBias: z.boolean().default(true),
+  accumulate: count.default(1),
+};
+
+const optimizer = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('sgd'), momentum: z.number(), nesterov: z.boolean(), ...anyOptimizer }),
+  z.object({
+    kind: z.literal('adamw'),
+    betas: z.tuple([z.number(), z.number()]),
+    epsilon: z.number(),
+    ...anyOptimizer,
+  }),
+]);
 
 const denseNetConfig = z.object({
   growthRate: count,
@@ -72,7 +90,7 @@ const schema = z.object({
   leastBatchSize: count,
   target: z.enum(['cpu', 'webgpu', 'cuda']),
   remat: z.enum(['none', 'efficient', 'max', 'custom']),
-  optimizer: z.object({ kind: z.literal('sgd'), momentum: z.number(), weightDecay: z.number(), nesterov: z.boolean() }),
+  optimizer,
   seed: z.number().int(),
   /** Whether the training model takes the scalars `step` and `seed`, for dropout's masks. */
   dropout: z.boolean(),

@@ -2,7 +2,8 @@
 
 import { FailureError, type FloatTensor, RequestError, type TensorData } from '../ir/index.js';
 import { dropoutInputs } from '../passes/modes.js';
-import { learningRateInput } from '../passes/optimize.js';
+import { accumulationInputs, learningRateInput } from '../passes/optimize.js';
+import { parameterState } from '../passes/optimizer-options.js';
 import type { Bundle } from './bundle.js';
 import type { Batch } from './data/batches.js';
 import { checkTarget, cpu } from './devices.js';
@@ -26,6 +27,16 @@ export interface StepScalars {
   readonly step: number;
   /** Seed of dropout's masks, a whole number from 0 to 2³² − 1. */
   readonly seed: number;
+  /** The batch's part in the update, where gradients accumulate over several; by default it makes one alone. */
+  readonly accumulation?: BatchPart;
+}
+
+/** A batch as one of several whose mean gradient makes an update. */
+export interface BatchPart {
+  /** The batch's share of the update's images, from 0 to 1. */
+  readonly share: number;
+  /** Whether it is the last, so that the update happens. */
+  readonly last: boolean;
 }
 
 /** The training model with its state. */
@@ -53,7 +64,7 @@ export class TrainingModel {
   ): Promise<TrainingModel> {
     checkTarget(bundle.manifest.target, options.device ?? cpu);
     const session = await Session.open(bundle.training, choice, options);
-    const packed = packTraining(state, bundle.manifest.state, bundle.manifest.optimizer.momentum);
+    const packed = packTraining(state, bundle.manifest.state, parameterState(bundle.manifest.optimizer));
     await session.setState(packed);
     const frozen = new Set(bundle.manifest.state.filter((segment) => segment.frozen).map(({ name }) => name));
     return new TrainingModel(
@@ -63,13 +74,16 @@ export class TrainingModel {
     );
   }
 
-  /** One step: the loss and errors before it; the state is the next one after. */
+  /**
+   * One step: the loss and errors before it; the state is the next one after. Where gradients accumulate, parameters
+   * and what the optimizer keeps change in the last step of an update only.
+   */
   async step(batch: Batch, scalars: StepScalars): Promise<BatchResult> {
     const feeds = trainingFeeds(this.bundle, batch, scalars);
     return readResult(await this.session.run({ feeds, results: resultNames, updates: this.updates }));
   }
 
-  /** A copy of the state: parameters, momentum, running statistics and counters by name. */
+  /** A copy of the state: parameters, running statistics, counters and what the optimizer keeps, by name. */
   async state(): Promise<Map<string, TensorData>> {
     return unpackState(await this.session.getState(), this.bundle.manifest.state);
   }
@@ -165,12 +179,13 @@ export function stateUpdates(inputs: Iterable<string>): StateUpdate[] {
 export function trainingFeeds(
   { manifest }: Bundle,
   batch: Batch,
-  { learningRate, step, seed }: StepScalars,
+  { learningRate, step, seed, accumulation }: StepScalars,
 ): [string, TensorData][] {
-  const feeds: [string, TensorData][] = [
-    ...batchFeeds(batch),
-    [learningRateInput, { dtype: 'float32', shape: [], data: Float32Array.of(learningRate) }],
-  ];
+  const feeds: [string, TensorData][] = [...batchFeeds(batch), [learningRateInput, float32(learningRate)]];
+  if (manifest.optimizer.accumulate > 1) {
+    const { share, last } = accumulation ?? { share: 1, last: true };
+    feeds.push([accumulationInputs.share, float32(share)], [accumulationInputs.apply, float32(last ? 1 : 0)]);
+  }
   if (manifest.dropout) feeds.push([dropoutInputs.step, int64(step)], [dropoutInputs.seed, int64(seed)]);
   return feeds;
 }
@@ -180,6 +195,10 @@ function batchFeeds({ images, labels }: Batch): [string, TensorData][] {
     ['images', images],
     ['labels', labels],
   ];
+}
+
+function float32(value: number): TensorData {
+  return { dtype: 'float32', shape: [], data: Float32Array.of(value) };
 }
 
 function int64(value: number): TensorData {

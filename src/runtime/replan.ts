@@ -3,8 +3,7 @@
 import { densenet } from '../builders/index.js';
 import { type Compiled, compile } from '../compile.js';
 import { FailureError, RequestError } from '../ir/index.js';
-import { encodeGraph } from '../onnx/index.js';
-import { type Bundle, sha256 } from './bundle.js';
+import { type Bundle, trainingHash } from './bundle.js';
 
 /**
  * The compiled form of a bundle's network, from its manifest.
@@ -23,7 +22,7 @@ export function compileAgain({ directory, manifest }: Bundle): Compiled {
   );
   const freeze = frozen.size > 0 ? (name: string): boolean => frozen.has(name) : undefined;
   const compiled = compile(densenet(network), { target, remat, optimizer, freeze });
-  if (sha256(encodeGraph(compiled.training)) !== models.training.sha256) {
+  if (trainingHash(compiled) !== models.training.sha256) {
     throw new FailureError(
       `${directory} was built by densec ${manifest.densec}, which compiled its network otherwise; build it again to see a plan`,
     );

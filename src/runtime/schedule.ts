@@ -13,23 +13,44 @@ const factors = {
 
 export type Schedule = keyof typeof factors;
 
+/** The schedules' names. */
+export const schedules = Object.keys(factors) as [Schedule, ...Schedule[]];
+
 /** A schedule by name. @throws RequestError when there is none */
 export function parseSchedule(name: string): Schedule {
   if (Object.hasOwn(factors, name)) return name as Schedule;
-  throw new RequestError(`there is no schedule ${name}; choose one of ${Object.keys(factors).join(', ')}`);
+  throw new RequestError(`there is no schedule ${name}; choose one of ${schedules.join(', ')}`);
+}
+
+/** How the learning rate goes over a run. */
+export interface RateOptions {
+  readonly schedule: Schedule;
+  /** The highest learning rate. */
+  readonly learningRate: number;
+  /** Epochs, or a part of one, over which the rate first rises from near 0; 0 for none. */
+  readonly warmup: number;
+  readonly epochs: number;
+}
+
+/** Checks that a warm-up fits a run. @throws RequestError */
+export function checkWarmup(warmup: number, epochs: number): void {
+  if (warmup >= 0 && warmup < epochs) return;
+  throw new RequestError(`the warm-up takes ${warmup} of ${epochs} epochs; it must be at least 0 and below --epochs`);
 }
 
 /**
- * The learning rate of a step.
+ * The learning rate of a step. During the warm-up it rises linearly, batch by batch, to the full rate; multistep keeps
+ * its steps at half and three quarters of all epochs, cosine falls over the epochs after the warm-up.
  * @param epoch counted from 0
  * @param batch counted from 0 within the epoch
  */
 export function learningRateAt(
-  schedule: Schedule,
-  base: number,
-  { epoch, batch, epochs, batches }: { epoch: number; batch: number; epochs: number; batches: number },
+  { schedule, learningRate, warmup, epochs }: RateOptions,
+  { epoch, batch, batches }: { epoch: number; batch: number; batches: number },
 ): number {
+  const done = epoch + batch / batches;
+  const rising = done < warmup ? Math.min(1, (done + 1 / batches) / warmup) : 1;
   // The steps of multistep fall on whole epochs, as PyTorch's milestones do; cosine moves with every batch.
-  const done = schedule === 'multistep' ? epoch : epoch + batch / batches;
-  return base * factors[schedule](done / epochs);
+  const progress = schedule === 'multistep' ? epoch / epochs : Math.max(0, (done - warmup) / (epochs - warmup));
+  return learningRate * rising * factors[schedule](progress);
 }

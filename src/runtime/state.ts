@@ -7,8 +7,6 @@ import { keptPrefixes, loadWeights, type State } from './weights.js';
 
 export type { State } from './weights.js';
 
-const [momentumPrefix] = keptPrefixes;
-
 /**
  * Reads the state of a bundle's network from a file, under any of the names that `matchWeights` knows.
  * @throws FailureError when the file is broken or lacks tensors; RequestError when shapes don't fit the network
@@ -17,12 +15,20 @@ export async function readState(path: string, bundle: Bundle): Promise<State> {
   return (await loadWeights(path, bundle.manifest.state)).state;
 }
 
-/** The training model's state inputs for named tensors; momentum the state doesn't bring is zero. */
-export function packTraining(state: State, segments: readonly Segment[], momentum: number): Map<string, TensorData> {
+/**
+ * The training model's state inputs for named tensors; what the state doesn't bring of the optimizer's is zero.
+ * @param kept prefixes of what the optimizer keeps of each parameter
+ */
+export function packTraining(
+  state: State,
+  segments: readonly Segment[],
+  kept: readonly string[],
+): Map<string, TensorData> {
   const packed = new Map(segments.map((segment) => [segment.name, packSegment(state, segment, '')]));
-  if (momentum === 0) return packed;
-  for (const segment of segments.filter(({ role, frozen }) => role === 'parameter' && !frozen)) {
-    packed.set(`${momentumPrefix}${segment.name}`, packSegment(state, segment, momentumPrefix));
+  for (const prefix of kept) {
+    for (const segment of segments.filter(({ role, frozen }) => role === 'parameter' && !frozen)) {
+      packed.set(`${prefix}${segment.name}`, packSegment(state, segment, prefix));
+    }
   }
   return packed;
 }
@@ -30,17 +36,19 @@ export function packTraining(state: State, segments: readonly Segment[], momentu
 /** The evaluation model's state inputs: parameters and running statistics. */
 export function packEvaluation(state: State, segments: readonly Segment[]): Map<string, TensorData> {
   return new Map(
-    segments.filter(({ role }) => role !== 'counter').map((segment) => [segment.name, packSegment(state, segment, '')]),
+    segments
+      .filter(({ role }) => role === 'parameter' || role === 'running')
+      .map((segment) => [segment.name, packSegment(state, segment, '')]),
   );
 }
 
-/** Named tensors, momentum included, from the training model's state. */
+/** Named tensors, the optimizer's included, from the training model's state. */
 export function unpackState(
   packed: ReadonlyMap<string, TensorData>,
   segments: readonly Segment[],
 ): Map<string, TensorData> {
   const state = new Map<string, TensorData>();
-  for (const prefix of ['', momentumPrefix]) {
+  for (const prefix of ['', ...keptPrefixes]) {
     for (const segment of segments) {
       const vector = packed.get(`${prefix}${segment.name}`);
       if (!vector) continue;
@@ -55,15 +63,16 @@ export function unpackState(
 }
 
 /** The weights alone: what evaluation needs. */
-export function withoutMomentum(state: State): Map<string, TensorData> {
-  return new Map([...state].filter(([name]) => !name.startsWith(momentumPrefix)));
+export function weightsOnly(state: State): Map<string, TensorData> {
+  const others = ['optimizer.', ...keptPrefixes];
+  return new Map([...state].filter(([name]) => !others.some((prefix) => name.startsWith(prefix))));
 }
 
 function packSegment(state: State, { dtype, length, tensors }: Segment, prefix: string): TensorData {
   const vector = dtype === 'int64' ? new BigInt64Array(length) : new Float32Array(length);
   for (const { name, offset } of tensors) {
     const tensor = state.get(`${prefix}${name}`);
-    // Only momentum and counters may be missing: both begin at zero.
+    // Only counters and the optimizer's tensors may be missing: all begin at zero.
     if (tensor) (vector as Float32Array).set(tensor.data as Float32Array, offset);
   }
   return vector instanceof BigInt64Array ? int64Tensor([length], [...vector]) : floatTensor([length], vector);

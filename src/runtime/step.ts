@@ -27,16 +27,27 @@ export interface StepsResult {
   readonly state: Map<string, TensorData>;
 }
 
-/** Trains on the same batch several times. The batch must have been checked. */
+/**
+ * Trains on the same batch several times. The batch must have been checked. Where the bundle accumulates gradients,
+ * every `accumulate` steps make one update, of the mean of their gradients.
+ * @throws RequestError when the steps are no whole number of updates
+ */
 export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<StepsResult> {
   const { state, batch, learningRate, steps, seed = 0 } = request;
   const count = batch.labels.data.length;
+  const { accumulate } = bundle.manifest.optimizer;
+  if (steps % accumulate !== 0) {
+    throw new RequestError(
+      `${bundle.directory} accumulates the gradients of ${accumulate} steps for an update; ${steps} steps are not a multiple of that`,
+    );
+  }
   const model = await TrainingModel.open(bundle, state, request);
   try {
     const losses: number[] = [];
     const errors: number[] = [];
     for (let step = 0; step < steps; step++) {
-      const result = await model.step(batch, { learningRate, step, seed });
+      const accumulation = { share: 1 / accumulate, last: (step + 1) % accumulate === 0 };
+      const result = await model.step(batch, { learningRate, step, seed, accumulation });
       losses.push(result.loss);
       errors.push(result.errors / count);
     }

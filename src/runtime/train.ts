@@ -1,92 +1,31 @@
 /** @file The training loop: epochs of steps, validation, checkpoints, and the test of the best weights. */
 
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { FailureError } from '../ir/index.js';
-import { writeFileAtomic } from './atomic-file.js';
-import type { Bundle } from './bundle.js';
-import { type Progress, runFiles, writeCheckpoint } from './checkpoint.js';
+import { FailureError, type TensorData } from '../ir/index.js';
+import { newProgress, type Progress, runFiles, writeCheckpoint } from './checkpoint.js';
 import { type Batch, epochOrder, makeBatch, splitValidation } from './data/batches.js';
 import type { Dataset, Split } from './data/dataset.js';
 import { describeDataset, encodeDescription } from './data/description.js';
-import { type EpochRecord, formatResults, type History } from './history.js';
-import { EvaluationModel, TrainingModel } from './model.js';
+import { cpu, deviceName } from './devices.js';
+import type { EpochRecord, History } from './history.js';
+import { type BatchPart, type BatchResult, EvaluationModel, TrainingModel } from './model.js';
+import { writeRunReport } from './run-report.js';
 import { writeSafetensors } from './safetensors.js';
-import { learningRateAt, type Schedule } from './schedule.js';
-import type { SessionOptions } from './session.js';
-import { readState, type State, withoutMomentum } from './state.js';
-
-/** How to train. Everything but threads and device decides the final weights. */
-export interface TrainOptions {
-  /** The data set's source, as the user named it. */
-  readonly data: string;
-  readonly epochs: number;
-  readonly batchSize: number;
-  /** The schedule's highest learning rate. */
-  readonly learningRate: number;
-  readonly schedule: Schedule;
-  /** Training images held out for validation. */
-  readonly validSize: number;
-  /** Most images to use of each split. */
-  readonly limit?: number | undefined;
-  readonly seed: number;
-}
-
-/** What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1. */
-export type TrainEvent =
-  | {
-      readonly event: 'step';
-      /** Counted from 1. */
-      readonly epoch: number;
-      readonly epochs: number;
-      /** Counted from 1 within the epoch. */
-      readonly batch: number;
-      readonly batches: number;
-      /** Of this batch. */
-      readonly loss: number;
-      readonly error: number;
-      /** Over the epoch so far. */
-      readonly meanLoss: number;
-      readonly meanError: number;
-      readonly learningRate: number;
-      readonly stepMs: number;
-      readonly imagesPerSecond: number;
-    }
-  | ({ readonly event: 'epoch'; readonly epochs: number; readonly best: boolean } & EpochRecord)
-  | { readonly event: 'checkpoint'; readonly file: string; readonly epoch: number; readonly step: number }
-  | {
-      readonly event: 'result';
-      readonly interrupted: boolean;
-      readonly epochs: number;
-      readonly steps: number;
-      /** Of the best weights on the test images; absent when interrupted. */
-      readonly testLoss?: number;
-      readonly testError?: number;
-      /** Epoch of the best weights, counted from 1. */
-      readonly bestEpoch?: number | undefined;
-      readonly save: string;
-    };
-
-/** What a run needs beside its options. */
-export interface TrainContext extends SessionOptions {
-  readonly bundle: Bundle;
-  readonly dataset: Dataset;
-  /** The run's folder. */
-  readonly save: string;
-  /** Parameters and running statistics to begin with, instead of the bundle's initial state. */
-  readonly initial?: State | undefined;
-  /** Where to go on, when resuming. */
-  readonly resume?: Progress | undefined;
-  /** Asked after every step: whether to save and stop. */
-  readonly interrupted?: () => boolean;
-}
+import { learningRateAt } from './schedule.js';
+import { readState, type State, weightsOnly } from './state.js';
+import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent, TrainOptions } from './train-events.js';
 
 /**
- * Trains a bundle's network and yields what happens. Weights begin at the bundle's initial state, or at the run's last
- * checkpoint. The last batch of an epoch may be smaller than the others; one too small for batch norm is left out.
+ * Trains a bundle's network and yields what happens. Weights begin at the bundle's initial state, or at a checkpoint of
+ * the run. The last batch of an epoch may be smaller than the others; one too small for batch norm is left out. Where
+ * the bundle accumulates gradients, so many batches make an update; an epoch's last update takes those that are left.
  *
- * Written to the run's folder: `last.safetensors` after each epoch and when interrupted, `best.safetensors` whenever
- * the validation error improves (with nothing held out: after each epoch), `results.csv`, `curves.svg`, `report.html`.
- * @throws RequestError when the options don't fit the data; FailureError when the loss is no number or the disk refuses
+ * Written to the run's folder: `last.safetensors` before the first step, after each epoch, every so many steps where
+ * asked, and when interrupted; `best.safetensors` whenever the validation error improves (with nothing held out: after
+ * each epoch); `results.csv`, `curves.svg` and `report.html` after each epoch.
+ * @throws RequestError when the options don't fit the data; FailureError when the loss or the state is no number or
+ * the disk refuses
  */
 export async function* train(options: TrainOptions, context: TrainContext): AsyncGenerator<TrainEvent> {
   const run = await Run.start(options, context);
@@ -110,7 +49,7 @@ interface RunImages {
 /** Which images a run uses. @throws RequestError when nothing would be left to train on */
 export function splitImages(
   dataset: Dataset,
-  { limit = Number.POSITIVE_INFINITY, validSize, seed }: TrainOptions,
+  { limit = Number.POSITIVE_INFINITY, validSize, seed }: Pick<TrainOptions, 'limit' | 'validSize' | 'seed'>,
 ): RunImages {
   const limited: Split = { ...dataset.train, count: Math.min(dataset.train.count, limit) };
   const { train: training, validation } = splitValidation(limited, validSize, seed);
@@ -118,9 +57,14 @@ export function splitImages(
   return { training, validation, test };
 }
 
+/** What helps against a run that diverges. */
+const remedy = 'try a lower --lr, or a --warmup';
+
 /** One run in progress. */
 class Run {
   private progress: Progress;
+  /** The last checkpoint that is on the disk: its step and its finished epochs. */
+  private saved: { readonly step: number; readonly epoch: number } | undefined;
 
   private constructor(
     private readonly options: TrainOptions,
@@ -129,27 +73,24 @@ class Run {
     private readonly evaluation: EvaluationModel,
     private readonly images: RunImages,
   ) {
-    const { bundle, resume } = context;
-    this.progress = resume ?? {
-      formatVersion: 1,
-      options: { ...options },
-      model: bundle.manifest.models.training.sha256,
-      epoch: 0,
-      batch: 0,
-      step: 0,
-      lossSum: 0,
-      errorSum: 0,
-      imageCount: 0,
-      seconds: 0,
-      epochs: [],
-    };
+    const { bundle, resume, saving = resume?.saving ?? { keep: 1 }, device = cpu, threads } = context;
+    const running = { device: deviceName(device), threads: threads ?? availableParallelism() };
+    const model256 = bundle.manifest.models.training.sha256;
+    this.progress = resume
+      ? { ...resume, saving, running }
+      : newProgress({ options: { ...options }, saving, running, model: model256 });
+    // Resumed from an earlier checkpoint, the run's last one is yet to be replaced.
+    if (resume && context.resumeFrom === undefined) this.saved = { step: resume.step, epoch: resume.epoch };
   }
 
   static async start(options: TrainOptions, context: TrainContext): Promise<Run> {
-    const { bundle, dataset, save, resume } = context;
+    const { bundle, dataset, save, resume, resumeFrom = join(save, runFiles.last) } = context;
     const images = splitImages(dataset, options);
-    const state =
-      (!resume && context.initial) || (await readState(resume ? join(save, runFiles.last) : bundle.initial, bundle));
+    const state = (!resume && context.initial) || (await readState(resume ? resumeFrom : bundle.initial, bundle));
+    const broken = nonFinite(state);
+    if (broken) throw new FailureError(`${resumeFrom}: ${broken} is not finite; resume from an earlier checkpoint`);
+    // Hours later it would be too late to find that the best weights so far are gone.
+    if (resume?.best) await readState(join(save, runFiles.best), bundle);
     const model = await TrainingModel.open(bundle, state, context);
     try {
       const evaluation = await EvaluationModel.open(bundle, state, context);
@@ -166,30 +107,32 @@ class Run {
   }
 
   async *all(): AsyncGenerator<TrainEvent> {
+    // A run can be resumed from its first moment on, and a disk that refuses is found before the first step.
+    yield* this.checkpoint();
+    // A run that was killed between a checkpoint and its reports catches up.
+    if (this.progress.epochs.length > 0) await this.writeReports({ epochs: this.progress.epochs });
     while (this.progress.epoch < this.options.epochs) {
       yield* this.steps();
-      if (this.progress.batch < this.batches()) {
-        yield await this.checkpoint();
-        yield this.result(true);
-        return;
-      }
-      yield* this.finishEpoch();
+      const finished = !this.interrupted() && (yield* this.finishEpoch());
+      if (!finished) return yield* this.stop();
     }
     yield* this.testBest();
   }
 
   /** The rest of the epoch in progress; ends early when interrupted. */
   private async *steps(): AsyncGenerator<TrainEvent> {
-    const { epochs, seed, schedule, learningRate: base } = this.options;
+    const { seed, epochs } = this.options;
     const { epoch } = this.progress;
     const order = epochOrder(this.images.training.length, seed, epoch);
     const batches = this.batches();
+    if (this.interrupted() || this.progress.batch >= batches) return;
     let next = this.batch(order, this.progress.batch);
     for (let batch = this.progress.batch; batch < batches; batch++) {
       const began = performance.now();
-      const learningRate = learningRateAt(schedule, base, { epoch, batch, epochs, batches });
+      const learningRate = learningRateAt(this.options, { epoch, batch, batches });
       const current = next;
-      const running = this.model.step(current, { learningRate, step: this.progress.step, seed });
+      const scalars = { learningRate, step: this.progress.step, seed, accumulation: this.batchPart(batch) };
+      const running = this.model.step(current, scalars);
       // The next batch is made while this step runs in its thread.
       if (batch + 1 < batches) next = this.batch(order, batch + 1);
       const { loss, errors } = await running;
@@ -210,8 +153,12 @@ class Run {
         learningRate,
         stepMs,
         imagesPerSecond: (1000 * count) / stepMs,
+        memoryBytes: process.memoryUsage.rss(),
       };
-      if (this.context.interrupted?.()) return;
+      if (this.interrupted()) return;
+      const { every } = this.progress.saving;
+      // The end of an epoch has a checkpoint of its own, after the validation.
+      if (every !== undefined && this.progress.step % every === 0 && batch + 1 < batches) yield* this.checkpoint();
     }
   }
 
@@ -228,19 +175,19 @@ class Run {
     };
   }
 
-  private async *finishEpoch(): AsyncGenerator<TrainEvent> {
-    const { progress, options } = this;
-    const state = await this.model.state();
+  /** Validates, keeps the weights if they are the best, saves and reports; false when interrupted before that. */
+  private async *finishEpoch(): AsyncGenerator<TrainEvent, boolean> {
+    const { progress } = this;
+    const state = await this.finiteState();
     await this.evaluation.setState(state);
-    const valid =
-      this.images.validation.length > 0
-        ? await this.evaluate(this.context.dataset.train, this.images.validation)
-        : undefined;
-    const { epochs, schedule, learningRate: base } = options;
+    const { dataset } = this.context;
+    const held = this.images.validation;
+    const valid = held.length > 0 ? yield* this.evaluate('validation', dataset.train, held) : undefined;
+    if (valid === 'interrupted') return false;
     const batches = this.batches();
     const record: EpochRecord = {
       epoch: progress.epoch + 1,
-      learningRate: learningRateAt(schedule, base, { epoch: progress.epoch, batch: batches - 1, epochs, batches }),
+      learningRate: learningRateAt(this.options, { epoch: progress.epoch, batch: batches - 1, batches }),
       trainLoss: progress.lossSum / progress.imageCount,
       trainError: progress.errorSum / progress.imageCount,
       validLoss: valid?.loss,
@@ -260,59 +207,74 @@ class Run {
       best: best ? { epoch: record.epoch, error: valid?.error ?? record.trainError } : progress.best,
     };
     if (best) {
-      const metadata = encodeDescription(describeDataset(this.context.dataset));
-      await writeSafetensors(this.file(runFiles.best), withoutMomentum(state), metadata);
+      const metadata = encodeDescription(describeDataset(dataset));
+      await writeSafetensors(this.file(runFiles.best), weightsOnly(state), metadata);
     }
-    yield { event: 'epoch', epochs, best, ...record };
-    yield await this.checkpoint();
+    yield { event: 'epoch', epochs: this.options.epochs, best, ...record };
+    yield* this.checkpoint(state);
     await this.writeReports({ epochs: this.progress.epochs });
+    return true;
   }
 
   private async *testBest(): AsyncGenerator<TrainEvent> {
     const { bundle, dataset } = this.context;
     await this.evaluation.setState(await readState(this.file(runFiles.best), bundle));
-    const test = await this.evaluate(dataset.test, this.images.test);
+    const test = yield* this.evaluate('test', dataset.test, this.images.test);
+    if (test === 'interrupted') return yield* this.stop();
     await this.writeReports({ epochs: this.progress.epochs, test });
     yield { ...this.result(false), testLoss: test.loss, testError: test.error };
   }
 
-  private async evaluate(split: Split, indices: Uint32Array): Promise<{ loss: number; error: number }> {
-    return evaluateImages(this.evaluation, this.context.dataset, split, indices, this.options.batchSize);
+  private async *evaluate(
+    name: EvaluationEvent['split'],
+    split: Split,
+    indices: Uint32Array,
+  ): AsyncGenerator<TrainEvent, Evaluation | 'interrupted'> {
+    const batches = evaluationBatches(this.evaluation, this.context.dataset, split, indices, this.options.batchSize);
+    let measured = await batches.next();
+    while (!measured.done) {
+      yield { event: 'evaluation', split: name, done: measured.value, count: indices.length };
+      if (this.interrupted()) return 'interrupted';
+      measured = await batches.next();
+    }
+    return measured.value;
   }
 
-  private async checkpoint(): Promise<TrainEvent> {
-    const file = this.file(runFiles.last);
-    await writeCheckpoint(file, await this.model.state(), this.progress);
-    return { event: 'checkpoint', file, epoch: this.progress.epoch, step: this.progress.step };
+  /** Saves, unless the disk has this very state already. @throws FailureError naming the last good checkpoint */
+  private async *checkpoint(known?: State): AsyncGenerator<TrainEvent> {
+    const { step, epoch } = this.progress;
+    if (this.saved?.step === step && this.saved.epoch === epoch) return;
+    const state = known ?? (await this.finiteState());
+    const file = await writeCheckpoint(this.context.save, state, this.progress).catch((error: unknown) => {
+      if (!(error instanceof FailureError) || !this.saved) throw error;
+      throw new FailureError(`${error.message}; ${this.lastGood()}`, { cause: error });
+    });
+    this.saved = { step, epoch };
+    yield { event: 'checkpoint', file, epoch, step };
   }
 
-  private async writeReports(history: History): Promise<void> {
-    const { bundle, dataset } = this.context;
-    const { data, epochs, batchSize, learningRate, schedule, validSize, limit, seed } = this.options;
-    const configuration: [string, string][] = [
-      ['network', bundle.manifest.name],
-      ['parameters', bundle.manifest.parameters.toLocaleString('en')],
-      ['data', `${dataset.name} (${data})`],
-      [
-        'training / validation / test images',
-        [this.images.training, this.images.validation, this.images.test].map(({ length }) => length).join(' / '),
-      ],
-      ['epochs', String(epochs)],
-      ['batch size', String(batchSize)],
-      ['learning rate', `${learningRate}, ${schedule}`],
-      ['held out for validation', String(validSize)],
-      ...(limit === undefined ? [] : [['limit', String(limit)] as [string, string]]),
-      ['seed', String(seed)],
-    ];
-    await writeFileAtomic(this.file(runFiles.results), formatResults(history));
-    // The plotting libraries take longer to load than most commands to run.
-    const { renderCurves, renderReport } = await import('./report/index.js');
-    await writeFileAtomic(this.file(runFiles.curves), renderCurves(history));
-    const title = `${bundle.manifest.name} on ${dataset.name}`;
-    await writeFileAtomic(this.file(runFiles.report), renderReport({ title, history, configuration }));
+  private async *stop(): AsyncGenerator<TrainEvent> {
+    yield* this.checkpoint();
+    yield this.result(true);
   }
 
-  private result(interrupted: boolean): TrainEvent & { event: 'result' } {
+  /** The state, all of it finite: a checkpoint that is not would be no good one. */
+  private async finiteState(): Promise<Map<string, TensorData>> {
+    const state = await this.model.state();
+    const broken = nonFinite(state);
+    if (broken) {
+      throw new FailureError(`${broken} is not finite after step ${this.progress.step}; ${this.lastGood()}; ${remedy}`);
+    }
+    return state;
+  }
+
+  private writeReports(history: History): Promise<void> {
+    const { training, validation, test } = this.images;
+    const counts = { training: training.length, validation: validation.length, test: test.length };
+    return writeRunReport(history, this.options, this.context, counts);
+  }
+
+  private result(interrupted: boolean): ResultEvent {
     const { epoch, step, best } = this.progress;
     return {
       event: 'result',
@@ -326,10 +288,18 @@ class Run {
 
   private diverged(loss: number, learningRate: number): FailureError {
     const { epoch, batch, step } = this.progress;
-    const last = epoch > 0 ? `the last good checkpoint is ${this.file(runFiles.last)}` : 'there is no checkpoint yet';
-    return new FailureError(
-      `the loss became ${loss} at step ${step + 1} (epoch ${epoch + 1}, batch ${batch + 1}, learning rate ${learningRate}); ${last}; try a lower --lr`,
-    );
+    const place = `step ${step + 1} (epoch ${epoch + 1}, batch ${batch + 1}, learning rate ${learningRate})`;
+    return new FailureError(`the loss became ${loss} at ${place}; ${this.lastGood()}; ${remedy}`);
+  }
+
+  private lastGood(): string {
+    if (!this.saved) return 'there is no checkpoint yet';
+    const { epoch, step } = this.saved;
+    return `the last good checkpoint is ${this.file(runFiles.last)}, of step ${step} (${epoch} epochs done)`;
+  }
+
+  private interrupted(): boolean {
+    return this.context.interrupted?.() ?? false;
   }
 
   /** Batches of an epoch; a last one that is too small for batch norm doesn't count. */
@@ -338,6 +308,18 @@ class Run {
     const rest = this.images.training.length % batchSize;
     const whole = Math.floor(this.images.training.length / batchSize);
     return rest >= Math.max(1, this.context.bundle.manifest.leastBatchSize) ? whole + 1 : whole;
+  }
+
+  /** A batch's part in its update, by images: every image of an update counts the same. */
+  private batchPart(batch: number): BatchPart {
+    const { accumulate } = this.context.bundle.manifest.optimizer;
+    const first = batch - (batch % accumulate);
+    const end = Math.min(first + accumulate, this.batches());
+    const images = (from: number, to: number): number => {
+      const { batchSize } = this.options;
+      return Math.min(to * batchSize, this.images.training.length) - from * batchSize;
+    };
+    return { share: images(batch, batch + 1) / images(first, end), last: batch + 1 === end };
   }
 
   private batch(order: Uint32Array, batch: number): Batch {
@@ -353,6 +335,21 @@ class Run {
   }
 }
 
+/** The name of a tensor with a number that is not finite, if there is one. */
+function nonFinite(state: State): string | undefined {
+  for (const [name, { dtype, data }] of state) {
+    if (dtype === 'float32' && !(data as Float32Array).every(Number.isFinite)) return name;
+  }
+  return undefined;
+}
+
+/** Mean loss and share of errors over `count` images. */
+interface Evaluation {
+  readonly loss: number;
+  readonly error: number;
+  readonly count: number;
+}
+
 /** Mean loss and share of errors over the images of a split that `indices` names. */
 export async function evaluateImages(
   model: EvaluationModel,
@@ -361,14 +358,31 @@ export async function evaluateImages(
   indices: Uint32Array,
   batchSize: number,
   progress?: (done: number) => void,
-): Promise<{ loss: number; error: number; count: number }> {
+): Promise<Evaluation> {
+  const batches = evaluationBatches(model, dataset, split, indices, batchSize);
+  let measured = await batches.next();
+  while (!measured.done) {
+    progress?.(measured.value);
+    measured = await batches.next();
+  }
+  return measured.value;
+}
+
+/** Evaluates batch by batch and yields how many images are done. */
+async function* evaluationBatches(
+  model: EvaluationModel,
+  dataset: Dataset,
+  split: Split,
+  indices: Uint32Array,
+  batchSize: number,
+): AsyncGenerator<number, Evaluation> {
   let [lossSum, errorSum] = [0, 0];
   for (let start = 0; start < indices.length; start += batchSize) {
     const chosen = indices.subarray(start, start + batchSize);
-    const { loss, errors } = await model.evaluate(makeBatch(dataset, split, chosen));
+    const { loss, errors }: BatchResult = await model.evaluate(makeBatch(dataset, split, chosen));
     lossSum += loss * chosen.length;
     errorSum += errors;
-    progress?.(start + chosen.length);
+    yield start + chosen.length;
   }
   const count = indices.length;
   return { loss: lossSum / count, error: errorSum / count, count };

@@ -4,16 +4,17 @@ import { join } from 'node:path';
 import type { Network } from '../builders/index.js';
 import { type Compiled, type CompileOptions, compile } from '../compile.js';
 import { FailureError } from '../ir/index.js';
-import { encodeGraph } from '../onnx/index.js';
-import { type Bundle, openBundle, prepareOutputFolder, sha256, writeBundle } from './bundle.js';
-import { prepareRun, readProgress, runFiles } from './checkpoint.js';
+import { type Bundle, openBundle, trainingHash } from './bundle.js';
+import { runFiles } from './checkpoint.js';
 import type { Dataset } from './data/dataset.js';
 import { type DataDescription, decodeDescription } from './data/description.js';
 import { checkDataset } from './data/network-data.js';
 import { exportModel } from './deploy/export.js';
 import { EvaluationModel } from './model.js';
 import type { SessionOptions } from './session.js';
-import { evaluateImages, splitImages, type TrainContext, type TrainEvent, type TrainOptions, train } from './train.js';
+import { evaluateImages } from './train.js';
+import type { TrainEvent, TrainOptions } from './train-events.js';
+import { openRun, type RunPlace, TrainingRun } from './training-run.js';
 import { type LoadedWeights, loadInitialWeights, loadWeights } from './weights.js';
 
 /** How to compile and where to run and save. */
@@ -29,6 +30,10 @@ export interface TrainerOptions extends CompileOptions, SessionOptions {
 /** How to train; what is left out is as on the command line. */
 export interface RunOptions extends Partial<Omit<TrainOptions, 'data'>> {
   readonly epochs: number;
+  /** How often to save: after each epoch, and every so many steps where told. */
+  readonly checkpointEvery?: number;
+  /** How many checkpoints to keep; by default the last. */
+  readonly keep?: number;
   /** Once aborted, the run finishes its step, saves and ends. */
   readonly signal?: AbortSignal;
 }
@@ -40,9 +45,6 @@ export interface Evaluation {
   readonly error: number;
   readonly count: number;
 }
-
-/** Most training images held out for validation, unless told. */
-const defaultValidSize = 5000;
 
 /**
  * A network in training.
@@ -69,15 +71,15 @@ export class Trainer {
    * already (unless `force`), a file can't be read or written, or the loss is no number
    */
   async *train(dataset: Dataset, options: RunOptions): AsyncGenerator<TrainEvent, void, void> {
-    const { save, force = false, seed = 0 } = this.options;
-    checkDataset(dataset, this.network, dataset.name);
-    const full = trainOptions(dataset, seed, options);
-    splitImages(dataset, full);
+    const { force = false, seed = 0 } = this.options;
+    const { signal, ...given } = options;
     const initial = await this.initialWeights();
-    await prepareOutputFolder(save, force);
-    await prepareRun(save);
-    const bundle = await writeBundle(join(save, runFiles.bundle), this.network, this.compiled, { seed, force: true });
-    yield* train(full, { ...this.context(bundle, dataset, options), initial: initial?.state });
+    const run = await TrainingRun.begin({ network: this.network, compiled: this.compiled }, dataset, {
+      ...this.place(given),
+      ...{ seed, force, initial: initial?.state },
+      ...given,
+    });
+    yield* stoppable(run, signal);
   }
 
   /**
@@ -86,15 +88,13 @@ export class Trainer {
    */
   async *resume(dataset: Dataset, { signal }: Pick<RunOptions, 'signal'> = {}): AsyncGenerator<TrainEvent, void, void> {
     const { save } = this.options;
-    const bundle = await this.bundle();
-    const resume = await readProgress(save);
-    if (resume.model !== sha256(encodeGraph(this.compiled.training))) {
+    const { progress } = await openRun(save);
+    if (progress.model !== trainingHash(this.compiled)) {
       throw new FailureError(
         `the run in ${save} is of another network or was compiled otherwise; train in another folder`,
       );
     }
-    checkDataset(dataset, this.network, dataset.name);
-    yield* train(resume.options, { ...this.context(bundle, dataset, { signal }), resume });
+    yield* stoppable(await TrainingRun.resume(dataset, this.place({})), signal);
   }
 
   /** The weights of the best epoch so far, or of the last. @throws FailureError when there are none yet */
@@ -135,32 +135,20 @@ export class Trainer {
     return init === undefined ? undefined : loadInitialWeights(init, segments, this.network.classes, initial);
   }
 
-  private context(
-    bundle: Bundle,
-    dataset: Dataset,
-    { signal }: { readonly signal?: AbortSignal | undefined },
-  ): TrainContext {
+  private place(saving: Pick<RunOptions, 'checkpointEvery' | 'keep'>): RunPlace {
     const { save, device, threads } = this.options;
-    return {
-      bundle,
-      dataset,
-      save,
-      ...(device && { device }),
-      ...(threads !== undefined && { threads }),
-      interrupted: () => signal?.aborted ?? false,
-    };
+    return { save, ...saving, ...(device && { device }), ...(threads !== undefined && { threads }) };
   }
 }
 
-function trainOptions(dataset: Dataset, seed: number, { signal: _, ...given }: RunOptions): TrainOptions {
-  const images = Math.min(dataset.train.count, given.limit ?? Number.POSITIVE_INFINITY);
-  return {
-    data: dataset.name,
-    batchSize: 64,
-    learningRate: 0.1,
-    schedule: 'multistep',
-    validSize: Math.min(defaultValidSize, Math.floor(images / 10)),
-    seed,
-    ...given,
-  };
+/** The events of a run, which ends after the step in progress once the signal is aborted. */
+async function* stoppable(run: TrainingRun, signal: AbortSignal | undefined): AsyncGenerator<TrainEvent, void, void> {
+  const stop = (): void => run.stop();
+  if (signal?.aborted) stop();
+  signal?.addEventListener('abort', stop);
+  try {
+    yield* run.events();
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
 }

@@ -8,7 +8,7 @@ import { readSafetensors } from './safetensors.js';
 export type State = ReadonlyMap<string, TensorData>;
 
 /** Prefixes of what optimizers keep of each parameter, in state files. */
-export const keptPrefixes = ['momentum.'] as const;
+export const keptPrefixes = ['momentum.', 'variance.', 'accumulated.'] as const;
 
 /** A tensor that the file and the network both have, but not alike. */
 export interface TensorMismatch {

@@ -39,7 +39,9 @@ describe('train', () => {
     // Half of the run is over after the first of two epochs.
     expect(named('step')[7]?.learningRate).toBeCloseTo(0.005, 12);
     expect(named('epoch')).toHaveLength(2);
-    expect(named('checkpoint')).toHaveLength(2);
+    // Before the first step, and after each epoch.
+    expect(named('checkpoint').map(({ step }) => step)).toEqual([0, 7, 14]);
+    expect(named('evaluation').at(-1)).toMatchObject({ split: 'test', done: 40, count: 40 });
     expect(events.at(-1)).toMatchObject({
       event: 'result',
       interrupted: false,

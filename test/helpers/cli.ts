@@ -24,10 +24,12 @@ export interface CliResult {
 export interface CliOptions {
   /** Called with each piece of stdout; may signal the process. */
   readonly onStdout?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
+  /** The same for stderr. */
+  readonly onStderr?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
 
 /** Runs `densec ARGS` and waits for its end. */
-export function densec(args: readonly string[], { onStdout }: CliOptions = {}): Promise<CliResult> {
+export function densec(args: readonly string[], { onStdout, onStderr }: CliOptions = {}): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, NO_COLOR: '1' } });
     let [stdout, stderr] = ['', ''];
@@ -37,6 +39,7 @@ export function densec(args: readonly string[], { onStdout }: CliOptions = {}): 
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
+      onStderr?.(text, (signal) => child.kill(signal));
     });
     child.on('error', reject);
     child.on('close', (code) => {

@@ -128,6 +128,7 @@ export function steppedState(
   observations: Tensors,
   { optimizer }: Compiled,
 ): Tensors {
+  if (optimizer.kind !== 'sgd') throw new Error(`no definition of ${optimizer.kind} here`);
   const { momentum, weightDecay, nesterov } = optimizer;
   const rate = at(rest.get('learning_rate')?.data ?? [], 0);
   const next = new Map<string, NdArray>();

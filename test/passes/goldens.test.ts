@@ -19,7 +19,8 @@ import { differentiate } from '../../src/passes/differentiate.js';
 import { lower } from '../../src/passes/lower.js';
 import { targets } from '../../src/passes/lowering/index.js';
 import { evaluationMode, trainingMode } from '../../src/passes/modes.js';
-import { sgd } from '../../src/passes/optimize.js';
+import { optimize } from '../../src/passes/optimize.js';
+import { type OptimizerChoice, resolveOptimizer } from '../../src/passes/optimizer-options.js';
 import { packState, planSegments } from '../../src/passes/pack-state.js';
 import type { Pass } from '../../src/passes/pass.js';
 
@@ -344,7 +345,9 @@ describe('pack-state', () => {
   it('leaves a packed graph alone', () => expectSettled(packState(segments), graph));
 });
 
-describe('sgd', () => {
+describe('optimize', () => {
+  const sgd = (choice: OptimizerChoice): Pass => optimize(resolveOptimizer(choice));
+
   /** A parameter with its gradient, a running statistic with an observation, and a counter. */
   const graph = (): Graph => {
     const builder = new GraphBuilder('state');

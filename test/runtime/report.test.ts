@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { parseHTML } from 'linkedom';
 import { describe, expect, test } from 'vitest';
+import type { MemoryForecast } from '../../src/runtime/forecast.js';
 import type { EpochRecord, History } from '../../src/runtime/history.js';
 import { renderCurves, renderReport } from '../../src/runtime/report/index.js';
 
@@ -126,55 +127,71 @@ describe('curves', () => {
 
 describe('report', () => {
   const configuration = [['depth', '100'] as const];
+  const forecast: MemoryForecast = {
+    batchSize: 64,
+    livePeakBytes: 2e6,
+    processBytes: 3.5e6,
+    peakAt: 'conv_7',
+    peakPosition: 0.5,
+    backwardPosition: 0.4,
+    timeline: [1e6, 2e6, 5e5],
+  };
 
-  test('shows key figures, three curves, epochs and configuration', () => {
+  test('shows key figures, three curves, the memory, epochs and configuration', () => {
     const history = { epochs: epochs(300), test: { loss: 0.3, error: 0.0524 } };
-    const html = renderReport({ title: 'C10+', history, configuration, notes: ['stopped early'] });
+    const content = { title: 'C10+', epochs: 300, history, configuration, forecast };
+    const html = renderReport(content);
     const { document } = parseHTML(html);
     const text = (selector: string): string[] => [...document.querySelectorAll(selector)].map((one) => one.textContent);
     expect(text('h1')).toEqual(['C10+']);
-    expect(text('.figures dd')).toEqual(['300', '0.20 % (epoch 300)', '5.24 %']);
-    expect(text('.note')).toEqual(['stopped early']);
+    const figures = ['300 of 300', '0.0067', '0.17 %', '0.20 % (epoch 300)', '5.24 %', '1 h 01 min'];
+    expect(text('.figures dd')).toEqual(figures);
+    expect(text('.caption').join()).toMatch(/at most 2\.0 MB .* at the node conv_7\. .* about 3\.5 MB/);
     expect(text('.configuration tr > *')).toEqual(['depth', '100']);
     expect(text('details tbody tr')).toHaveLength(300);
     expect(text('main > .scroll tbody td:first-child')).toEqual(
       Array.from({ length: 20 }, (_, index) => `${281 + index}`),
     );
-    const figures = [...document.querySelectorAll('figure')].map((figure) => figure.innerHTML);
-    expect(figures).toHaveLength(3);
-    for (const svg of figures) wellFormed(svg);
+    const pictures = [...document.querySelectorAll('figure')].map((figure) => figure.innerHTML);
+    expect(pictures).toHaveLength(4);
+    for (const svg of pictures) wellFormed(svg);
     expect(html).not.toMatch(/<script|<link|\bsrc=|\bhref=|url\(|@import/);
-    expect(renderReport({ title: 'C10+', history, configuration, notes: ['stopped early'] })).toBe(html);
+    expect(renderReport(content)).toBe(html);
   });
 
   test('names the first epoch of the least validation error', () => {
     const errors = [Number.NaN, 0.4, 0.25, 0.25, undefined];
     const records = epochs(5).map((one, index) => ({ ...one, validError: errors[index] }));
-    const html = renderReport({ title: '', history: { epochs: records }, configuration });
+    const html = renderReport({ title: '', epochs: 5, history: { epochs: records }, configuration });
     expect(html).toContain('25.00 % (epoch 3)');
     expect(html).toContain('<td>NaN</td>');
   });
 
   test('shows a short run whole, and a dash for what is absent', () => {
-    const html = renderReport({ title: '', history: { epochs: epochs(20, withoutValidation) }, configuration });
+    const history = { epochs: epochs(20, withoutValidation) };
+    const html = renderReport({ title: '', epochs: 40, history, configuration });
     const { document } = parseHTML(html);
     expect(document.querySelectorAll('tbody tr')).toHaveLength(20 + 1);
     expect(document.querySelector('details')).toBeNull();
-    expect(html).toContain('<dd>20</dd></div><div><dt>Best validation error</dt><dd>–</dd>');
+    expect(html).toContain('<dd>20 of 40</dd>');
+    expect(html).toContain('<dt>Best validation error</dt><dd>–</dd>');
     expect(html).toContain(
-      '<tr><td>1</td><td>2.0000</td><td>50.00 %</td><td>–</td><td>–</td><td>0.1</td><td>12.3</td></tr>',
+      '<tr><td>1</td><td>2.0000</td><td>50.00 %</td><td>–</td><td>–</td><td>0.1</td><td>12.3 s</td></tr>',
     );
   });
 
   test('of no epoch says so', () => {
-    const html = renderReport({ title: 'new', history: { epochs: [] }, configuration: [] });
+    const html = renderReport({ title: 'new', epochs: 2, history: { epochs: [] }, configuration: [] });
     expect(html.match(/no epoch yet/gi)).toHaveLength(4);
-    expect(html).toContain('<dd>0</dd>');
+    expect(html).toContain('<dd>0 of 2</dd>');
+    expect(html).not.toContain('<h2>Memory</h2>');
   });
 
   test('escapes all text', () => {
     const evil = `<b a='1' b="2">&amp;</b>`;
-    const html = renderReport({ title: evil, history: { epochs: [] }, configuration: [[evil, evil]], notes: [evil] });
+    const plan = { ...forecast, peakAt: evil };
+    const content = { title: evil, epochs: 1, history: { epochs: [] }, forecast: plan };
+    const html = renderReport({ ...content, configuration: [[evil, evil]] });
     expect(html).not.toContain('<b ');
     expect(html.match(/&lt;b a=&#39;1&#39; b=&quot;2&quot;&gt;&amp;amp;&lt;\/b&gt;/g)).toHaveLength(5);
   });

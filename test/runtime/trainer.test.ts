@@ -9,7 +9,7 @@ import { makeBatch } from '../../src/runtime/data/batches.js';
 import { type Dataset, loadDataset } from '../../src/runtime/data/dataset.js';
 import { type LabelledImage, labelFiles } from '../../src/runtime/deploy/label.js';
 import { Predictor } from '../../src/runtime/deploy/predictor.js';
-import type { TrainEvent } from '../../src/runtime/train.js';
+import type { TrainEvent } from '../../src/runtime/train-events.js';
 import { Trainer, type TrainerOptions } from '../../src/runtime/trainer.js';
 import { temporaryFolder } from '../helpers/cli.js';
 import { writeIdxFolder } from './data/files.js';

@@ -1,25 +1,29 @@
 /** @file The report of a run: one HTML page that needs neither network nor scripts. */
 
+import type { MemoryForecast } from '../forecast.js';
 import type { EpochRecord, History } from '../history.js';
 import { renderPanels } from './curves.js';
+import { renderMemory } from './memory.js';
 import { style } from './style.js';
-import { escapeText, formatLoss, formatPercent } from './text.js';
+import { escapeText, formatLoss, formatMegabytes, formatPercent, formatRate, formatSeconds } from './text.js';
 
 /** What a report says. */
 export interface ReportContent {
   readonly title: string;
+  /** How many epochs the run is to have. */
+  readonly epochs: number;
   readonly history: History;
+  /** The memory of a step, where it could be planned. */
+  readonly forecast?: MemoryForecast | undefined;
   /** Names and values, in the order to show them. */
   readonly configuration: readonly (readonly [string, string])[];
-  /** Remarks, a paragraph each. */
-  readonly notes?: readonly string[];
 }
 
 /** The table of epochs shows this many; the others are folded away. */
 const visibleEpochs = 20;
 
 /** Renders the report. The same content gives the same bytes. */
-export function renderReport({ title, history, configuration, notes = [] }: ReportContent): string {
+export function renderReport({ title, epochs, history, configuration, forecast }: ReportContent): string {
   const heading = escapeText(title);
   return `<!doctype html>
 <html lang="en">
@@ -34,13 +38,13 @@ ${style}
 <body>
 <main>
 <h1>${heading}</h1>
-${keyFigures(history)}
-${notes.map((note) => `<p class="note">${escapeText(note)}</p>\n`).join('')}<div class="curves">
+${keyFigures(history, epochs)}
+<div class="curves">
 ${renderPanels(history)
   .map((svg) => `<figure>${svg}</figure>`)
   .join('\n')}
 </div>
-<h2>Epochs</h2>
+${memorySection(forecast)}<h2>Epochs</h2>
 ${epochSection(history.epochs)}
 <h2>Configuration</h2>
 ${configurationTable(configuration)}
@@ -50,12 +54,25 @@ ${configurationTable(configuration)}
 `;
 }
 
-function keyFigures({ epochs, test }: History): string {
+/** Why there is no picture is told where the run begins. */
+function memorySection(forecast: MemoryForecast | undefined): string {
+  if (!forecast) return '';
+  const { livePeakBytes, processBytes, peakAt } = forecast;
+  const caption = `By the plan, at most ${formatMegabytes(livePeakBytes)} are alive at once, at the node ${peakAt}. The process grows by about ${formatMegabytes(processBytes)}: the runtime keeps more than is alive, and the evaluation takes some.`;
+  return `<h2>Memory</h2>\n<figure class="wide">${renderMemory(forecast)}</figure>\n<p class="caption">${escapeText(caption)}</p>\n`;
+}
+
+function keyFigures({ epochs, test }: History, planned: number): string {
   const best = bestEpoch(epochs);
+  const seconds = epochs.reduce((sum, record) => sum + record.seconds, 0);
+  const last = epochs.at(-1);
   const figures = [
-    ['Epochs', String(epochs.length)],
+    ['Epochs', `${epochs.length} of ${planned}`],
+    ['Training loss', formatLoss(last?.trainLoss)],
+    ['Training error', formatPercent(last?.trainError)],
     ['Best validation error', best ? `${formatPercent(best.validError)} (epoch ${best.epoch})` : '–'],
     ['Final test error', formatPercent(test?.error)],
+    ['Time in steps', formatSeconds(seconds)],
   ];
   const entries = figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`);
   return `<dl class="figures">${entries.join('')}</dl>`;
@@ -88,7 +105,7 @@ function epochTable(epochs: readonly EpochRecord[]): string {
     'Validation loss',
     'Validation error',
     'Learning rate',
-    'Seconds',
+    'Time',
   ];
   const head = columns.map((column) => `<th scope="col">${column}</th>`).join('');
   const rows = epochs.map((record) => {
@@ -98,8 +115,8 @@ function epochTable(epochs: readonly EpochRecord[]): string {
       formatPercent(record.trainError),
       formatLoss(record.validLoss),
       formatPercent(record.validError),
-      String(Number(record.learningRate.toPrecision(4))),
-      record.seconds.toFixed(1),
+      formatRate(record.learningRate),
+      formatSeconds(record.seconds),
     ];
     return `<tr>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
   });

@@ -12,10 +12,12 @@ h2 { font-size: 1.2rem; margin: 2rem 0 0.5rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 0.75rem 2.5rem; margin: 0 0 1.25rem; }
 .figures dt { color: var(--faint); font-size: 0.85rem; }
 .figures dd { margin: 0; font-size: 1.25rem; font-weight: 600; }
-.note { margin: 0 0 0.75rem; overflow-wrap: anywhere; }
+.caption { margin: 0.5rem 0 0; color: var(--faint); font-size: 0.875rem; overflow-wrap: anywhere; }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1rem; }
 figure { margin: 0; overflow: hidden; border: 1px solid var(--line); border-radius: 6px; background: #fff; }
 figure svg { display: block; width: 100%; height: auto; }
+.wide { overflow-x: auto; }
+.wide svg { min-width: 48rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.875rem; }
 th, td { padding: 0.25rem 0.75rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }

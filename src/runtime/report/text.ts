@@ -24,3 +24,23 @@ export function formatLoss(loss: number | undefined): string {
   if (loss === undefined) return '–';
   return Math.abs(loss) < 1e6 ? loss.toFixed(4) : loss.toPrecision(4);
 }
+
+/** Bytes in MB = 10⁶. */
+export function formatMegabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** A duration as `12.3 s`, `4 min 05 s` or `2 h 03 min`. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const pad = (value: number): string => String(Math.floor(value)).padStart(2, '0');
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${pad(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${pad((whole % 3600) / 60)} min`;
+}
+
+/** A learning rate with four digits. */
+export function formatRate(rate: number): string {
+  const rounded = Number(rate.toPrecision(4));
+  return rate < 1e-3 && rate > 0 ? rounded.toExponential() : String(rounded);
+}

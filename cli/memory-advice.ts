@@ -1,0 +1,27 @@
+/** @file What a run will need of memory against what is free, and advice where it won't fit. */
+
+import type { Compiled } from '../src/compile.js';
+import { fittingBatchSize, type MemoryForecast } from '../src/runtime/forecast.js';
+import type { FreeMemory } from '../src/runtime/free-memory.js';
+import { megabytes } from './output.js';
+
+/** What a run will need, in words, and a warning where that is more than is free. */
+export function describeMemory(
+  compiled: Compiled,
+  forecast: MemoryForecast,
+  free: FreeMemory,
+): { readonly need: string; readonly warning?: string } {
+  const { batchSize, livePeakBytes, processBytes } = forecast;
+  const where = free.limitedBy === 'container' ? ' in this container' : '';
+  const alive = `${megabytes(livePeakBytes)} alive at once by the plan`;
+  const need = `memory: about ${megabytes(processBytes)} for batches of ${batchSize} (${alive}), ${megabytes(free.bytes)} free${where}`;
+  if (processBytes <= free.bytes) return { need };
+  const fitting = fittingBatchSize(compiled, forecast, free.bytes);
+  const advice = [
+    ...(fitting > 0 ? [`--batch-size ${fitting} (with --accumulate, an update still takes as many images)`] : []),
+    ...(compiled.remat === 'none' ? ['--efficient'] : []),
+    ...(compiled.remat === 'none' || compiled.remat === 'efficient' ? ['--remat max'] : []),
+  ];
+  const remedy = advice.length > 0 ? `try ${advice.join(', or ')}` : 'use a smaller network or a larger machine';
+  return { need, warning: `the run will hardly fit and may be killed; ${remedy}` };
+}

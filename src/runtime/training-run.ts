@@ -1,0 +1,215 @@
+/** @file How a training run begins or goes on: what is checked, what its folder gets, what it plans of memory. */
+
+import { join } from 'node:path';
+import type { DenseNet, Network } from '../builders/index.js';
+import type { Compiled } from '../compile.js';
+import { DensecError, FailureError, InternalError, RequestError } from '../ir/index.js';
+import { type Bundle, copyBundle, openBundle, prepareOutputFolder, writeBundle } from './bundle.js';
+import { type Progress, prepareRun, readProgress, runFiles, type Saving } from './checkpoint.js';
+import type { Dataset } from './data/dataset.js';
+import { checkDataset } from './data/network-data.js';
+import { parseDevice } from './devices.js';
+import { forecastMemory, type MemoryForecast } from './forecast.js';
+import { compileAgain } from './replan.js';
+import { checkWarmup } from './schedule.js';
+import type { SessionOptions } from './session.js';
+import { splitImages, train } from './train.js';
+import type { ResultEvent, TrainContext, TrainEvent, TrainOptions } from './train-events.js';
+import type { State } from './weights.js';
+
+/** What a run trains: a network compiled just now, or a bundle. */
+export type TrainSource = { readonly network: Network | DenseNet; readonly compiled: Compiled } | Bundle;
+
+/** Where a run keeps its files, and how it runs. */
+export interface RunPlace extends SessionOptions {
+  /** The run's folder. */
+  readonly save: string;
+  /** How often to save: after each epoch, and every so many steps where told. */
+  readonly checkpointEvery?: number | undefined;
+  /** How many checkpoints to keep; by default the last. */
+  readonly keep?: number | undefined;
+}
+
+/** Any of the options that decide the weights. */
+type SomeTrainOptions = { readonly [K in keyof TrainOptions]?: TrainOptions[K] | undefined };
+
+/** A new run. What is left out has the defaults of the command line. */
+export interface BeginOptions extends RunPlace, SomeTrainOptions {
+  /** Replaces the run that the folder holds. */
+  readonly force?: boolean;
+  /** Parameters and running statistics to begin with, instead of the network's own. */
+  readonly initial?: State | undefined;
+}
+
+/** An old run. */
+export interface ResumeOptions extends RunPlace {
+  /** Another checkpoint than the last. */
+  readonly from?: string | undefined;
+}
+
+/** A run's memory as planned, or why it can't be. */
+export type RunMemory =
+  | { readonly compiled: Compiled; readonly forecast: MemoryForecast }
+  | { readonly unknown: string; readonly forecast?: undefined };
+
+/** Training images held out for validation, unless told. */
+const defaultValidSize = 5000;
+
+/** Highest learning rates, unless told: the seed's, and PyTorch's default. */
+const defaultRates = { sgd: 0.1, adamw: 0.001 } as const;
+
+/** A run that is ready to train: what the command line and `Trainer` stand on. */
+export class TrainingRun {
+  private stopped = false;
+  private started = false;
+
+  private constructor(
+    /** All options of the run, defaults included. */
+    readonly options: TrainOptions,
+    /** What a step will take, told before the first. */
+    readonly memory: RunMemory,
+    private readonly context: TrainContext,
+  ) {}
+
+  /**
+   * Prepares a new run: checks everything, then makes the run's folder with the bundle in it.
+   * @throws RequestError when options or data don't fit the network; FailureError when the folder is not empty or the
+   * disk refuses
+   */
+  static async begin(source: TrainSource, dataset: Dataset, options: BeginOptions): Promise<TrainingRun> {
+    const { save, force = false, initial, ...place } = options;
+    const input = 'manifest' in source ? source.manifest : source.network;
+    const optimizer = 'manifest' in source ? source.manifest.optimizer : source.compiled.optimizer;
+    const resolved = resolveTrainOptions(options, dataset, optimizer.kind);
+    checkDataset(dataset, input, resolved.data);
+    splitImages(dataset, resolved);
+    // Everything that can be refused has been: only now is the folder touched.
+    await prepareOutputFolder(save, force);
+    await prepareRun(save);
+    const bundle = await bringBundle(source, save, resolved.seed);
+    const memory = planRun(
+      'manifest' in source ? () => compileAgain(source) : () => source.compiled,
+      resolved,
+      dataset,
+    );
+    return new TrainingRun(resolved, memory, {
+      ...sessionOf(place),
+      ...{ bundle, dataset, save, initial, forecast: memory.forecast, saving: savingOf(place, undefined) },
+    });
+  }
+
+  /**
+   * Goes on with the run of a folder, on the same data, where its last checkpoint was, with its device and threads
+   * unless told.
+   * @throws FailureError when there is no run, or its checkpoint and its bundle don't belong together
+   */
+  static async resume(dataset: Dataset, options: ResumeOptions): Promise<TrainingRun> {
+    const { save, from } = options;
+    const { progress, bundle } = await openRun(save, from);
+    checkDataset(dataset, bundle.manifest, progress.options.data);
+    const { device, threads } = progress.running;
+    const memory = planRun(() => compileAgain(bundle), progress.options, dataset);
+    return new TrainingRun(progress.options, memory, {
+      ...{ device: options.device ?? parseDevice(device), threads: options.threads ?? threads },
+      ...{ bundle, dataset, save, forecast: memory.forecast, saving: savingOf(options, progress) },
+      ...{ resume: progress, resumeFrom: from },
+    });
+  }
+
+  /** The bundle that is trained. */
+  get bundle(): Bundle {
+    return this.context.bundle;
+  }
+
+  /** Trains, and yields what happens; the last event is the result. Errors are those of `train`. */
+  async *events(): AsyncGenerator<TrainEvent> {
+    if (this.started) throw new RequestError('this run has been started; resume it to go on');
+    this.started = true;
+    yield* train(this.options, { ...this.context, interrupted: () => this.stopped });
+  }
+
+  /** Trains to the end, or to where it is stopped. */
+  async run(show?: (event: TrainEvent) => void): Promise<ResultEvent> {
+    let last: TrainEvent | undefined;
+    for await (const event of this.events()) {
+      show?.(event);
+      last = event;
+    }
+    if (last?.event !== 'result') throw new InternalError('the run ended without a result');
+    return last;
+  }
+
+  /** Asks the run to save and end after the step in progress. */
+  stop(): void {
+    this.stopped = true;
+  }
+}
+
+/**
+ * The run that a folder holds: where it stands, and its bundle.
+ * @throws FailureError when there is none, or its checkpoint is of another model
+ */
+export async function openRun(
+  save: string,
+  from?: string,
+  directory = join(save, runFiles.bundle),
+): Promise<{ readonly progress: Progress; readonly bundle: Bundle }> {
+  const progress = await readProgress(save, from);
+  const bundle = await openBundle(directory);
+  if (bundle.manifest.models.training.sha256 === progress.model) return { progress, bundle };
+  throw new FailureError(
+    `the checkpoint in ${save} is of another model than ${bundle.directory} (another architecture, optimizer or version); resume it with the bundle it was made with`,
+  );
+}
+
+/** Options with their defaults. @throws RequestError when one is out of range */
+function resolveTrainOptions(given: SomeTrainOptions, dataset: Dataset, kind: keyof typeof defaultRates): TrainOptions {
+  const images = Math.min(dataset.train.count, given.limit ?? Number.POSITIVE_INFINITY);
+  const { epochs = 300, batchSize = 64, learningRate = defaultRates[kind], warmup = 0 } = given;
+  if (!(learningRate > 0)) throw new RequestError(`the learning rate is ${learningRate}; it must be above 0`);
+  checkCount('epochs', epochs);
+  checkCount('batch size', batchSize);
+  checkWarmup(warmup, epochs);
+  return {
+    data: given.data ?? dataset.name,
+    ...{ epochs, batchSize, learningRate, schedule: given.schedule ?? 'multistep', warmup },
+    validSize: given.validSize ?? Math.min(defaultValidSize, Math.floor(images / 10)),
+    limit: given.limit,
+    seed: given.seed ?? 0,
+  };
+}
+
+/** Plans a run's memory. Only a network or policy of one's own can't be planned from its bundle. */
+function planRun(compiledAgain: () => Compiled, options: TrainOptions, dataset: Dataset): RunMemory {
+  try {
+    const compiled = compiledAgain();
+    const images = splitImages(dataset, options).training.length;
+    return { compiled, forecast: forecastMemory(compiled, Math.min(options.batchSize, images)) };
+  } catch (error) {
+    if (!(error instanceof DensecError)) throw error;
+    return { unknown: error.message };
+  }
+}
+
+function checkCount(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value > 0) return;
+  throw new RequestError(`the number given for ${name} is ${value}; it must be a whole number of at least 1`);
+}
+
+/** Puts the bundle into the run's folder, which then has all that it takes to resume the run. */
+function bringBundle(source: TrainSource, save: string, seed: number): Promise<Bundle> {
+  const folder = join(save, runFiles.bundle);
+  if ('manifest' in source) return copyBundle(source, folder);
+  const { network, compiled } = source;
+  const config = 'config' in network ? { config: network.config } : {};
+  return writeBundle(folder, network, compiled, { ...config, seed, force: true });
+}
+
+function savingOf({ checkpointEvery, keep }: Omit<RunPlace, 'save'>, resume: Progress | undefined): Saving {
+  const every = checkpointEvery ?? resume?.saving.every;
+  return { keep: keep ?? resume?.saving.keep ?? 1, ...(every !== undefined && { every }) };
+}
+
+function sessionOf({ device, threads }: SessionOptions): SessionOptions {
+  return { ...(device && { device }), ...(threads !== undefined && { threads }) };
+}

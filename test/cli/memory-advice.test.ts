@@ -1,0 +1,42 @@
+/** @file What a training run tells of the memory it will need. */
+
+import { describe, expect, it } from 'vitest';
+import { describeMemory } from '../../cli/memory-advice.js';
+import { densenet } from '../../src/builders/index.js';
+import { compile } from '../../src/compile.js';
+import type { RematName } from '../../src/passes/policies.js';
+import { forecastMemory } from '../../src/runtime/forecast.js';
+
+const network = densenet({ blockConfig: [2, 2], growthRate: 6, imageSize: 16 });
+
+function adviceFor(remat: RematName, share: number): ReturnType<typeof describeMemory> {
+  const compiled = compile(network, { remat });
+  const forecast = forecastMemory(compiled, 4096);
+  return describeMemory(compiled, forecast, { bytes: share * forecast.processBytes, limitedBy: 'container' });
+}
+
+describe('a forecast', () => {
+  it('that fits is told without a warning', () => {
+    const { need, warning } = adviceFor('none', 1.01);
+    expect(need).toMatch(
+      /^memory: about [\d.]+ MB for batches of 4096 \([\d.]+ MB alive .*, [\d.]+ MB free in this cont/,
+    );
+    expect(warning).toBeUndefined();
+  });
+
+  it('that does not fit names a batch size that would, and what saves memory', () => {
+    const { warning = '' } = adviceFor('none', 0.5);
+    expect(warning).toMatch(/--batch-size \d+ .*--efficient, or --remat max$/);
+    const batchSize = Number(/--batch-size (\d+)/.exec(warning)?.[1]);
+    const compiled = compile(network);
+    const bytes = 0.5 * forecastMemory(compiled, 4096).processBytes;
+    expect(forecastMemory(compiled, batchSize).processBytes).toBeLessThanOrEqual(bytes);
+    expect(forecastMemory(compiled, batchSize + 2).processBytes).toBeGreaterThan(bytes);
+  });
+
+  it('offers only what would change something', () => {
+    expect(adviceFor('efficient', 0.5).warning).not.toMatch(/--efficient/);
+    expect(adviceFor('max', 0.5).warning).not.toMatch(/--remat/);
+    expect(adviceFor('max', 0.001).warning).toMatch(/smaller network or a larger machine/);
+  });
+});

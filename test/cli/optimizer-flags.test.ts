@@ -1,0 +1,77 @@
+/** @file The flags that say how weights are updated: what they build, and what they refuse. */
+
+import { describe, expect, it } from 'vitest';
+import { readSafetensors } from '../../src/runtime/safetensors.js';
+import { densec, temporaryFolder } from '../helpers/cli.js';
+import { fixturePath } from '../helpers/fixtures.js';
+
+const path = temporaryFolder();
+const network = ['--block-config', '2,1', '--growth-rate', '6', '--image-size', '12'];
+const build = (name: string, ...flags: string[]): string[] => ['build', ...network, ...flags, '-o', path(name)];
+
+describe('build', () => {
+  it('keeps the optimizer in the manifest', async () => {
+    const flags = ['--optimizer', 'adamw', '--betas', '0.8,0.99', '--no-decay-norm-bias', '--accumulate', '3'];
+    const result = await densec(build('adamw', ...flags, '--json'));
+    expect(result.code, result.stderr).toBe(0);
+    const optimizer = { kind: 'adamw', betas: [0.8, 0.99], epsilon: 1e-8, weightDecay: 0.01 };
+    expect(result.json().optimizer).toEqual({ ...optimizer, decayNormBias: false, accumulate: 3 });
+    const told = await densec(['info', path('adamw')]);
+    expect(told.stdout).toMatch(/adamw, betas 0\.8 and 0\.99, .*none on norms and biases.*every 3 batches/);
+  });
+
+  it.each<[string, string[], RegExp]>([
+    ['a momentum for adamw', ['--optimizer', 'adamw', '--momentum', '0.9'], /adamw takes no --momentum.*--betas/],
+    ['betas for sgd', ['--betas', '0.9,0.99'], /sgd takes no --betas.*--optimizer adamw/],
+    ['one beta', ['--optimizer', 'adamw', '--betas', '0.9'], /two numbers/],
+    ['a beta of 1', ['--optimizer', 'adamw', '--betas', '0.9,1'], /beta is 1/],
+    ['no batch an update', ['--accumulate', '0'], /at least 1/],
+    ['an optimizer that is none', ['--optimizer', 'lion'], /sgd, adamw/],
+  ])('refuses %s', async (_, flags, message) => {
+    const result = await densec(build('refused', ...flags));
+    expect([result.code, result.stderr]).toEqual([2, expect.stringMatching(message)]);
+  });
+});
+
+describe('step', () => {
+  const run = (bundle: string, steps: number, save: string): ReturnType<typeof densec> =>
+    densec([
+      ...['step', path(bundle), '--state', fixturePath('adamw', 'state.safetensors'), '--lr', '0.003'],
+      ...[
+        '--batch',
+        fixturePath('adamw', 'batch.safetensors'),
+        '--steps',
+        String(steps),
+        '--save',
+        path(save),
+        '--json',
+      ],
+    ]);
+
+  it('goes on from a saved state of adamw to the same bits', async () => {
+    await densec(build('plain', '--optimizer', 'adamw', '--weight-decay', '0.1'));
+    const three = await run('plain', 3, 'three');
+    expect(three.code, three.stderr).toBe(0);
+    await run('plain', 1, 'one');
+    const rest = await densec([
+      ...['step', path('plain'), '--state', path('one'), '--lr', '0.003', '--steps', '2'],
+      ...['--batch', fixturePath('adamw', 'batch.safetensors'), '--save', path('one and two')],
+    ]);
+    expect(rest.code, rest.stderr).toBe(0);
+    const [a, b] = await Promise.all([path('three'), path('one and two')].map((file) => readSafetensors(file)));
+    expect(b?.tensors).toEqual(a?.tensors);
+    expect([...(a?.tensors.keys() ?? [])]).toContain('variance.classifier.weight');
+  });
+
+  it('takes whole updates only where gradients accumulate', async () => {
+    await densec(build('accumulating', '--accumulate', '2'));
+    const odd = await run('accumulating', 3, 'odd');
+    expect([odd.code, odd.stderr]).toEqual([2, expect.stringMatching(/gradients of 2 steps .* 3 steps are not/)]);
+    const even = await run('accumulating', 4, 'even');
+    expect(even.code, even.stderr).toBe(0);
+    const losses = even.json().losses as number[];
+    // The second batch of an update sees the same weights as the first.
+    expect([losses[1], losses[3]]).toEqual([losses[0], losses[2]]);
+    expect(losses[2]).not.toBe(losses[0]);
+  });
+});

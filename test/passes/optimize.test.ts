@@ -1,0 +1,187 @@
+/** @file What each optimizer appends, and which options it refuses. PyTorch's numbers: test/conformance. */
+
+import { describe, expect, it } from 'vitest';
+import { densenet, traceNetwork } from '../../src/builders/index.js';
+import { compile } from '../../src/compile.js';
+import { type Graph, GraphBuilder, type GraphInput, printGraph, type TensorType } from '../../src/ir/index.js';
+import { optimize } from '../../src/passes/optimize.js';
+import {
+  correctionNames,
+  type OptimizerChoice,
+  parameterState,
+  resolveOptimizer,
+} from '../../src/passes/optimizer-options.js';
+import { planSegments } from '../../src/passes/pack-state.js';
+import { evaluate, type NdArray, ndArray } from '../helpers/evaluate.js';
+
+const vector: TensorType = { dtype: 'float32', shape: [2] };
+
+/** A parameter with its gradient. */
+function graph(): Graph {
+  const builder = new GraphBuilder('state');
+  const parameter = { name: 'w', role: 'parameter', initializer: { kind: 'constant', value: 0 } } as const;
+  builder.input(vector, parameter satisfies Omit<Extract<GraphInput, { role: 'parameter' | 'counter' }>, 'value'>);
+  const gradient = builder.input(vector, { name: 'g', role: 'batch' });
+  return builder.finish([{ name: 'gradient.w', role: 'gradient', of: 'w', value: gradient }]);
+}
+
+const optimized = (choice: OptimizerChoice): Graph => optimize(resolveOptimizer(choice)).run(graph());
+
+describe('adamw', () => {
+  it('averages gradient and square, divides by the weights of the averages, and decays apart', () => {
+    const choice = { kind: 'adamw', betas: [0.5, 0.75], epsilon: 0.0625, weightDecay: 0.125 } as const;
+    expect(printGraph(optimized(choice))).toMatchInlineSnapshot(`
+      "graph state {
+        in  parameter %w: f32[2]
+        in  batch %g: f32[2]
+        in  scalar %learning_rate: f32[]
+        in  running %optimizer.momentum_weight: f32[1]
+        in  running %optimizer.variance_weight: f32[1]
+        in  momentum %momentum.w: f32[2]
+        in  momentum %variance.w: f32[2]
+        %0: f32[] = constant() {value=(1)}  # update optimizer
+        %1: f32[] = constant() {value=(0.5)}  # update optimizer
+        %2: f32[1] = mul(%optimizer.momentum_weight, %1)  # update optimizer
+        %3: f32[] = mul(%0, %1)  # update optimizer
+        %4: f32[1] = add(%2, %3)  # update optimizer
+        %5: f32[] = constant() {value=(0.75)}  # update optimizer
+        %6: f32[1] = mul(%optimizer.variance_weight, %5)  # update optimizer
+        %7: f32[] = constant() {value=(0.25)}  # update optimizer
+        %8: f32[] = mul(%0, %7)  # update optimizer
+        %9: f32[1] = add(%6, %8)  # update optimizer
+        %10: f32[2] = mul(%momentum.w, %1)  # update optimizer
+        %11: f32[2] = mul(%g, %1)  # update optimizer
+        %12: f32[2] = add(%10, %11)  # update optimizer
+        %13: f32[2] = mul(%g, %g)  # update optimizer
+        %14: f32[2] = mul(%variance.w, %5)  # update optimizer
+        %15: f32[2] = mul(%13, %7)  # update optimizer
+        %16: f32[2] = add(%14, %15)  # update optimizer
+        %17: f32[2] = div(%16, %9)  # update optimizer
+        %18: f32[2] = sqrt(%17)  # update optimizer
+        %19: f32[] = constant() {value=(0.0625)}  # update optimizer
+        %20: f32[2] = add(%18, %19)  # update optimizer
+        %21: f32[2] = div(%12, %20)  # update optimizer
+        %22: f32[] = constant() {value=(0.125)}  # update optimizer
+        %23: f32[] = mul(%learning_rate, %22)  # update optimizer
+        %24: f32[] = sub(%0, %23)  # update optimizer
+        %25: f32[2] = mul(%w, %24)  # update optimizer
+        %26: f32[1] = div(%learning_rate, %4)  # update optimizer
+        %27: f32[2] = mul(%21, %26)  # update optimizer
+        %28: f32[2] = sub(%25, %27)  # update optimizer
+        out next next.w of w = %28
+        out next next.momentum.w of momentum.w = %12
+        out next next.variance.w of variance.w = %16
+        out next next.optimizer.momentum_weight of optimizer.momentum_weight = %4
+        out next next.optimizer.variance_weight of optimizer.variance_weight = %9
+      }"
+    `);
+  });
+
+  it('is PyTorch’s over three steps, by hand in float64', () => {
+    const [beta1, beta2, epsilon, weightDecay, rate] = [0.9, 0.999, 1e-8, 0.1, 0.01];
+    const updated = optimized({ kind: 'adamw', weightDecay });
+    let [w, m, v] = [
+      [1, -2],
+      [0, 0],
+      [0, 0],
+    ];
+    const zeros = ['momentum.w', 'variance.w'].map((name) => [name, ndArray([2], [0, 0])] as const);
+    const weights = correctionNames.map((name) => [name, ndArray([1], [0])] as const);
+    let state = new Map<string, NdArray>([['w', ndArray([2], w)], ...zeros, ...weights]);
+    for (const [step, g] of [
+      [0.5, -1e-3],
+      [-0.25, 2],
+      [1e-6, 0.125],
+    ].entries()) {
+      const correction = (beta: number): number => 1 - beta ** (step + 1);
+      m = m.map((old, index) => beta1 * old + (1 - beta1) * (g[index] as number));
+      v = v.map((old, index) => beta2 * old + (1 - beta2) * (g[index] as number) ** 2);
+      w = w.map((old, index) => {
+        const root = Math.sqrt((v[index] as number) / correction(beta2));
+        const mean = (m[index] as number) / correction(beta1);
+        return old * (1 - rate * weightDecay) - (rate * mean) / (root + epsilon);
+      });
+      const feeds = new Map([
+        ...state,
+        ['g', ndArray([2], g)] as const,
+        ['learning_rate', ndArray([], [rate])] as const,
+      ]);
+      const next = evaluate(updated, feeds, 1);
+      state = new Map([...next].map(([name, array]) => [name.replace('next.', ''), array]));
+      for (const [index, value] of w.entries()) expect(state.get('w')?.data[index]).toBeCloseTo(value, 7);
+    }
+  });
+});
+
+describe('accumulation', () => {
+  it('adds two scalars that tell an updating step from another', () => {
+    const choice = { momentum: 0.5, weightDecay: 0, nesterov: false, accumulate: 2 };
+    expect(printGraph(optimized(choice))).toMatchInlineSnapshot(`
+      "graph state {
+        in  parameter %w: f32[2]
+        in  batch %g: f32[2]
+        in  scalar %learning_rate: f32[]
+        in  scalar %gradient_share: f32[]
+        in  scalar %apply: f32[]
+        in  momentum %accumulated.w: f32[2]
+        in  momentum %momentum.w: f32[2]
+        %0: f32[] = constant() {value=(1)}  # update optimizer
+        %1: f32[] = sub(%0, %apply)  # update optimizer
+        %2: f32[] = mul(%learning_rate, %apply)  # update optimizer
+        %3: f32[2] = mul(%g, %gradient_share)  # update optimizer
+        %4: f32[2] = add(%accumulated.w, %3)  # update optimizer
+        %5: f32[2] = mul(%4, %1)  # update optimizer
+        %6: f32[] = constant() {value=(0.5)}  # update optimizer
+        %7: f32[] = mul(%apply, %6)  # update optimizer
+        %8: f32[] = add(%7, %1)  # update optimizer
+        %9: f32[2] = mul(%momentum.w, %8)  # update optimizer
+        %10: f32[2] = mul(%4, %apply)  # update optimizer
+        %11: f32[2] = add(%9, %10)  # update optimizer
+        %12: f32[2] = mul(%11, %2)  # update optimizer
+        %13: f32[2] = sub(%w, %12)  # update optimizer
+        out next next.w of w = %13
+        out next next.momentum.w of momentum.w = %11
+        out next next.accumulated.w of accumulated.w = %5
+      }"
+    `);
+  });
+});
+
+describe('parameters without decay', () => {
+  const forward = traceNetwork(densenet({ blockConfig: [1], growthRate: 4, imageSize: 8 }));
+
+  it('are norms and biases, in segments of their own', () => {
+    const segments = planSegments(forward, { decayNormBias: false }).filter(({ role }) => role === 'parameter');
+    const names = (decay: false | undefined): string[] =>
+      segments.filter((segment) => segment.decay === decay).flatMap(({ tensors }) => tensors.map(({ name }) => name));
+    expect(names(false).length).toBeGreaterThan(0);
+    for (const name of names(false)) expect(name).toMatch(/norm\w*\.(weight|bias)$|classifier\.bias$/);
+    for (const name of names(undefined)) expect(name).toMatch(/conv\w*\.weight$|classifier\.weight$/);
+  });
+
+  it('are the same tensors, each once, however they are packed', () => {
+    const names = (decayNormBias: boolean): string[] =>
+      planSegments(forward, { decayNormBias })
+        .flatMap(({ tensors }) => tensors.map(({ name }) => name))
+        .sort();
+    expect(names(false)).toEqual(names(true));
+  });
+});
+
+it('tells what is kept of each parameter', () => {
+  const kept = (choice: OptimizerChoice): readonly string[] => parameterState(resolveOptimizer(choice));
+  expect(kept({})).toEqual(['momentum.']);
+  expect(kept({ momentum: 0, nesterov: false })).toEqual([]);
+  expect(kept({ kind: 'adamw', accumulate: 2 })).toEqual(['momentum.', 'variance.', 'accumulated.']);
+});
+
+it.each<[string, OptimizerChoice, RegExp]>([
+  ['a momentum of 1', { momentum: 1 }, /momentum is 1/],
+  ['Nesterov without momentum', { momentum: 0, nesterov: true }, /--no-nesterov/],
+  ['a negative decay', { weightDecay: -1 }, /weight decay is -1/],
+  ['a beta of 1', { kind: 'adamw', betas: [0.9, 1] }, /beta is 1/],
+  ['an epsilon of 0', { kind: 'adamw', epsilon: 0 }, /epsilon is 0/],
+  ['half a batch an update', { accumulate: 0.5 }, /0\.5 batches/],
+])('refuses %s', (_, optimizer, message) => {
+  expect(() => compile(densenet({ blockConfig: [1], imageSize: 8 }), { optimizer })).toThrow(message);
+});
