@@ -20,7 +20,8 @@ const resume = (save: string): Promise<CliResult> => densec(['train', '--resume'
 
 beforeAll(async () => {
   mkdirSync(path('digits'));
-  await writeIdxFolder(path('digits'), 8, 120, 40);
+  // Many test images, so that a signal comes before the end of the final test.
+  await writeIdxFolder(path('digits'), 8, 120, 1600);
   const whole = await densec(start('whole', '--checkpoint-every', '3', '--keep', '4'));
   expect(whole.code, whole.stderr).toBe(0);
 });

@@ -1,4 +1,4 @@
-/** @file densec train: events, files, repetition, interruption and resumption, on a small data set of our own. */
+/** @file densec train: events, files and repetition, on a small data set of our own. Interruptions: interrupt.test.ts. */
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
@@ -76,30 +76,6 @@ describe('train', () => {
       expect(readFileSync(path('again', file)).equals(readFileSync(path('run', file))), file).toBe(true);
       expect(readFileSync(path('other', file)).equals(readFileSync(path('run', file))), file).toBe(false);
     }
-  });
-
-  it('saves and stops at Ctrl-C, and resumes to the bits of an uninterrupted run', async () => {
-    let interrupted = false;
-    const onStdout = (text: string, kill: (signal: NodeJS.Signals) => void): void => {
-      if (interrupted || !text.includes('"batch":3,')) return;
-      interrupted = true;
-      kill('SIGINT');
-    };
-    const result = await densec(start('stopped', '--json'), { onStdout });
-    expect(result.code, result.stderr).toBe(130);
-    expect(result.stderr).toMatch(/--resume/);
-    expect(result.jsonLines().at(-1)).toMatchObject({ event: 'result', interrupted: true });
-    expect(existsSync(path('stopped', 'results.csv'))).toBe(false);
-
-    const rest = await densec(['train', '--resume', '--save', path('stopped'), '--json']);
-    expect(rest.code, rest.stderr).toBe(0);
-    const steps = (events: Record<string, unknown>[]): number => events.filter(({ event }) => event === 'step').length;
-    expect(steps(result.jsonLines()) + steps(rest.jsonLines())).toBe(14);
-    expect(readFileSync(path('stopped', 'results.csv')).equals(readFileSync(path('run', 'results.csv')))).toBe(true);
-    const [whole, resumed] = await Promise.all(
-      ['run', 'stopped'].map((run) => readSafetensors(path(run, 'last.safetensors'))),
-    );
-    expect(resumed?.tensors).toEqual(whole?.tensors);
   });
 
   it('trains a bundle that was built before, on grey images and on CIFAR-10', async () => {
