@@ -220,7 +220,7 @@ export function trainingHash({ training }: Compiled): string {
 }
 
 /** The hash that manifests keep of a model. */
-function sha256(bytes: Uint8Array): string {
+export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
