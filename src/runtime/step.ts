@@ -29,24 +29,20 @@ export interface StepsResult {
 
 /**
  * Trains on the same batch several times. The batch must have been checked. Where the bundle accumulates gradients,
- * every `accumulate` steps make one update, of the mean of their gradients.
- * @throws RequestError when the steps are no whole number of updates
+ * every `accumulate` steps make one update, of the mean of their gradients; the last update takes the steps left.
  */
 export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<StepsResult> {
   const { state, batch, learningRate, steps, seed = 0 } = request;
   const count = batch.labels.data.length;
   const { accumulate } = bundle.manifest.optimizer;
-  if (steps % accumulate !== 0) {
-    throw new RequestError(
-      `${bundle.directory} accumulates the gradients of ${accumulate} steps for an update; ${steps} steps are not a multiple of that`,
-    );
-  }
   const model = await TrainingModel.open(bundle, state, request);
   try {
     const losses: number[] = [];
     const errors: number[] = [];
     for (let step = 0; step < steps; step++) {
-      const accumulation = { share: 1 / accumulate, last: (step + 1) % accumulate === 0 };
+      const first = step - (step % accumulate);
+      const end = Math.min(first + accumulate, steps);
+      const accumulation = { share: 1 / (end - first), last: step + 1 === end };
       const result = await model.step(batch, { learningRate, step, seed, accumulation });
       losses.push(result.loss);
       errors.push(result.errors / count);
