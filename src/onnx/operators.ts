@@ -161,7 +161,7 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
     attributes: { epsilon: { float: epsilon } },
     operands: [0, 3, 4, 1, 2],
   }),
-  withStatistics: 'composite',
+  center: 'composite',
   normalizer: 'composite',
   affine: 'composite',
   channelSums: 'composite',

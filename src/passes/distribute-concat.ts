@@ -50,12 +50,12 @@ class Distributor {
     const [output] = node.outputs as readonly [Value];
     const parts = this.virtual.get(x)?.parts;
     if (node.operator === 'batchStatistics') return this.statisticsOf(x);
-    if (node.operator === 'withStatistics') {
+    if (node.operator === 'center') {
       const { epsilon } = node.attributes;
-      if (!parts) return [this.withStatistics(x, epsilon)];
+      if (!parts) return [this.center(x, epsilon)];
       return this.postpone(
         node,
-        parts.map((part) => this.part(node, part.channels, () => this.withStatistics(part.value(), epsilon))),
+        parts.map((part) => this.part(node, part.channels, () => this.center(part.value(), epsilon))),
       );
     }
     if (node.operator === 'concat' && node.attributes.axis === 1 && output.type.shape.length === 4) {
@@ -172,18 +172,18 @@ class Distributor {
    * A value to be normalized by its statistics. Where it was concatenated, that is made of operands each with statistics
    * of its own: its gradient then takes account of them once, after those of all its readers have been added up.
    */
-  private withStatistics(value: Value, epsilon: number): Value {
+  private center(value: Value, epsilon: number): Value {
     const known = this.normalizable.get(epsilon) ?? new Map<Value, Value>();
     this.normalizable.set(epsilon, known);
     const earlier = known.get(value);
     if (earlier) return earlier;
     const { builder } = this.rewriter;
     const concat = this.members.get(value);
-    const members = concat?.inputs.map((member) => this.withStatistics(member, epsilon));
+    const members = concat?.inputs.map((member) => this.center(member, epsilon));
     const result =
       concat && members
         ? builder.emit('concat', members, concat.attributes)
-        : builder.emit('withStatistics', [value, ...this.statisticsOf(value)], { epsilon });
+        : builder.emit('center', [value, ...this.statisticsOf(value)], { epsilon });
     known.set(value, result);
     return result;
   }

@@ -74,8 +74,8 @@ export function leastBatchSize(graph: Graph): number {
 }
 
 /**
- * (x − μ)·ι·γ + β with ι = 1 / √(σ² + ε), as one affine map of each channel: all else is arithmetic of short vectors,
- * and x with its statistics is something that several layers can share.
+ * (x − μ)·ι·γ + β with ι = 1 / √(σ² + ε), as an affine map of what is centered: the centered x is something that several
+ * layers can share, and no sum over it cancels, however far the mean is from 0.
  */
 function normalized(
   builder: GraphBuilder,
@@ -83,8 +83,8 @@ function normalized(
   [mean, variance, gamma, beta]: readonly [Value, Value, Value, Value],
   epsilon: number,
 ): Value {
-  const [scale, shift] = builder.emitAll('normalizer', [mean, variance, gamma, beta], { epsilon }) as [Value, Value];
-  return builder.emit('affine', [builder.emit('withStatistics', [x, mean, variance], { epsilon }), scale, shift], {});
+  const [scale] = builder.emitAll('normalizer', [variance, gamma], { epsilon }) as [Value, Value];
+  return builder.emit('affine', [builder.emit('center', [x, mean, variance], { epsilon }), scale, beta], {});
 }
 
 function addMaskInputs(builder: GraphBuilder): Value[] {

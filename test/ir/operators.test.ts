@@ -295,14 +295,9 @@ row(
   {},
   'channelSums(f32[N, 4, 8, 6], f32[N, 4]): both operands must have one shape',
 );
-row('withStatistics', [image, f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[N, 4, 8, 6]');
-row('normalizer', [f32(4), f32(4), f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[4], f32[4], f32[4]');
-row(
-  'normalizer',
-  [f32(4), f32(4), f32(4), f32(3)],
-  { epsilon: 1e-5 },
-  'normalizer(f32[4], f32[4], f32[4], f32[3]): operand 3 must have the shape [4]',
-);
+row('center', [image, f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[N, 4, 8, 6]');
+row('normalizer', [f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[4], f32[4]');
+row('normalizer', [f32(4), f32(3)], { epsilon: 1e-5 }, 'normalizer(f32[4], f32[3]): operand 1 must have the shape [4]');
 row('crossEntropy', [f32('N', 5), i64('N')], {}, 'f32[], f32[N, 5]');
 row('crossEntropy', [f32('N', 5), f32('N')], {}, 'crossEntropy(f32[N, 5], f32[N]): operand 1 must be int64');
 row(

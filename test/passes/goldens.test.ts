@@ -85,16 +85,16 @@ describe('training-mode', () => {
         %5: f32[] = sub(%3, %4)  # update norm
         %6: f32[] = div(%3, %5)  # update norm
         %7: f32[2] = mul(%2, %6)  # update norm
-        %8: f32[2], %9: f32[2], %10: f32[2] = normalizer(%1, %2, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
-        %11: f32[N, 2, 4, 4] = withStatistics(%0, %1, %2) {epsilon=0.00001}  # forward norm
-        %12: f32[N, 2, 4, 4] = affine(%11, %8, %9)  # forward norm
-        %13: f32[N, 2, 4, 4] = relu(%12)  # forward
-        %14: f32[N, 2, 4, 4] = dropoutMask(%step, %seed) {rate=0.5, key=0, shape=[N, 2, 4, 4]}  # forward drop
-        %15: f32[N, 2, 4, 4] = mul(%13, %14)  # forward drop
-        %16: f32[N, 2] = reduceMean(%15) {axes=[2, 3], keepDims=false}  # forward
-        %17: f32[N, 3] = matMul(%16, %fc.weight) {transposeA=false, transposeB=true}  # forward fc
-        %18: f32[] = reduceMean(%17) {axes=[0, 1], keepDims=false}  # forward loss
-        out result loss = %18
+        %8: f32[2], %9: f32[2] = normalizer(%2, %norm.weight) {epsilon=0.00001}  # forward norm
+        %10: f32[N, 2, 4, 4] = center(%0, %1, %2) {epsilon=0.00001}  # forward norm
+        %11: f32[N, 2, 4, 4] = affine(%10, %8, %norm.bias)  # forward norm
+        %12: f32[N, 2, 4, 4] = relu(%11)  # forward
+        %13: f32[N, 2, 4, 4] = dropoutMask(%step, %seed) {rate=0.5, key=0, shape=[N, 2, 4, 4]}  # forward drop
+        %14: f32[N, 2, 4, 4] = mul(%12, %13)  # forward drop
+        %15: f32[N, 2] = reduceMean(%14) {axes=[2, 3], keepDims=false}  # forward
+        %16: f32[N, 3] = matMul(%15, %fc.weight) {transposeA=false, transposeB=true}  # forward fc
+        %17: f32[] = reduceMean(%16) {axes=[0, 1], keepDims=false}  # forward loss
+        out result loss = %17
         out observation observed.norm.running_mean of norm.running_mean = %1
         out observation observed.norm.running_var of norm.running_var = %7
       }"
@@ -253,9 +253,9 @@ describe('differentiate', () => {
     const x = builder.input(f32('N', 2), parameter('x'));
     const scale = builder.input(f32(2), parameter('scale'));
     const [mean, variance] = builder.emitAll('batchStatistics', [x], {}) as [Value, Value];
-    const source = builder.emit('withStatistics', [x, mean, variance], { epsilon: 0.125 });
-    const maps = builder.emitAll('normalizer', [mean, variance, scale, scale], { epsilon: 0.125 }) as [Value, Value];
-    const y = builder.emit('affine', [source, maps[0], maps[1]], {});
+    const source = builder.emit('center', [x, mean, variance], { epsilon: 0.125 });
+    const [factor] = builder.emitAll('normalizer', [variance, scale], { epsilon: 0.125 }) as [Value, Value];
+    const y = builder.emit('affine', [source, factor, scale], {});
     const loss = builder.emit('reduceSum', [y], { axes: [0, 1], keepDims: false });
     const graph = differentiate.run(builder.finish([{ name: 'loss', role: 'result', value: loss }]));
     expect(printGraph(removeDeadCode.run(graph))).toMatchInlineSnapshot(`
@@ -263,40 +263,34 @@ describe('differentiate', () => {
         in  parameter %x: f32[N, 2]
         in  parameter %scale: f32[2]
         %0: f32[2], %1: f32[2] = batchStatistics(%x)  # forward
-        %2: f32[N, 2] = withStatistics(%x, %0, %1) {epsilon=0.125}  # forward
-        %3: f32[2], %4: f32[2], %5: f32[2] = normalizer(%0, %1, %scale, %scale) {epsilon=0.125}  # forward
-        %6: f32[N, 2] = affine(%2, %3, %4)  # forward
-        %7: f32[] = reduceSum(%6) {axes=[0, 1], keepDims=false}  # forward
-        %8: f32[] = constant() {value=(1)}  # backward loss
-        %9: f32[1, 1] = reshape(%8) {shape=[1, 1]}  # backward
-        %10: f32[N, 2] = expand(%9) {shape=[N, 2]}  # backward
-        %11: f32[N, 2] = affine(%10, %3)  # backward
-        %12: f32[N, 2], %13: f32[N, 2] = channelSums(%10, %2)  # backward
+        %2: f32[N, 2] = center(%x, %0, %1) {epsilon=0.125}  # forward
+        %3: f32[2], %4: f32[2] = normalizer(%1, %scale) {epsilon=0.125}  # forward
+        %5: f32[N, 2] = affine(%2, %3, %scale)  # forward
+        %6: f32[] = reduceSum(%5) {axes=[0, 1], keepDims=false}  # forward
+        %7: f32[] = constant() {value=(1)}  # backward loss
+        %8: f32[1, 1] = reshape(%7) {shape=[1, 1]}  # backward
+        %9: f32[N, 2] = expand(%8) {shape=[N, 2]}  # backward
+        %10: f32[N, 2] = affine(%9, %3)  # backward
+        %11: f32[N, 2], %12: f32[N, 2] = channelSums(%9, %2)  # backward
+        %13: f32[2] = reduceSum(%11) {axes=[0], keepDims=false}  # backward
         %14: f32[2] = reduceSum(%12) {axes=[0], keepDims=false}  # backward
-        %15: f32[2] = reduceSum(%13) {axes=[0], keepDims=false}  # backward
-        %16: f32[2] = mul(%0, %15)  # backward
-        %17: f32[2] = sub(%14, %16)  # backward
-        %18: f32[2] = mul(%17, %5)  # backward
-        %19: f32[2] = add(%18, %15)  # backward
-        %20: f32[] = sizeOf() {shape=[N]}  # backward
-        %21: f32[] = neg(%20)  # backward
-        %22: f32[N, 2], %23: f32[N, 2] = channelSums(%11, %2)  # backward
-        %24: f32[2] = reduceSum(%22) {axes=[0], keepDims=false}  # backward
-        %25: f32[2] = reduceSum(%23) {axes=[0], keepDims=false}  # backward
-        %26: f32[] = constant() {value=(0.125)}  # backward
-        %27: f32[2] = add(%1, %26)  # backward
-        %28: f32[2] = mul(%27, %21)  # backward
-        %29: f32[2] = mul(%0, %25)  # backward
-        %30: f32[2] = sub(%24, %29)  # backward
-        %31: f32[2] = div(%30, %28)  # backward
-        %32: f32[2] = div(%25, %21)  # backward
-        %33: f32[2] = mul(%0, %31)  # backward
-        %34: f32[2] = sub(%32, %33)  # backward
-        %35: f32[N, 2] = affine(%2, %31, %34)  # backward
-        %36: f32[N, 2] = add(%11, %35)  # backward
-        out result loss = %7
-        out gradient gradient.x of x = %36
-        out gradient gradient.scale of scale = %19
+        %15: f32[2] = mul(%13, %4)  # backward
+        %16: f32[2] = add(%14, %15)  # backward
+        %17: f32[] = sizeOf() {shape=[N]}  # backward
+        %18: f32[] = neg(%17)  # backward
+        %19: f32[N, 2], %20: f32[N, 2] = channelSums(%10, %2)  # backward
+        %21: f32[2] = reduceSum(%19) {axes=[0], keepDims=false}  # backward
+        %22: f32[2] = reduceSum(%20) {axes=[0], keepDims=false}  # backward
+        %23: f32[] = constant() {value=(0.125)}  # backward
+        %24: f32[2] = add(%1, %23)  # backward
+        %25: f32[2] = mul(%24, %18)  # backward
+        %26: f32[2] = div(%21, %25)  # backward
+        %27: f32[2] = div(%22, %18)  # backward
+        %28: f32[N, 2] = affine(%2, %26, %27)  # backward
+        %29: f32[N, 2] = add(%10, %28)  # backward
+        out result loss = %6
+        out gradient gradient.x of x = %29
+        out gradient gradient.scale of scale = %16
       }"
     `);
   });

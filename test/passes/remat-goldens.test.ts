@@ -50,44 +50,37 @@ describe('rematerialize', () => {
     expect(lines(runPasses(graph, passes), 'forward', 'recompute')).toMatchInlineSnapshot(`
       "  %0: f32[N, 2, 2, 2] = conv2d(%images, %first.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward first
         %1: f32[2], %2: f32[2] = batchStatistics(%0)  # forward norm
-        %3: f32[2], %4: f32[2], %5: f32[2] = normalizer(%1, %2, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
-        %6: f32[N, 2, 2, 2] = withStatistics(%0, %1, %2) {epsilon=0.00001}  # forward norm
-        %7: f32[N, 2, 2, 2] = affine(%6, %3, %4)  # forward norm
-        %8: f32[N, 2, 2, 2] = relu(%7)  # forward
-        %9: f32[N, 2, 2, 2] = conv2d(%8, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward second
-        %10: f32[N, 2] = reduceSum(%9) {axes=[2, 3], keepDims=false}  # forward
-        %11: f32[] = reduceSum(%10) {axes=[0, 1], keepDims=false}  # forward loss
-        %17: f32[N, 2, 2, 2] = after(%0, %16)  # recompute norm
-        %18: f32[N, 2, 2, 2] = withStatistics(%17, %1, %2) {epsilon=0.00001}  # recompute norm
-        %19: f32[N, 2, 2, 2] = affine(%18, %3, %4)  # recompute norm
-        %20: f32[N, 2, 2, 2] = relu(%19)  # recompute"
+        %3: f32[2], %4: f32[2] = normalizer(%2, %norm.weight) {epsilon=0.00001}  # forward norm
+        %5: f32[N, 2, 2, 2] = center(%0, %1, %2) {epsilon=0.00001}  # forward norm
+        %6: f32[N, 2, 2, 2] = affine(%5, %3, %norm.bias)  # forward norm
+        %7: f32[N, 2, 2, 2] = relu(%6)  # forward
+        %8: f32[N, 2, 2, 2] = conv2d(%7, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward second
+        %9: f32[N, 2] = reduceSum(%8) {axes=[2, 3], keepDims=false}  # forward
+        %10: f32[] = reduceSum(%9) {axes=[0, 1], keepDims=false}  # forward loss
+        %16: f32[N, 2, 2, 2] = after(%5, %15)  # recompute norm
+        %17: f32[N, 2, 2, 2] = affine(%16, %3, %norm.bias)  # recompute norm
+        %18: f32[N, 2, 2, 2] = relu(%17)  # recompute"
     `);
     expect(lines(runPasses(graph, passes), 'backward second', 'backward norm')).toMatchInlineSnapshot(`
-      "  %21: f32[2, 2, 1, 1] = conv2dWeightGrad(%20, %16) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
-        %22: f32[N, 2, 2, 2] = conv2dInputGrad(%16, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward second
-        %24: f32[N, 2, 2, 2] = affine(%23, %3)  # backward norm
-        %25: f32[N, 2], %26: f32[N, 2] = channelSums(%23, %18)  # backward norm
-        %27: f32[2] = reduceSum(%25) {axes=[0], keepDims=false}  # backward norm
-        %28: f32[2] = reduceSum(%26) {axes=[0], keepDims=false}  # backward norm
-        %29: f32[] = sizeOf() {shape=[N, 2, 2]}  # backward norm
-        %30: f32[] = neg(%29)  # backward norm
-        %31: f32[N, 2], %32: f32[N, 2] = channelSums(%24, %18)  # backward norm
-        %33: f32[2] = reduceSum(%31) {axes=[0], keepDims=false}  # backward norm
-        %34: f32[2] = reduceSum(%32) {axes=[0], keepDims=false}  # backward norm
-        %35: f32[] = constant() {value=(0.000009999999747378752)}  # backward norm
-        %36: f32[2] = add(%2, %35)  # backward norm
-        %37: f32[2] = mul(%36, %30)  # backward norm
-        %38: f32[2] = mul(%1, %34)  # backward norm
-        %39: f32[2] = sub(%33, %38)  # backward norm
-        %40: f32[2] = div(%39, %37)  # backward norm
-        %41: f32[2] = div(%34, %30)  # backward norm
-        %42: f32[2] = mul(%1, %40)  # backward norm
-        %43: f32[2] = sub(%41, %42)  # backward norm
-        %44: f32[N, 2, 2, 2] = affine(%18, %40, %43)  # backward norm
-        %45: f32[N, 2, 2, 2] = add(%24, %44)  # backward norm
-        %46: f32[2] = mul(%1, %28)  # backward norm
-        %47: f32[2] = sub(%27, %46)  # backward norm
-        %48: f32[2] = mul(%47, %5)  # backward norm"
+      "  %19: f32[2, 2, 1, 1] = conv2dWeightGrad(%18, %15) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
+        %20: f32[N, 2, 2, 2] = conv2dInputGrad(%15, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward second
+        %22: f32[N, 2, 2, 2] = affine(%21, %3)  # backward norm
+        %23: f32[N, 2], %24: f32[N, 2] = channelSums(%21, %5)  # backward norm
+        %25: f32[2] = reduceSum(%23) {axes=[0], keepDims=false}  # backward norm
+        %26: f32[2] = reduceSum(%24) {axes=[0], keepDims=false}  # backward norm
+        %27: f32[] = sizeOf() {shape=[N, 2, 2]}  # backward norm
+        %28: f32[] = neg(%27)  # backward norm
+        %29: f32[N, 2], %30: f32[N, 2] = channelSums(%22, %5)  # backward norm
+        %31: f32[2] = reduceSum(%29) {axes=[0], keepDims=false}  # backward norm
+        %32: f32[2] = reduceSum(%30) {axes=[0], keepDims=false}  # backward norm
+        %33: f32[] = constant() {value=(0.000009999999747378752)}  # backward norm
+        %34: f32[2] = add(%2, %33)  # backward norm
+        %35: f32[2] = mul(%34, %28)  # backward norm
+        %36: f32[2] = div(%31, %35)  # backward norm
+        %37: f32[2] = div(%32, %28)  # backward norm
+        %38: f32[N, 2, 2, 2] = affine(%5, %36, %37)  # backward norm
+        %39: f32[N, 2, 2, 2] = add(%22, %38)  # backward norm
+        %40: f32[2] = mul(%25, %4)  # backward norm"
     `);
   });
 

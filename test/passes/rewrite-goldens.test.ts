@@ -129,11 +129,11 @@ describe('group-features', () => {
         .filter((line) => line.includes('concat'))
         .join('\n'),
     ).toMatchInlineSnapshot(`
-      "  %9: f32[N, 4, 4, 4] = concat(%images, %8) {axis=1, as=group}
-        %19: f32[N, 6, 4, 4] = concat(%9, %18) {axis=1}
-        %29: f32[N, 4, 4, 4] = concat(%18, %28) {axis=1, as=group}
-        %30: f32[N, 8, 4, 4] = concat(%9, %29) {axis=1}
-        %40: f32[N, 10, 4, 4] = concat(%9, %29, %39) {axis=1}"
+      "  %8: f32[N, 4, 4, 4] = concat(%images, %7) {axis=1, as=group}
+        %17: f32[N, 6, 4, 4] = concat(%8, %16) {axis=1}
+        %26: f32[N, 4, 4, 4] = concat(%16, %25) {axis=1, as=group}
+        %27: f32[N, 8, 4, 4] = concat(%8, %26) {axis=1}
+        %36: f32[N, 10, 4, 4] = concat(%8, %26, %35) {axis=1}"
     `);
   });
 
@@ -152,21 +152,21 @@ describe('distribute-concat', () => {
         %3: f32[2], %4: f32[2] = batchStatistics(%0)
         %5: f32[4] = concat(%1, %3) {axis=0}
         %6: f32[4] = concat(%2, %4) {axis=0}
-        %7: f32[4], %8: f32[4], %9: f32[4] = normalizer(%5, %6, %norm.weight, %norm.bias) {epsilon=0.00001}
-        %10: f32[2], %11: f32[2] = split(%7) {axis=0, sizes=[2, 2]}
-        %12: f32[2], %13: f32[2] = split(%8) {axis=0, sizes=[2, 2]}
-        %14: f32[3, 2, 1, 1], %15: f32[3, 2, 1, 1] = split(%mix.weight) {axis=1, sizes=[2, 2]}
-        %16: f32[N, 2, 4, 4] = withStatistics(%images, %1, %2) {epsilon=0.00001}
-        %17: f32[N, 2, 4, 4] = affine(%16, %10, %12)
-        %18: f32[N, 2, 4, 4] = relu(%17)
-        %19: f32[N, 3, 4, 4] = conv2d(%18, %14) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}
-        %20: f32[N, 2, 4, 4] = withStatistics(%0, %3, %4) {epsilon=0.00001}
-        %21: f32[N, 2, 4, 4] = affine(%20, %11, %13)
-        %22: f32[N, 2, 4, 4] = relu(%21)
-        %23: f32[N, 3, 4, 4] = conv2dAdd(%19, %22, %15) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}
-        %24: f32[N, 3] = reduceMean(%23) {axes=[2, 3], keepDims=false}
-        %25: f32[N, 2] = matMul(%24, %fc.weight) {transposeA=false, transposeB=true}
-        %26: f32[] = reduceSum(%25) {axes=[0, 1], keepDims=false}"
+        %7: f32[4], %8: f32[4] = normalizer(%6, %norm.weight) {epsilon=0.00001}
+        %9: f32[2], %10: f32[2] = split(%7) {axis=0, sizes=[2, 2]}
+        %11: f32[2], %12: f32[2] = split(%norm.bias) {axis=0, sizes=[2, 2]}
+        %13: f32[3, 2, 1, 1], %14: f32[3, 2, 1, 1] = split(%mix.weight) {axis=1, sizes=[2, 2]}
+        %15: f32[N, 2, 4, 4] = center(%images, %1, %2) {epsilon=0.00001}
+        %16: f32[N, 2, 4, 4] = affine(%15, %9, %11)
+        %17: f32[N, 2, 4, 4] = relu(%16)
+        %18: f32[N, 3, 4, 4] = conv2d(%17, %13) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}
+        %19: f32[N, 2, 4, 4] = center(%0, %3, %4) {epsilon=0.00001}
+        %20: f32[N, 2, 4, 4] = affine(%19, %10, %12)
+        %21: f32[N, 2, 4, 4] = relu(%20)
+        %22: f32[N, 3, 4, 4] = conv2dAdd(%18, %21, %14) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}
+        %23: f32[N, 3] = reduceMean(%22) {axes=[2, 3], keepDims=false}
+        %24: f32[N, 2] = matMul(%23, %fc.weight) {transposeA=false, transposeB=true}
+        %25: f32[] = reduceSum(%24) {axes=[0, 1], keepDims=false}"
     `);
   });
 

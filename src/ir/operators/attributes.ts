@@ -128,11 +128,11 @@ export interface OperatorAttributes {
   /** Mean and population variance of each channel, in two passes. */
   batchStatistics: None;
   /**
-   * x, from (x, mean, variance), for readers that normalize it by these statistics of its own. The same elements; but its
-   * gradient takes account of how the statistics depend on x, for all readers at once, so theirs need not.
+   * x − mean, from (x, mean, variance), for readers that normalize it by these statistics of its own. Its gradient takes
+   * account of how both statistics depend on x, for all readers at once, so theirs need not.
    */
-  withStatistics: { readonly epsilon: number };
-  /** The affine map that normalizes: from (mean, variance, scale, shift), scale · ι and shift − mean · scale · ι; also ι. */
+  center: { readonly epsilon: number };
+  /** The scale that normalizes what is centered: from (variance, scale), scale · ι with ι = 1 / √(variance + epsilon); also ι. */
   normalizer: { readonly epsilon: number };
   /** (x − mean) / √(variance + epsilon) · scale + shift, channel by channel. */
   normalize: { readonly epsilon: number };

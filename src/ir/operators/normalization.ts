@@ -6,7 +6,7 @@ import { type Definitions, float, type Operands, sameAsFirst } from './definitio
 type Normalization =
   | 'batchNorm'
   | 'batchStatistics'
-  | 'withStatistics'
+  | 'center'
   | 'normalizer'
   | 'normalize'
   | 'affine'
@@ -49,9 +49,8 @@ export const normalization: Definitions<Normalization> = {
       return [float([channels]), float([channels])];
     },
   },
-  withStatistics: {
+  center: {
     operands: ['x', 'mean', 'variance'],
-    view: true,
     cheap: true,
     composite: true,
     infer(inputs) {
@@ -60,17 +59,12 @@ export const normalization: Definitions<Normalization> = {
     },
   },
   normalizer: {
-    operands: ['mean', 'variance', 'scale', 'shift'],
+    operands: ['variance', 'scale'],
     composite: true,
     infer(inputs) {
       const shape = inputs.ranked(0, 1);
-      for (let index = 1; index < 4; index++) {
-        inputs.require(
-          sameShape(inputs.shape(index), shape),
-          `operand ${index} must have the shape ${formatShape(shape)}`,
-        );
-      }
-      return [float(shape), float(shape), float(shape)];
+      inputs.require(sameShape(inputs.shape(1), shape), `operand 1 must have the shape ${formatShape(shape)}`);
+      return [float(shape), float(shape)];
     },
   },
   normalize: {

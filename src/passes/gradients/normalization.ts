@@ -15,39 +15,29 @@ export const affine: GradientRule<'affine'> = {
   },
 };
 
-/**
- * With s = γ·ι and t = β − μ·s: dγ = (ds − μ·dt)·ι and dβ = dt. What flows into the statistics is taken care of by
- * `withStatistics`, whose readers' maps these are.
- */
+/** With s = γ·ι: dγ = ds·ι. What flows into the variance is taken care of by `center`, whose readers' scales these are. */
 export const normalizer: GradientRule<'normalizer'> = {
-  saves: { inputs: [0], outputs: [2] },
-  backward(node) {
-    const { builder } = node;
-    const [atScale, atShift] = [node.gradient(0), node.gradient(1)];
-    const centered = builder.emit('sub', [atScale, times(builder, node.input(0), atShift)], {});
-    return [undefined, undefined, times(builder, centered, node.output(2)), atShift];
-  },
+  saves: { outputs: [1] },
+  backward: (node) => [undefined, times(node.builder, node.gradient(), node.output(1))],
 };
 
 /**
- * Let g be the gradient that the readers' affine maps give, μ and σ² held fixed. Then, with x̂ = (x − μ)·ι,
- * dx = g − mean(g) − x̂·mean(g·x̂), whatever the number of readers: with a = Σg and b = Σg·x over M elements it is
- * g + u·x + v for u = (b − μ·a) / (−M·(σ² + ε)) and v = a / (−M) − μ·u.
+ * Let g be the gradient that the readers' affine maps give, σ² held fixed. Then, with x̂ = (x − μ)·ι,
+ * dx = g − mean(g) − x̂·mean(g·x̂), whatever the number of readers: with y = x − μ, a = Σg and b = Σg·y over M elements it
+ * is g + u·y + v for u = b / (−M·(σ² + ε)) and v = a / (−M).
  */
-export const withStatistics: GradientRule<'withStatistics'> = {
-  saves: { inputs: [1, 2], outputs: [0] },
+export const center: GradientRule<'center'> = {
+  saves: { inputs: [2], outputs: [0] },
   backward(node) {
     const { builder } = node;
-    const emit = (operator: 'add' | 'sub' | 'mul' | 'div', a: Value, b: Value): Value =>
-      builder.emit(operator, [a, b], {});
-    const [gradient, x, mean, variance] = [node.gradient(), node.output(), node.input(1), node.input(2)];
-    const size = builder.emit('sizeOf', [], { shape: x.type.shape.filter((_, axis) => axis !== 1) });
+    const emit = (operator: 'add' | 'mul' | 'div', a: Value, b: Value): Value => builder.emit(operator, [a, b], {});
+    const [gradient, y, variance] = [node.gradient(), node.output(), node.input(2)];
+    const size = builder.emit('sizeOf', [], { shape: y.type.shape.filter((_, axis) => axis !== 1) });
     const count = builder.emit('neg', [size], {});
-    const [product, sum] = sums(builder, gradient, x);
+    const [product, sum] = sums(builder, gradient, y);
     const spread = emit('mul', emit('add', variance, builder.scalar(node.attributes.epsilon)), count);
-    const scale = emit('div', emit('sub', product, emit('mul', mean, sum)), spread);
-    const shift = emit('sub', emit('div', sum, count), emit('mul', mean, scale));
-    return [emit('add', gradient, builder.emit('affine', [x, scale, shift], {})), undefined, undefined];
+    const correction = builder.emit('affine', [y, emit('div', product, spread), emit('div', sum, count)], {});
+    return [emit('add', gradient, correction), undefined, undefined];
   },
 };
 

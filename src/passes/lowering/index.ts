@@ -6,6 +6,7 @@ import { dropoutMask } from './dropout.js';
 import {
   affine,
   batchStatistics,
+  center,
   channelSums,
   countErrors,
   crossEntropy,
@@ -13,7 +14,6 @@ import {
   normalizer,
   reluGrad,
   sizeOf,
-  withStatistics,
 } from './normalization.js';
 import { after } from './order.js';
 import { averageByProduct, averagePool2dGrad, maxPool2dGrad } from './pooling.js';
@@ -23,7 +23,7 @@ import type { LoweringRule } from './rule.js';
 export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } = {
   reluGrad,
   batchStatistics,
-  withStatistics,
+  center,
   normalizer,
   affine,
   channelSums,

@@ -20,19 +20,18 @@ export const batchStatistics: LoweringRule<'batchStatistics'> = (_, inputs, { bu
   return [reshaped(builder, mean, variance.type.shape), variance];
 };
 
-/** The statistics matter to its gradient only. */
-export const withStatistics: LoweringRule<'withStatistics'> = (_, inputs) => [operand(inputs, 0)];
+export const center: LoweringRule<'center'> = (_, inputs, { builder }) => {
+  const [x, mean] = [operand(inputs, 0), operand(inputs, 1)];
+  const [channels] = mean.type.shape as readonly [number];
+  const positions = x.type.shape.slice(2).map(() => 1);
+  return [builder.emit('sub', [x, reshaped(builder, mean, [1, channels, ...positions])], {})];
+};
 
 export const normalizer: LoweringRule<'normalizer'> = (node, inputs, { builder }) => {
-  const [mean, variance, gamma, beta] = inputs as [Value, Value, Value, Value];
-  const deviation = builder.emit(
-    'sqrt',
-    [builder.emit('add', [variance, builder.scalar(node.attributes.epsilon)], {})],
-    {},
-  );
-  const inverse = builder.emit('reciprocal', [deviation], {});
-  const scale = product(builder, gamma, inverse);
-  return [scale, builder.emit('sub', [beta, product(builder, mean, scale)], {}), inverse];
+  const [variance, gamma] = inputs as [Value, Value];
+  const spread = builder.emit('add', [variance, builder.scalar(node.attributes.epsilon)], {});
+  const inverse = builder.emit('reciprocal', [builder.emit('sqrt', [spread], {})], {});
+  return [product(builder, gamma, inverse), inverse];
 };
 
 /**

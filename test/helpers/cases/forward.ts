@@ -123,15 +123,13 @@ export const operatorCases: readonly Case[] = [
   forwardCase('statistics and normalization', (draft) => {
     const x = draft.parameter(['N', 2, 4, 5]);
     const [mean, variance] = draft.builder.emitAll('batchStatistics', [x], {}) as [Value, Value];
-    const maps = draft.builder.emitAll('normalizer', [mean, variance, draft.parameter([2]), draft.parameter([2])], {
-      epsilon: 0.125,
-    });
+    const maps = draft.builder.emitAll('normalizer', [variance, draft.parameter([2])], { epsilon: 0.125 });
     const normalized = draft.builder.emit(
       'normalize',
       [x, mean, variance, draft.parameter([2]), draft.parameter([2])],
       { epsilon: 0.125 },
     );
-    const same = draft.builder.emit('withStatistics', [x, mean, variance], { epsilon: 0.125 });
+    const same = draft.builder.emit('center', [x, mean, variance], { epsilon: 0.125 });
     return [mean, variance, ...maps, normalized, draft.builder.emit('exp', [same], {})];
   }),
   ...[['N', 2, 4, 5] as const, ['N', 3] as const].map((shape) =>

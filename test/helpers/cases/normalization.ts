@@ -28,9 +28,9 @@ function normalizedBy(
   scale: Value,
   shift: Value,
 ): Value {
-  const source = builder.emit('withStatistics', [x, ...statistics], { epsilon });
-  const [factor, offset] = builder.emitAll('normalizer', [...statistics, scale, shift], { epsilon }) as [Value, Value];
-  return builder.emit('affine', [source, factor, offset], {});
+  const source = builder.emit('center', [x, ...statistics], { epsilon });
+  const [factor] = builder.emitAll('normalizer', [statistics[1], scale], { epsilon }) as [Value, Value];
+  return builder.emit('affine', [source, factor, shift], {});
 }
 
 /** Numbers around `mean` with a standard deviation of `deviation`. */

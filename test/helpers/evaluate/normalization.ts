@@ -28,7 +28,7 @@ function predicted({ shape, data }: NdArray, sample: number): number {
 export const normalization: Kernels<
   | 'batchNorm'
   | 'batchStatistics'
-  | 'withStatistics'
+  | 'center'
   | 'normalizer'
   | 'normalize'
   | 'affine'
@@ -59,13 +59,15 @@ export const normalization: Kernels<
       }),
     ];
   },
-  withStatistics: (call) => [call.input(0).data],
+  center(call) {
+    const [x, mean] = [call.input(0), call.input(1)];
+    const channel = channelOf(x.shape);
+    return [x.data.map((value, index) => value - at(mean.data, channel(index)))];
+  },
   normalizer(call) {
-    const [mean, variance, scale, shift] = call.inputs.map(({ data }) => data) as Float64Array[];
-    if (!mean || !variance || !scale || !shift) throw new Error('normalizer takes four operands');
-    const inverse = variance.map((value) => 1 / Math.sqrt(value + call.attributes.epsilon));
-    const factor = scale.map((value, channel) => value * at(inverse, channel));
-    return [factor, shift.map((value, channel) => value - at(mean, channel) * at(factor, channel)), inverse];
+    const [variance, scale] = [call.input(0), call.input(1)];
+    const inverse = variance.data.map((value) => 1 / Math.sqrt(value + call.attributes.epsilon));
+    return [scale.data.map((value, channel) => value * at(inverse, channel)), inverse];
   },
   affine(call) {
     const [x, scale, shift] = [call.input(0), call.input(1), call.inputs[2]];
