@@ -1,5 +1,6 @@
 /** @file Checks of numbers: running statistics are updated once, and two bundles take the same step. */
 
+import { isDeepStrictEqual } from 'node:util';
 import { RequestError, type TensorData } from '../../ir/index.js';
 import type { Bundle } from '../bundle.js';
 import type { Batch } from '../data/batches.js';
@@ -76,7 +77,7 @@ export function checkComparable({ directory, manifest }: Bundle, against: Bundle
   });
   const [mine, other] = [facts(manifest), facts(against.manifest)];
   for (const [what, value] of Object.entries(mine)) {
-    if (JSON.stringify(value) === JSON.stringify(other[what])) continue;
+    if (isDeepStrictEqual(value, other[what])) continue;
     throw new RequestError(
       `${directory} and ${against.directory} differ in their ${what}; compare bundles of one network and optimizer`,
     );
