@@ -1,9 +1,21 @@
 /** @file Image files as bytes of one size: JPEG, PNG and whatever else libvips (the library sharp) reads. */
 
 import { access } from 'node:fs/promises';
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import { FailureError } from '../../ir/errors.js';
 import { fileFailure } from '../atomic-file.js';
+
+// One image at a time is decoded by each data worker; threads and a cache of the library's own would come on top.
+sharp.concurrency(1);
+sharp.cache(false);
+
+/** A part of an image, in pixels. */
+export interface Region {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
 
 /** What an image is made into. */
 export interface ImageFormat {
@@ -15,6 +27,8 @@ export interface ImageFormat {
   readonly resize?: number | undefined;
   /** Black pixels on each side, within height and width; none where absent. */
   readonly border?: number | undefined;
+  /** Chooses the part of an image of this size that is scaled to the format, instead of its middle. */
+  readonly region?: ((width: number, height: number) => Region) | undefined;
 }
 
 /**
@@ -23,7 +37,7 @@ export interface ImageFormat {
  * @throws FailureError naming the file when it is missing, no image, or damaged
  */
 export async function readImage(path: string, format: ImageFormat): Promise<Uint8Array> {
-  const { channels, resize, border = 0 } = format;
+  const { channels, border = 0 } = format;
   const [height, width] = [format.height - 2 * border, format.width - 2 * border];
   await access(path).catch((error: unknown) => {
     throw fileFailure('read', path, error);
@@ -32,12 +46,7 @@ export async function readImage(path: string, format: ImageFormat): Promise<Uint
     // Damage in the middle of a file fails as damage at its beginning does; libvips would go on with grey by default.
     let image = sharp(path, { failOn: 'warning' }).autoOrient();
     const stored = (await image.metadata()).autoOrient;
-    const shorter = (resize ?? 0) / Math.min(stored.width, stored.height);
-    const scale = Math.max(shorter, width / stored.width, height / stored.height);
-    const scaled = { width: Math.round(stored.width * scale), height: Math.round(stored.height * scale) };
-    if (scale !== 1) image = image.resize(scaled.width, scaled.height, { fit: 'fill' });
-    const [left, top] = [Math.floor((scaled.width - width) / 2), Math.floor((scaled.height - height) / 2)];
-    if (scaled.width !== width || scaled.height !== height) image = image.extract({ left, top, width, height });
+    image = scaledAndCut(image, stored, { ...format, width, height });
     if (border > 0)
       image = image.extend({ top: border, bottom: border, left: border, right: border, background: 'black' });
     const flat = image.flatten({ background: 'black' }).toColourspace(channels === 1 ? 'b-w' : 'srgb');
@@ -50,6 +59,20 @@ export async function readImage(path: string, format: ImageFormat): Promise<Uint
     });
   }
 }
+
+/** Scales and cuts an image of the size `stored` to height × width. */
+function scaledAndCut(image: Sharp, stored: { width: number; height: number }, format: ImageFormat): Sharp {
+  const { width, height, resize = 0, region } = format;
+  if (region) return image.extract(region(stored.width, stored.height)).resize(width, height, scaling);
+  const scale = Math.max(resize / Math.min(stored.width, stored.height), width / stored.width, height / stored.height);
+  const size = { width: Math.round(stored.width * scale), height: Math.round(stored.height * scale) };
+  const [left, top] = [Math.floor((size.width - width) / 2), Math.floor((size.height - height) / 2)];
+  const whole = scale === 1 ? image : image.resize(size.width, size.height, scaling);
+  return size.width === width && size.height === height ? whole : whole.extract({ left, top, width, height });
+}
+
+/** Bilinear with antialiasing, as torchvision scales image files. */
+const scaling = { fit: 'fill', kernel: 'linear' } as const;
 
 /** Pixel after pixel becomes plane after plane; a single plane is repeated. */
 function toPlanes(pixels: Uint8Array, stored: number, channels: number): Uint8Array {

@@ -68,6 +68,18 @@ describe('an image file', () => {
     expect((await planes(file, format))[0]).toBeLessThan(20);
   });
 
+  it('shows the part that is chosen, scaled to the format', async () => {
+    const file = await png('parts.png', 4, 2, 1, [0, 90, 90, 255, 0, 90, 90, 255]);
+    const seen: number[][] = [];
+    const region = (width: number, height: number) => {
+      seen.push([width, height]);
+      return { left: 1, top: 0, width: 2, height: 2 };
+    };
+    const shown = await planes(file, { channels: 1, height: 3, width: 3, region });
+    expect(shown).toEqual(new Array(9).fill(90));
+    expect(seen).toEqual([[4, 2]]);
+  });
+
   it('stands upright, whichever way the camera was held', async () => {
     const raw = { width: 2, height: 1, channels: 1 } as const;
     const turned = sharp(Uint8Array.from([0, 255]), { raw }).withMetadata({ orientation: 6 });
