@@ -7,6 +7,7 @@ import { newProgress, type Progress, runFiles, writeCheckpoint } from './checkpo
 import { type Batch, epochOrder, makeBatch, splitValidation } from './data/batches.js';
 import type { Dataset, Split } from './data/dataset.js';
 import { describeDataset, encodeDescription } from './data/description.js';
+import { augments } from './data/run-data.js';
 import { cpu, deviceName } from './devices.js';
 import type { EpochRecord, History } from './history.js';
 import { type BatchPart, type BatchResult, EvaluationModel, TrainingModel } from './model.js';
@@ -327,7 +328,8 @@ class Run {
     const { batchSize, seed } = this.options;
     const places = order.subarray(batch * batchSize, (batch + 1) * batchSize);
     const indices = places.map((place) => this.images.training[place] ?? 0);
-    return makeBatch(dataset, dataset.train, indices, { augment: { seed, epoch: this.progress.epoch } });
+    const augment = augments(dataset, undefined) ? { seed, epoch: this.progress.epoch } : undefined;
+    return makeBatch(dataset, dataset.train, indices, { augment });
   }
 
   private file(name: string): string {

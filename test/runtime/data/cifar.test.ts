@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FailureError, RequestError } from '../../../src/ir/errors.js';
 import { loadDataset } from '../../../src/runtime/data/dataset.js';
-import { cifarRecords, makeFolder, someBytes, writeCifar10 } from './files.js';
+import { cifarRecords, makeFolder, pixelsOf, someBytes, writeCifar10 } from './files.js';
 
 let folder: string;
 
@@ -27,7 +27,7 @@ test.each(['.', 'cifar-10-batches-bin'])('CIFAR-10 in %s', async (place) => {
   });
   expect(data.train).toMatchObject({ count: 10, storedChannels: 3 });
   expect([...data.train.labels]).toEqual([0, 5, 1, 6, 2, 7, 3, 8, 4, 9]);
-  expect(data.train.images.subarray(3 * 3072, 4 * 3072)).toEqual(someBytes(3072, 2));
+  expect(pixelsOf(data.train).subarray(3 * 3072, 4 * 3072)).toEqual(someBytes(3072, 2));
   expect(data.test).toMatchObject({ count: 1, labels: Uint8Array.of(3), images: someBytes(3072) });
 });
 
@@ -45,7 +45,7 @@ test.each(['.', 'cifar-100-binary'])('CIFAR-100 in %s: the fine labels', async (
   expect(data).toMatchObject({ name: 'cifar-100', classes: 100, augmentation: 'crop-flip' });
   expect(data.normalization.std).toEqual([0.2673, 0.2564, 0.2762]);
   expect([...data.train.labels]).toEqual([99, 1]);
-  expect(data.train.images.subarray(3072)).toEqual(someBytes(3072, 2));
+  expect(pixelsOf(data.train).subarray(3072)).toEqual(someBytes(3072, 2));
 });
 
 test('one channel is refused', async () => {

@@ -21,7 +21,9 @@ test('an empty folder: the message lists what was looked for', async () => {
     "DIR holds no data set that densec reads; looked for
       IDX: {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each also as .gz
       cifar-10 (binary version): data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin, test_batch.bin, there or in cifar-10-batches-bin
-      cifar-100 (binary version): train.bin, test.bin, there or in cifar-100-binary"
+      cifar-100 (binary version): train.bin, test.bin, there or in cifar-100-binary
+      svhn (cropped digits): train_32x32.mat, test_32x32.mat
+      an image folder: train/CLASS/*.{jpg,jpeg,png} and val/ or test/ likewise"
   `);
 });
 

@@ -3,6 +3,7 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Split } from '../../../src/runtime/data/dataset.js';
 
 /** A new empty folder. */
 export function makeFolder(): Promise<string> {
@@ -25,6 +26,12 @@ export function someBytes(count: number, seed = 1): Uint8Array {
     state = (Math.imul(state, 1103515245) + 12345) >>> 0;
     return state >>> 24;
   });
+}
+
+/** The bytes of a split in memory. */
+export function pixelsOf(split: Split): Uint8Array {
+  if ('images' in split) return split.images;
+  throw new Error('the split is of files');
 }
 
 /** Writes the four IDX files of a data set, with labels 0, 1, 2, 0, … */

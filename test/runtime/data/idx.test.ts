@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FailureError } from '../../../src/ir/errors.js';
 import { loadDataset } from '../../../src/runtime/data/dataset.js';
 import { readIdx } from '../../../src/runtime/data/idx-file.js';
-import { idxBytes, makeFolder, someBytes, writeIdxFolder } from './files.js';
+import { idxBytes, makeFolder, pixelsOf, someBytes, writeIdxFolder } from './files.js';
 
 let folder: string;
 let path: string;
@@ -90,14 +90,20 @@ describe('a folder of IDX files', () => {
   test('28×28 gets a black border to 32×32 and three channels', async () => {
     await writeIdxFolder(folder, 28, 4, 2);
     const data = await loadDataset(folder);
-    expect(data).toMatchObject({ classes: 3, channels: 3, imageSize: 32, augmentation: 'none' });
+    expect(data).toMatchObject({
+      classes: 3,
+      channels: 3,
+      imageSize: 32,
+      augmentation: 'crop',
+      augmentByDefault: false,
+    });
     expect(data.train).toMatchObject({ count: 4, storedChannels: 1, labels: Uint8Array.of(0, 1, 2, 0) });
     expect(data.test.count).toBe(2);
     const original = someBytes(4 * 28 * 28);
     for (let at = 0; at < 4 * 32 * 32; at++) {
       const [image, y, x] = [at >> 10, ((at >> 5) & 31) - 2, (at & 31) - 2];
       const inside = x >= 0 && x < 28 && y >= 0 && y < 28;
-      expect(data.train.images[at]).toBe(inside ? original[(image * 28 + y) * 28 + x] : 0);
+      expect(pixelsOf(data.train)[at]).toBe(inside ? original[(image * 28 + y) * 28 + x] : 0);
     }
   });
 
@@ -105,7 +111,7 @@ describe('a folder of IDX files', () => {
     await writeIdxFolder(folder, 5, 4, 2);
     const data = await loadDataset(folder, { channels: 1 });
     expect(data).toMatchObject({ channels: 1, imageSize: 5 });
-    expect(data.train.images).toEqual(someBytes(100));
+    expect(pixelsOf(data.train)).toEqual(someBytes(100));
     const values = [...someBytes(100)].map((value) => value / 255);
     const mean = values.reduce((a, b) => a + b) / 100;
     const std = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 100);

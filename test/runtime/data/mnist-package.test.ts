@@ -6,7 +6,7 @@ import { loadMnistPackage } from '../../../src/runtime/data/mnist-package.js';
 
 test('MNIST: counts, labels and pixel statistics', async () => {
   const data = await loadDataset('mnist');
-  expect(data).toMatchObject({ name: 'mnist', classes: 10, channels: 3, imageSize: 32, augmentation: 'none' });
+  expect(data).toMatchObject({ name: 'mnist', classes: 10, channels: 3, imageSize: 32, augmentByDefault: false });
   expect([data.train.count, data.test.count]).toEqual([60_000, 10_000]);
   expect([...data.train.labels.subarray(0, 10)]).toEqual([5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
   expect([...data.test.labels.subarray(0, 10)]).toEqual([7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);

@@ -1,0 +1,176 @@
+/** @file A run's data: which images it uses for what, and its batches, made ahead of the step by data workers. */
+
+import { createHash } from 'node:crypto';
+import { type Augment, type Batch, epochOrder, splitValidation } from './batches.js';
+import { fileEntries } from './file-batches.js';
+import { shared } from './images.js';
+import type { Job } from './jobs.js';
+import { DataPool } from './pool.js';
+import { type BatchSource, type ImageCounts, type RunPart, sourceBatches } from './source.js';
+import type { Dataset, PixelSplit, Split } from './types.js';
+
+/** What decides a run's batches. */
+export interface RunDataOptions {
+  readonly batchSize: number;
+  /** Training images held out for validation. */
+  readonly validSize: number;
+  /** Most images to use of each split. */
+  readonly limit?: number | undefined;
+  readonly seed: number;
+  /** Whether training images are augmented; by default as the data set says. */
+  readonly augment?: boolean | undefined;
+}
+
+/** Indices of the images that a run uses. */
+export interface RunImages {
+  /** Of the training split. */
+  readonly training: Uint32Array;
+  /** Of the training split, held out. */
+  readonly validation: Uint32Array;
+  /** Of the test split. */
+  readonly test: Uint32Array;
+}
+
+/** Which images a run uses. @throws RequestError when nothing would be left to train on */
+export function splitImages(
+  dataset: Dataset,
+  { limit = Number.POSITIVE_INFINITY, validSize, seed }: Pick<RunDataOptions, 'limit' | 'validSize' | 'seed'>,
+): RunImages {
+  const limited = { count: Math.min(dataset.train.count, limit) };
+  const { train: training, validation } = splitValidation(limited, validSize, seed);
+  return { training, validation, test: upTo(Math.min(dataset.test.count, limit)) };
+}
+
+/** A run's data. */
+export interface RunData {
+  readonly counts: ImageCounts;
+  /**
+   * Batches of a part, in order.
+   * @param epoch counted from 0; on it depend order and augmentation of training
+   * @param first batches to leave out at the beginning
+   */
+  batches(part: RunPart, epoch?: number, first?: number): AsyncGenerator<Batch>;
+  close(): Promise<void>;
+}
+
+/**
+ * The data of a run.
+ * @param check throws where a batch of one's own doesn't fit the network
+ * @throws RequestError when the options don't fit the data
+ */
+export function openRunData(
+  data: Dataset | BatchSource,
+  options: RunDataOptions,
+  workers: number | undefined,
+  check: (batch: Batch, what: string) => void,
+): RunData {
+  return isBatchSource(data) ? ownData(data, options, check) : datasetData(data, options, workers);
+}
+
+/** Whether data comes from the program itself. */
+export function isBatchSource(data: Dataset | BatchSource): data is BatchSource {
+  return 'batches' in data;
+}
+
+/** Whether a run augments: as told, else as its data set says. */
+export function augments({ augmentation, augmentByDefault = true }: Dataset, told: boolean | undefined): boolean {
+  return augmentation !== 'none' && (told ?? augmentByDefault);
+}
+
+/** A hash of which images a data set has and how they are labelled, so that a resumed run finds other ones out. */
+export function fingerprint({ train, test }: Dataset): string {
+  const hash = createHash('sha256');
+  for (const split of [train, test]) {
+    hash.update(`${split.count} `).update(split.labels);
+    // Names without their folder: a data set may move.
+    if ('files' in split) hash.update(split.files.map((file) => file.split(/[\\/]/).slice(-2).join('/')).join('\n'));
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * Batches of a split in the order given, without augmentation.
+ * @param workers data workers; by default one less than there are cores, at most four
+ */
+export async function* splitBatches(
+  dataset: Dataset,
+  part: 'train' | 'test',
+  indices: Uint32Array,
+  batchSize: number,
+  workers?: number,
+): AsyncGenerator<Batch> {
+  const pool = openPool(dataset, workers);
+  try {
+    yield* pool.inOrder(inBatches(dataset, part, indices, batchSize, undefined));
+  } finally {
+    await pool.close();
+  }
+}
+
+function ownData(
+  source: BatchSource,
+  { batchSize, seed }: RunDataOptions,
+  check: (batch: Batch, what: string) => void,
+): RunData {
+  return {
+    counts: source.counts,
+    batches: (part, epoch = 0, first = 0) => sourceBatches(source, { part, epoch, seed, batchSize, first }, check),
+    close: async () => undefined,
+  };
+}
+
+function datasetData(dataset: Dataset, options: RunDataOptions, workers: number | undefined): RunData {
+  const images = splitImages(dataset, options);
+  const { batchSize, seed } = options;
+  const augmented = augments(dataset, options.augment);
+  const pool = openPool(dataset, workers);
+  const training = (epoch: number): Uint32Array =>
+    epochOrder(images.training.length, seed, epoch).map((place) => images.training[place] ?? 0);
+  return {
+    counts: { training: images.training.length, validation: images.validation.length, test: images.test.length },
+    batches(part, epoch = 0, first = 0) {
+      const indices = part === 'training' ? training(epoch) : images[part];
+      const augment = part === 'training' && augmented ? { seed, epoch } : undefined;
+      const rest = indices.subarray(first * batchSize);
+      return pool.inOrder(inBatches(dataset, part === 'test' ? 'test' : 'train', rest, batchSize, augment));
+    },
+    close: () => pool.close(),
+  };
+}
+
+function openPool(dataset: Dataset, workers: number | undefined): DataPool {
+  const { channels, imageSize, border, resize, normalization, augmentation } = dataset;
+  const format = { channels, imageSize, border, resize, normalization, augmentation };
+  return new DataPool(
+    { format, pixels: { ...inMemory('train', dataset.train), ...inMemory('test', dataset.test) } },
+    workers,
+  );
+}
+
+/** Images in memory, shared by all threads. */
+function inMemory(name: 'train' | 'test', split: Split): { train?: PixelSplit; test?: PixelSplit } {
+  return 'images' in split ? { [name]: { ...split, images: shared(split.images) } } : {};
+}
+
+/** A job for each batch. Paths of files go with the job, so that no thread keeps a copy of all. */
+function* inBatches(
+  dataset: Dataset,
+  name: 'train' | 'test',
+  indices: Uint32Array,
+  batchSize: number,
+  augment: Augment | undefined,
+): Generator<Exclude<Job, { kind: 'inspect' }>> {
+  const split = dataset[name];
+  for (let start = 0; start < indices.length; start += batchSize) {
+    const chosen = indices.slice(start, start + batchSize);
+    if ('images' in split) {
+      yield { kind: 'pixels', split: name, indices: chosen, augment };
+      continue;
+    }
+    yield { kind: 'files', entries: fileEntries(split, chosen), augment };
+  }
+}
+
+function upTo(count: number): Uint32Array {
+  return Uint32Array.from({ length: count }, (_, index) => index);
+}
