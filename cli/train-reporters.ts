@@ -101,6 +101,8 @@ function showMilestone(event: Exclude<TrainEvent, { event: 'step' | 'evaluation'
       ['test error', percent(event.testError)],
       ['test loss', (event.testLoss ?? 0).toFixed(4)],
       ['best epoch', event.bestEpoch ?? 0],
+      ['waiting for data', percent(event.dataWait)],
+      ...(event.skippedImages > 0 ? [['images left out', event.skippedImages] as const] : []),
       ['saved in', event.save],
     ]);
   }
@@ -108,7 +110,7 @@ function showMilestone(event: Exclude<TrainEvent, { event: 'step' | 'evaluation'
 
 function epochLine(event: EpochEvent): string {
   const training = `training: loss ${event.trainLoss.toFixed(4)}, error ${percent(event.trainError)}`;
-  const took = duration(event.seconds * 1000);
+  const took = `${duration(event.seconds * 1000)}, ${percent(event.dataWait)} waiting for data`;
   const head = `epoch ${event.epoch}/${event.epochs}  ${training}`;
   if (event.validLoss === undefined || event.validError === undefined) return `${head}  ${took}`;
   const valid = `validation: loss ${event.validLoss.toFixed(4)}, error ${percent(event.validError)}`;

@@ -31,9 +31,21 @@ export type { PackedTensor, Segment } from './passes/pack-state.js';
 export { type RematName, type RematPolicy, recomputeCheap } from './passes/policies.js';
 export { type Bundle, openBundle, writeBundle } from './runtime/bundle.js';
 export { type ArrayDatasetOptions, arrayDataset, type LabelledImages } from './runtime/data/arrays.js';
-export { type Batch, makeBatch } from './runtime/data/batches.js';
-export { type Dataset, type DatasetOptions, loadDataset, type Split } from './runtime/data/dataset.js';
+export { type Augment, type Batch, type BatchFormat, createBatch, makeBatch } from './runtime/data/batches.js';
+export {
+  type Augmentation,
+  type Dataset,
+  type DatasetOptions,
+  type FileSplit,
+  type KnownData,
+  loadDataset,
+  type Normalization,
+  type PixelSplit,
+  type Split,
+} from './runtime/data/dataset.js';
 export type { DataDescription } from './runtime/data/description.js';
+export { loadBatch } from './runtime/data/file-batches.js';
+export type { BatchesRequest, BatchSource, ImageCounts, RunPart } from './runtime/data/source.js';
 export { bundleNetwork, exportModel } from './runtime/deploy/export.js';
 export { type LabelledImage, labelBatch, labelFiles } from './runtime/deploy/label.js';
 export { type Candidate, Predictor } from './runtime/deploy/predictor.js';

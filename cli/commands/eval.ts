@@ -3,18 +3,20 @@
 import { Command, Option } from 'commander';
 import { RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle.js';
-import { checkDataset, loadDatasetFor } from '../../src/runtime/data/network-data.js';
+import { checkClassNames, type DataDescription, decodeDescription } from '../../src/runtime/data/description.js';
+import { checkDataset } from '../../src/runtime/data/network-data.js';
 import { EvaluationModel } from '../../src/runtime/model.js';
 import { evaluateBatch, readBatch } from '../../src/runtime/step.js';
 import { evaluateImages } from '../../src/runtime/train.js';
 import { loadWeights, type State } from '../../src/runtime/weights.js';
+import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { grouped, percent, printFacts, printJson } from '../output.js';
 import { wholeNumber } from '../parse.js';
 import { startProgress } from '../progress.js';
 import { addRunOptions, type RunFlags, sessionOptions } from '../shared.js';
 import { noteUnexpected } from '../weights.js';
 
-interface Flags extends RunFlags {
+interface Flags extends DataFlags, RunFlags {
   readonly weights: string;
   readonly data?: string;
   readonly batch?: string;
@@ -27,21 +29,21 @@ export function evalCommand(): Command {
     .description('Loss and error of weights on the test images of a data set, or on a batch from a file.')
     .argument('<dir>', 'bundle that densec build wrote')
     .requiredOption('--weights <file>', "safetensors: ours, or by the seed's or torchvision's names")
-    .option('--data <source>', 'folder with CIFAR-10, CIFAR-100 or IDX files, or mnist')
+    .option('--data <source>', dataHelp)
     .option('--batch <file>', 'safetensors: images float32 (N, C, H, W), normalized; labels int64 (N)')
     .addOption(new Option('--batch-size <n>', 'images evaluated at once').argParser(wholeNumber(1)).default(64))
     .option('--json', 'print JSON: loss, error (0 to 1), count');
-  addRunOptions(command);
+  addRunOptions(addDataOptions(command));
   return command.action(async (directory: string, flags: Flags) => {
     if ((flags.data === undefined) === (flags.batch === undefined)) {
       throw new RequestError('give either --data SOURCE or --batch FILE');
     }
     const bundle = await openBundle(directory);
-    const { state, unexpected } = await loadWeights(flags.weights, bundle.manifest.state);
+    const { state, unexpected, metadata } = await loadWeights(flags.weights, bundle.manifest.state);
     noteUnexpected(flags.weights, unexpected);
     const result =
       flags.batch === undefined
-        ? await evaluateData(bundle, state, flags.data as string, flags)
+        ? await evaluateData(bundle, state, decodeDescription(metadata, flags.weights), flags.data as string, flags)
         : await evaluateBatch(bundle, state, await readBatch(flags.batch, bundle, false), sessionOptions(flags));
     if (flags.json) printJson(result);
     else {
@@ -57,16 +59,28 @@ export function evalCommand(): Command {
 async function evaluateData(
   bundle: Bundle,
   state: State,
+  description: DataDescription,
   source: string,
   flags: Flags,
 ): Promise<{ loss: number; error: number; count: number }> {
-  const dataset = await loadDatasetFor(source, bundle.manifest.inputShape[0]);
+  const [channels, imageSize] = bundle.manifest.inputShape;
+  const { normalization } = description;
+  const dataset = await readData(source, channels, { ...flags, imageSize, parts: 'test', known: { normalization } });
+  checkClassNames(description, dataset, flags.weights);
   checkDataset(dataset, bundle.manifest, source);
   const model = await EvaluationModel.open(bundle, state, sessionOptions(flags));
   const progress = startProgress('evaluating', dataset.test.count, 'images');
   try {
     const all = Uint32Array.from({ length: dataset.test.count }, (_, index) => index);
-    return await evaluateImages(model, dataset, dataset.test, all, flags.batchSize, (done) => progress.update(done));
+    return await evaluateImages(
+      model,
+      dataset,
+      dataset.test,
+      all,
+      flags.batchSize,
+      (done) => progress.update(done),
+      flags.dataWorkers,
+    );
   } finally {
     progress.stop();
     await model.close();

@@ -7,13 +7,13 @@ import { type Compiled, compile } from '../../src/compile.js';
 import { RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle, trainingHash } from '../../src/runtime/bundle.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
-import { loadDatasetFor } from '../../src/runtime/data/network-data.js';
 import { freeMemory } from '../../src/runtime/free-memory.js';
 import { parseSchedule } from '../../src/runtime/schedule.js';
 import { readState } from '../../src/runtime/state.js';
 import type { ResultEvent } from '../../src/runtime/train-events.js';
 import { openRun, TrainingRun } from '../../src/runtime/training-run.js';
 import { loadInitialWeights, type State } from '../../src/runtime/weights.js';
+import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { describeMemory } from '../memory-advice.js';
 import { note } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
@@ -31,7 +31,7 @@ import {
 import { jsonReporter, lineReporter, terminalReporter } from '../train-reporters.js';
 import { noteUnexpected } from '../weights.js';
 
-interface Flags extends BuildFlags, RunFlags {
+interface Flags extends BuildFlags, DataFlags, RunFlags {
   readonly data?: string;
   readonly save: string;
   readonly init?: string;
@@ -42,6 +42,7 @@ interface Flags extends BuildFlags, RunFlags {
   readonly warmup: number;
   readonly validSize?: number;
   readonly limit?: number;
+  readonly augment?: boolean;
   readonly seed: number;
   readonly checkpointEvery?: number;
   readonly keep?: number;
@@ -52,12 +53,15 @@ interface Flags extends BuildFlags, RunFlags {
   readonly json?: boolean;
 }
 
+/** Height and width of an architecture's images, unless told. */
+const architectureSize = 224;
+
 export function trainCommand(): Command {
   const command = new Command('train')
     .description('Train a bundle, or a network built from flags, and test its best weights.')
     .argument('[dir]', 'bundle that densec build wrote; without it the flags below describe the network')
     .optionsGroup('Data and files:')
-    .option('--data <source>', 'folder with CIFAR-10, CIFAR-100 or IDX files, or mnist')
+    .option('--data <source>', dataHelp)
     .requiredOption('--save <dir>', 'folder for weights, results.csv, curves.svg and report.html')
     .option('--init <file>', "weights to begin with: ours, or by the seed's or torchvision's names")
     .addOption(
@@ -96,6 +100,10 @@ export function trainCommand(): Command {
     .addOption(
       new Option('--limit <n>', 'use at most so many training and so many test images').argParser(wholeNumber(1)),
     );
+  command
+    .addOption(new Option('--augment', 'random crops, and flips where they keep labels true (default, but for digits)'))
+    .addOption(new Option('--no-augment', 'training images as they are'));
+  addDataOptions(command);
   addRunOptions(addBuildOptions(addSeedOption(command, 'seed of weights, order, augmentation and dropout')));
   return command.action(async (directory: string | undefined, flags: Flags, parsed: Command) => {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
@@ -149,13 +157,17 @@ async function begun(
   }
   const schedule = parseSchedule(flags.schedule);
   const existing = directory === undefined ? undefined : await openBundle(directory);
-  const dataset = await loadDatasetFor(data, existing?.manifest.inputShape[0] ?? flags.channels);
+  const [channels, imageSize] = existing?.manifest.inputShape ?? [
+    flags.channels,
+    flags.imageSize ?? (flags.arch === undefined ? undefined : architectureSize),
+  ];
+  const dataset = await readData(data, channels, { ...flags, imageSize });
   const source = existing ?? compileFlags(flags, dataset);
   const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, source);
   return TrainingRun.begin(source, dataset, {
     ...sessionOptions(flags),
     ...{ save, force, data, epochs, batchSize, schedule, warmup, limit, seed, initial },
-    ...{ learningRate: flags.lr, validSize: flags.validSize },
+    ...{ learningRate: flags.lr, validSize: flags.validSize, augment: flags.augment, dataWorkers: flags.dataWorkers },
     ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep },
   });
 }
@@ -216,6 +228,7 @@ async function resumed(
     validSize: flags.validSize,
     limit: flags.limit,
     seed: flags.seed,
+    augment: flags.augment,
   };
   for (const [name, value] of Object.entries(asked)) {
     const before = options[name as keyof typeof options];
@@ -225,7 +238,9 @@ async function resumed(
       );
     }
   }
-  const dataset = await loadDatasetFor(options.data, bundle.manifest.inputShape[0]);
+  const [channels, imageSize] = bundle.manifest.inputShape;
+  const { limit } = options;
+  const dataset = await readData(options.data, channels, { ...flags, imageSize, limit, known: progress.data });
   // Flags that describe another network are not.
   const extra = buildFlagNames.filter(given);
   if (extra.length > 0 && trainingHash(compileFlags(flags, dataset).compiled) !== progress.model) {
@@ -235,7 +250,7 @@ async function resumed(
   }
   const { device, threads } = sessionOptions(flags);
   return TrainingRun.resume(dataset, {
-    ...{ save, from, checkpointEvery, keep },
+    ...{ save, from, checkpointEvery, keep, dataWorkers: flags.dataWorkers },
     ...(given('device') && device && { device }),
     ...(threads !== undefined && { threads }),
   });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { FailureError, type TensorData } from '../ir/index.js';
 import { fileFailure, makeFolder, removeTemporaries, syncFolder, temporaryIn } from './atomic-file.js';
+import { dataRecordSchema } from './data/record.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
 import { schedules } from './schedule.js';
 import type { State } from './state.js';
@@ -54,11 +55,14 @@ const progressSchema = z.object({
     validSize: z.number(),
     limit: optionalNumber,
     seed: z.number(),
+    augment: z.boolean().optional(),
   }),
   /** How often to save, which a resumed run may change. */
   saving: z.object({ every: optionalNumber, keep: z.number() }),
   /** Where it ran: with other threads or another device the last bits of sums may differ. */
   running: z.object({ device: z.string(), threads: z.number() }),
+  /** Absent where a program made the batches. */
+  data: dataRecordSchema.optional(),
   /** Hash of the training model. */
   model: z.string(),
   /** The epoch in progress and the batches of it that are done, both from 0. */
@@ -94,7 +98,7 @@ export type Saving = Progress['saving'];
 const key = 'densec.progress';
 
 /** A new run's progress. */
-export function newProgress(begin: Pick<Progress, 'options' | 'saving' | 'running' | 'model'>): Progress {
+export function newProgress(begin: Pick<Progress, 'options' | 'saving' | 'running' | 'model' | 'data'>): Progress {
   const counts = { epoch: 0, batch: 0, step: 0, lossSum: 0, errorSum: 0, imageCount: 0, seconds: 0 };
   return { formatVersion: progressVersion, ...begin, ...counts, epochs: [] };
 }
@@ -102,12 +106,18 @@ export function newProgress(begin: Pick<Progress, 'options' | 'saving' | 'runnin
 /**
  * Replaces a run's last checkpoint: the new one appears whole or not at all. Where more than one is kept, it gets a
  * second name among the kept ones, and the oldest beyond `saving.keep` go.
+ * @param more metadata of the weights
  * @returns the checkpoint's path
  * @throws FailureError when the disk refuses; the checkpoints before are intact then
  */
-export async function writeCheckpoint(directory: string, state: State, progress: Progress): Promise<string> {
+export async function writeCheckpoint(
+  directory: string,
+  state: State,
+  progress: Progress,
+  more: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const last = join(directory, runFiles.last);
-  const metadata = { [key]: JSON.stringify(progress, encodeNonFinite) };
+  const metadata = { ...more, [key]: JSON.stringify(progress, encodeNonFinite) };
   await writeSafetensors(last, state as ReadonlyMap<string, TensorData>, metadata);
   if (progress.saving.keep <= 1) return last;
   const folder = join(directory, runFiles.checkpoints);

@@ -3,6 +3,7 @@
 import type { Bundle } from './bundle.js';
 import type { Progress, Saving } from './checkpoint.js';
 import type { Dataset } from './data/dataset.js';
+import type { BatchSource } from './data/source.js';
 import type { MemoryForecast } from './forecast.js';
 import type { EpochRecord } from './history.js';
 import type { RateOptions } from './schedule.js';
@@ -19,6 +20,8 @@ export interface TrainOptions extends RateOptions {
   /** Most images to use of each split. */
   readonly limit?: number | undefined;
   readonly seed: number;
+  /** Whether training images are augmented; by default as the data set says. */
+  readonly augment?: boolean | undefined;
 }
 
 /** What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1. */
@@ -42,6 +45,8 @@ export interface StepEvent {
   readonly learningRate: number;
   readonly stepMs: number;
   readonly imagesPerSecond: number;
+  /** Share of the epoch's time so far that went by waiting for data, from 0 to 1. */
+  readonly dataWait: number;
   /** Size of the process. */
   readonly memoryBytes: number;
 }
@@ -60,6 +65,8 @@ export interface EpochEvent extends EpochRecord {
   readonly epochs: number;
   /** Whether its weights are the best so far. */
   readonly best: boolean;
+  /** Share of the steps' time that went by waiting for data, from 0 to 1; since resuming, where that was within it. */
+  readonly dataWait: number;
 }
 
 /** The state is on the disk. */
@@ -82,13 +89,20 @@ export interface ResultEvent {
   readonly testError?: number;
   /** Epoch of the best weights, counted from 1. */
   readonly bestEpoch?: number | undefined;
+  /** Share of the steps' time that went by waiting for data, from 0 to 1; since resuming. */
+  readonly dataWait: number;
+  /** Image files that were left out since they can't be read. */
+  readonly skippedImages: number;
   readonly save: string;
 }
 
 /** What a run needs beside its options. */
 export interface TrainContext extends SessionOptions {
   readonly bundle: Bundle;
-  readonly dataset: Dataset;
+  /** A data set, or batches of one's own; those have their own counts, so that `validSize` and `limit` don't matter. */
+  readonly dataset: Dataset | BatchSource;
+  /** Threads that prepare batches; 0 prepares them in this one. By default one less than there are cores, at most 4. */
+  readonly dataWorkers?: number | undefined;
   /** The run's folder. */
   readonly save: string;
   /** Parameters and running statistics to begin with, instead of the bundle's initial state. */

@@ -4,13 +4,15 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { FailureError, type TensorData } from '../ir/index.js';
 import { newProgress, type Progress, runFiles, writeCheckpoint } from './checkpoint.js';
-import { type Batch, epochOrder, makeBatch, splitValidation } from './data/batches.js';
+import type { Batch } from './data/batches.js';
 import type { Dataset, Split } from './data/dataset.js';
 import { describeDataset, encodeDescription } from './data/description.js';
-import { augments } from './data/run-data.js';
+import { checkSameData, type DataRecord, recordDataset } from './data/record.js';
+import { isBatchSource, openRunData, type RunData, splitBatches } from './data/run-data.js';
+import { WaitClock } from './data/wait-clock.js';
 import { cpu, deviceName } from './devices.js';
 import type { EpochRecord, History } from './history.js';
-import { type BatchPart, type BatchResult, EvaluationModel, TrainingModel } from './model.js';
+import { type BatchPart, type BatchResult, checkBatch, EvaluationModel, TrainingModel } from './model.js';
 import { writeRunReport } from './run-report.js';
 import { writeSafetensors } from './safetensors.js';
 import { learningRateAt } from './schedule.js';
@@ -37,72 +39,65 @@ export async function* train(options: TrainOptions, context: TrainContext): Asyn
   }
 }
 
-/** Indices of the images that a run uses. */
-interface RunImages {
-  /** Of the training split. */
-  readonly training: Uint32Array;
-  /** Of the training split, held out. */
-  readonly validation: Uint32Array;
-  /** Of the test split. */
-  readonly test: Uint32Array;
-}
-
-/** Which images a run uses. @throws RequestError when nothing would be left to train on */
-export function splitImages(
-  dataset: Dataset,
-  { limit = Number.POSITIVE_INFINITY, validSize, seed }: Pick<TrainOptions, 'limit' | 'validSize' | 'seed'>,
-): RunImages {
-  const limited: Split = { ...dataset.train, count: Math.min(dataset.train.count, limit) };
-  const { train: training, validation } = splitValidation(limited, validSize, seed);
-  const test = Uint32Array.from({ length: Math.min(dataset.test.count, limit) }, (_, index) => index);
-  return { training, validation, test };
-}
-
 /** What helps against a run that diverges. */
 const remedy = 'try a lower --lr, or a --warmup';
 
 /** One run in progress. */
 class Run {
   private progress: Progress;
+  /** Time spent waiting for data: in the epoch, and in all. */
+  private readonly waits = { epoch: new WaitClock(), run: new WaitClock() };
   /** The last checkpoint that is on the disk: its step and its finished epochs. */
   private saved: { readonly step: number; readonly epoch: number } | undefined;
+
+  /** What is to be remembered of a data set; nothing is known of batches that a program makes. */
+  private readonly known: { readonly record: DataRecord; readonly description: Record<string, string> } | undefined;
 
   private constructor(
     private readonly options: TrainOptions,
     private readonly context: TrainContext,
     private readonly model: TrainingModel,
     private readonly evaluation: EvaluationModel,
-    private readonly images: RunImages,
+    private readonly data: RunData,
   ) {
-    const { bundle, resume, saving = resume?.saving ?? { keep: 1 }, device = cpu, threads } = context;
+    const { bundle, dataset, resume, saving = resume?.saving ?? { keep: 1 }, device = cpu, threads } = context;
+    if (!isBatchSource(dataset)) {
+      const description = encodeDescription(describeDataset(dataset));
+      this.known = { record: recordDataset(dataset), description };
+    }
     const running = { device: deviceName(device), threads: threads ?? availableParallelism() };
     const model256 = bundle.manifest.models.training.sha256;
     this.progress = resume
       ? { ...resume, saving, running }
-      : newProgress({ options: { ...options }, saving, running, model: model256 });
+      : newProgress({ options: { ...options }, saving, running, model: model256, data: this.known?.record });
     // Resumed from an earlier checkpoint, the run's last one is yet to be replaced.
     if (resume && context.resumeFrom === undefined) this.saved = { step: resume.step, epoch: resume.epoch };
   }
 
   static async start(options: TrainOptions, context: TrainContext): Promise<Run> {
     const { bundle, dataset, save, resume, resumeFrom = join(save, runFiles.last) } = context;
-    const images = splitImages(dataset, options);
+    if (!isBatchSource(dataset)) checkSameData(resume?.data, dataset);
     const state = (!resume && context.initial) || (await readState(resume ? resumeFrom : bundle.initial, bundle));
     const broken = nonFinite(state);
     if (broken) throw new FailureError(`${resumeFrom}: ${broken} is not finite; resume from an earlier checkpoint`);
     // Hours later it would be too late to find that the best weights so far are gone.
     if (resume?.best) await readState(join(save, runFiles.best), bundle);
-    const model = await TrainingModel.open(bundle, state, context);
+    const check = (batch: Batch, what: string): void => checkBatch(batch, bundle, false, what);
+    const data = openRunData(dataset, options, context.dataWorkers, check);
+    const opened: { close(): Promise<void> }[] = [data];
     try {
+      const model = await TrainingModel.open(bundle, state, context);
+      opened.push(model);
       const evaluation = await EvaluationModel.open(bundle, state, context);
-      return new Run(options, context, model, evaluation, images);
+      return new Run(options, context, model, evaluation, data);
     } catch (error) {
-      await model.close();
+      for (const part of opened) await part.close();
       throw error;
     }
   }
 
   async close(): Promise<void> {
+    await this.data.close();
     await this.model.close();
     await this.evaluation.close();
   }
@@ -122,23 +117,31 @@ class Run {
 
   /** The rest of the epoch in progress; ends early when interrupted. */
   private async *steps(): AsyncGenerator<TrainEvent> {
-    const { seed, epochs } = this.options;
-    const { epoch } = this.progress;
-    const order = epochOrder(this.images.training.length, seed, epoch);
     const batches = this.batches();
     if (this.interrupted() || this.progress.batch >= batches) return;
-    let next = this.batch(order, this.progress.batch);
+    this.waits.epoch.reset();
+    const data = this.data.batches('training', this.progress.epoch, this.progress.batch);
+    try {
+      yield* this.stepsOver(data, batches);
+    } finally {
+      await data.return(undefined);
+    }
+  }
+
+  private async *stepsOver(data: AsyncGenerator<Batch>, batches: number): AsyncGenerator<TrainEvent> {
+    const { seed, epochs } = this.options;
+    const { epoch } = this.progress;
     for (let batch = this.progress.batch; batch < batches; batch++) {
       const began = performance.now();
       const learningRate = learningRateAt(this.options, { epoch, batch, batches });
-      const current = next;
+      // Data workers are ahead: what is waited for here is what they could not prepare during the steps before.
+      const current = (await data.next()).value as Batch;
+      const waited = performance.now() - began;
       const scalars = { learningRate, step: this.progress.step, seed, accumulation: this.batchPart(batch) };
-      const running = this.model.step(current, scalars);
-      // The next batch is made while this step runs in its thread.
-      if (batch + 1 < batches) next = this.batch(order, batch + 1);
-      const { loss, errors } = await running;
+      const { loss, errors } = await this.model.step(current, scalars);
       if (!Number.isFinite(loss)) throw this.diverged(loss, learningRate);
       const stepMs = performance.now() - began;
+      for (const clock of Object.values(this.waits)) clock.add(waited, stepMs);
       const count = current.labels.data.length;
       this.count(loss, errors, count, stepMs);
       yield {
@@ -154,6 +157,7 @@ class Run {
         learningRate,
         stepMs,
         imagesPerSecond: (1000 * count) / stepMs,
+        dataWait: this.waits.epoch.share,
         memoryBytes: process.memoryUsage.rss(),
       };
       if (this.interrupted()) return;
@@ -181,9 +185,7 @@ class Run {
     const { progress } = this;
     const state = await this.finiteState();
     await this.evaluation.setState(state);
-    const { dataset } = this.context;
-    const held = this.images.validation;
-    const valid = held.length > 0 ? yield* this.evaluate('validation', dataset.train, held) : undefined;
+    const valid = this.data.counts.validation > 0 ? yield* this.evaluate('validation') : undefined;
     if (valid === 'interrupted') return false;
     const batches = this.batches();
     const record: EpochRecord = {
@@ -207,38 +209,35 @@ class Run {
       epochs: [...progress.epochs, record],
       best: best ? { epoch: record.epoch, error: valid?.error ?? record.trainError } : progress.best,
     };
-    if (best) {
-      const metadata = encodeDescription(describeDataset(dataset));
-      await writeSafetensors(this.file(runFiles.best), weightsOnly(state), metadata);
-    }
-    yield { event: 'epoch', epochs: this.options.epochs, best, ...record };
+    if (best) await writeSafetensors(this.file(runFiles.best), weightsOnly(state), this.known?.description);
+    yield { event: 'epoch', epochs: this.options.epochs, best, dataWait: this.waits.epoch.share, ...record };
     yield* this.checkpoint(state);
     await this.writeReports({ epochs: this.progress.epochs });
     return true;
   }
 
   private async *testBest(): AsyncGenerator<TrainEvent> {
-    const { bundle, dataset } = this.context;
-    await this.evaluation.setState(await readState(this.file(runFiles.best), bundle));
-    const test = yield* this.evaluate('test', dataset.test, this.images.test);
+    await this.evaluation.setState(await readState(this.file(runFiles.best), this.context.bundle));
+    const test = yield* this.evaluate('test');
     if (test === 'interrupted') return yield* this.stop();
     await this.writeReports({ epochs: this.progress.epochs, test });
     yield { ...this.result(false), testLoss: test.loss, testError: test.error };
   }
 
-  private async *evaluate(
-    name: EvaluationEvent['split'],
-    split: Split,
-    indices: Uint32Array,
-  ): AsyncGenerator<TrainEvent, Evaluation | 'interrupted'> {
-    const batches = evaluationBatches(this.evaluation, this.context.dataset, split, indices, this.options.batchSize);
-    let measured = await batches.next();
-    while (!measured.done) {
-      yield { event: 'evaluation', split: name, done: measured.value, count: indices.length };
-      if (this.interrupted()) return 'interrupted';
-      measured = await batches.next();
+  private async *evaluate(name: EvaluationEvent['split']): AsyncGenerator<TrainEvent, Evaluation | 'interrupted'> {
+    const batches = this.data.batches(name);
+    const steps = evaluationSteps(this.evaluation, batches);
+    try {
+      let measured = await steps.next();
+      while (!measured.done) {
+        yield { event: 'evaluation', split: name, done: measured.value, count: this.data.counts[name] };
+        if (this.interrupted()) return 'interrupted';
+        measured = await steps.next();
+      }
+      return measured.value;
+    } finally {
+      await batches.return(undefined);
     }
-    return measured.value;
   }
 
   /** Saves, unless the disk has this very state already. @throws FailureError naming the last good checkpoint */
@@ -246,10 +245,12 @@ class Run {
     const { step, epoch } = this.progress;
     if (this.saved?.step === step && this.saved.epoch === epoch) return;
     const state = known ?? (await this.finiteState());
-    const file = await writeCheckpoint(this.context.save, state, this.progress).catch((error: unknown) => {
-      if (!(error instanceof FailureError) || !this.saved) throw error;
-      throw new FailureError(`${error.message}; ${this.lastGood()}`, { cause: error });
-    });
+    const file = await writeCheckpoint(this.context.save, state, this.progress, this.known?.description).catch(
+      (error: unknown) => {
+        if (!(error instanceof FailureError) || !this.saved) throw error;
+        throw new FailureError(`${error.message}; ${this.lastGood()}`, { cause: error });
+      },
+    );
     this.saved = { step, epoch };
     yield { event: 'checkpoint', file, epoch, step };
   }
@@ -270,9 +271,7 @@ class Run {
   }
 
   private writeReports(history: History): Promise<void> {
-    const { training, validation, test } = this.images;
-    const counts = { training: training.length, validation: validation.length, test: test.length };
-    return writeRunReport(history, this.options, this.context, counts);
+    return writeRunReport(history, this.options, this.context, this.data.counts);
   }
 
   private result(interrupted: boolean): ResultEvent {
@@ -283,6 +282,8 @@ class Run {
       epochs: epoch,
       steps: step,
       bestEpoch: best?.epoch,
+      dataWait: this.waits.run.share,
+      skippedImages: this.progress.data?.skipped.length ?? 0,
       save: this.context.save,
     };
   }
@@ -306,8 +307,8 @@ class Run {
   /** Batches of an epoch; a last one that is too small for batch norm doesn't count. */
   private batches(): number {
     const { batchSize } = this.options;
-    const rest = this.images.training.length % batchSize;
-    const whole = Math.floor(this.images.training.length / batchSize);
+    const rest = this.data.counts.training % batchSize;
+    const whole = Math.floor(this.data.counts.training / batchSize);
     return rest >= Math.max(1, this.context.bundle.manifest.leastBatchSize) ? whole + 1 : whole;
   }
 
@@ -318,18 +319,9 @@ class Run {
     const end = Math.min(first + accumulate, this.batches());
     const images = (from: number, to: number): number => {
       const { batchSize } = this.options;
-      return Math.min(to * batchSize, this.images.training.length) - from * batchSize;
+      return Math.min(to * batchSize, this.data.counts.training) - from * batchSize;
     };
     return { share: images(batch, batch + 1) / images(first, end), last: batch + 1 === end };
-  }
-
-  private batch(order: Uint32Array, batch: number): Batch {
-    const { dataset } = this.context;
-    const { batchSize, seed } = this.options;
-    const places = order.subarray(batch * batchSize, (batch + 1) * batchSize);
-    const indices = places.map((place) => this.images.training[place] ?? 0);
-    const augment = augments(dataset, undefined) ? { seed, epoch: this.progress.epoch } : undefined;
-    return makeBatch(dataset, dataset.train, indices, { augment });
   }
 
   private file(name: string): string {
@@ -352,7 +344,10 @@ interface Evaluation {
   readonly count: number;
 }
 
-/** Mean loss and share of errors over the images of a split that `indices` names. */
+/**
+ * Mean loss and share of errors over the images of a split that `indices` names.
+ * @param workers threads that prepare batches
+ */
 export async function evaluateImages(
   model: EvaluationModel,
   dataset: Dataset,
@@ -360,32 +355,30 @@ export async function evaluateImages(
   indices: Uint32Array,
   batchSize: number,
   progress?: (done: number) => void,
+  workers?: number,
 ): Promise<Evaluation> {
-  const batches = evaluationBatches(model, dataset, split, indices, batchSize);
-  let measured = await batches.next();
+  const steps = evaluationSteps(model, splitBatches(dataset, split, indices, batchSize, workers));
+  let measured = await steps.next();
   while (!measured.done) {
     progress?.(measured.value);
-    measured = await batches.next();
+    measured = await steps.next();
   }
   return measured.value;
 }
 
 /** Evaluates batch by batch and yields how many images are done. */
-async function* evaluationBatches(
+async function* evaluationSteps(
   model: EvaluationModel,
-  dataset: Dataset,
-  split: Split,
-  indices: Uint32Array,
-  batchSize: number,
+  batches: AsyncIterable<Batch>,
 ): AsyncGenerator<number, Evaluation> {
-  let [lossSum, errorSum] = [0, 0];
-  for (let start = 0; start < indices.length; start += batchSize) {
-    const chosen = indices.subarray(start, start + batchSize);
-    const { loss, errors }: BatchResult = await model.evaluate(makeBatch(dataset, split, chosen));
-    lossSum += loss * chosen.length;
+  let [lossSum, errorSum, count] = [0, 0, 0];
+  for await (const batch of batches) {
+    const { loss, errors }: BatchResult = await model.evaluate(batch);
+    const images = batch.labels.data.length;
+    lossSum += loss * images;
     errorSum += errors;
-    yield start + chosen.length;
+    count += images;
+    yield count;
   }
-  const count = indices.length;
   return { loss: lossSum / count, error: errorSum / count, count };
 }

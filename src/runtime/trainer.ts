@@ -9,6 +9,7 @@ import { runFiles } from './checkpoint.js';
 import type { Dataset } from './data/dataset.js';
 import { type DataDescription, decodeDescription } from './data/description.js';
 import { checkDataset } from './data/network-data.js';
+import type { BatchSource } from './data/source.js';
 import { exportModel } from './deploy/export.js';
 import { EvaluationModel } from './model.js';
 import type { SessionOptions } from './session.js';
@@ -34,6 +35,8 @@ export interface RunOptions extends Partial<Omit<TrainOptions, 'data'>> {
   readonly checkpointEvery?: number;
   /** How many checkpoints to keep; by default the last. */
   readonly keep?: number;
+  /** Threads that prepare batches; 0 prepares them in this one. By default one less than there are cores, at most 4. */
+  readonly dataWorkers?: number;
   /** Once aborted, the run finishes its step, saves and ends. */
   readonly signal?: AbortSignal;
 }
@@ -70,7 +73,7 @@ export class Trainer {
    * @throws RequestError when options or weights don't fit network or data; FailureError when the folder holds a run
    * already (unless `force`), a file can't be read or written, or the loss is no number
    */
-  async *train(dataset: Dataset, options: RunOptions): AsyncGenerator<TrainEvent, void, void> {
+  async *train(dataset: Dataset | BatchSource, options: RunOptions): AsyncGenerator<TrainEvent, void, void> {
     const { force = false, seed = 0 } = this.options;
     const { signal, ...given } = options;
     const initial = await this.initialWeights();
@@ -86,7 +89,10 @@ export class Trainer {
    * Goes on from the run's last checkpoint, to the same bits as if it had never stopped.
    * @throws FailureError when there is none, or it is of another network or other options of the compiler
    */
-  async *resume(dataset: Dataset, { signal }: Pick<RunOptions, 'signal'> = {}): AsyncGenerator<TrainEvent, void, void> {
+  async *resume(
+    dataset: Dataset | BatchSource,
+    { signal, dataWorkers }: Pick<RunOptions, 'signal' | 'dataWorkers'> = {},
+  ): AsyncGenerator<TrainEvent, void, void> {
     const { save } = this.options;
     const { progress } = await openRun(save);
     if (progress.model !== trainingHash(this.compiled)) {
@@ -94,7 +100,7 @@ export class Trainer {
         `the run in ${save} is of another network or was compiled otherwise; train in another folder`,
       );
     }
-    yield* stoppable(await TrainingRun.resume(dataset, this.place({})), signal);
+    yield* stoppable(await TrainingRun.resume(dataset, { ...this.place({}), dataWorkers }), signal);
   }
 
   /** The weights of the best epoch so far, or of the last. @throws FailureError when there are none yet */

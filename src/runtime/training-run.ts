@@ -8,12 +8,14 @@ import { type Bundle, copyBundle, openBundle, prepareOutputFolder, writeBundle }
 import { type Progress, prepareRun, readProgress, runFiles, type Saving } from './checkpoint.js';
 import type { Dataset } from './data/dataset.js';
 import { checkDataset } from './data/network-data.js';
+import { imageCounts, isBatchSource } from './data/run-data.js';
+import type { BatchSource } from './data/source.js';
 import { parseDevice } from './devices.js';
 import { forecastMemory, type MemoryForecast } from './forecast.js';
 import { compileAgain } from './replan.js';
 import { checkWarmup } from './schedule.js';
 import type { SessionOptions } from './session.js';
-import { splitImages, train } from './train.js';
+import { train } from './train.js';
 import type { ResultEvent, TrainContext, TrainEvent, TrainOptions } from './train-events.js';
 import type { State } from './weights.js';
 
@@ -28,6 +30,8 @@ export interface RunPlace extends SessionOptions {
   readonly checkpointEvery?: number | undefined;
   /** How many checkpoints to keep; by default the last. */
   readonly keep?: number | undefined;
+  /** Threads that prepare batches; 0 prepares them in this one. By default one less than there are cores, at most 4. */
+  readonly dataWorkers?: number | undefined;
 }
 
 /** Any of the options that decide the weights. */
@@ -76,13 +80,13 @@ export class TrainingRun {
    * @throws RequestError when options or data don't fit the network; FailureError when the folder is not empty or the
    * disk refuses
    */
-  static async begin(source: TrainSource, dataset: Dataset, options: BeginOptions): Promise<TrainingRun> {
+  static async begin(source: TrainSource, dataset: Dataset | BatchSource, options: BeginOptions): Promise<TrainingRun> {
     const { save, force = false, initial, ...place } = options;
     const input = 'manifest' in source ? source.manifest : source.network;
     const optimizer = 'manifest' in source ? source.manifest.optimizer : source.compiled.optimizer;
     const resolved = resolveTrainOptions(options, dataset, optimizer.kind);
-    checkDataset(dataset, input, resolved.data);
-    splitImages(dataset, resolved);
+    if (!isBatchSource(dataset)) checkDataset(dataset, input, resolved.data);
+    imageCounts(dataset, resolved);
     // Everything that can be refused has been: only now is the folder touched.
     await prepareOutputFolder(save, force);
     await prepareRun(save);
@@ -95,6 +99,7 @@ export class TrainingRun {
     return new TrainingRun(resolved, memory, {
       ...sessionOf(place),
       ...{ bundle, dataset, save, initial, forecast: memory.forecast, saving: savingOf(place, undefined) },
+      dataWorkers: place.dataWorkers,
     });
   }
 
@@ -103,16 +108,16 @@ export class TrainingRun {
    * unless told.
    * @throws FailureError when there is no run, or its checkpoint and its bundle don't belong together
    */
-  static async resume(dataset: Dataset, options: ResumeOptions): Promise<TrainingRun> {
+  static async resume(dataset: Dataset | BatchSource, options: ResumeOptions): Promise<TrainingRun> {
     const { save, from } = options;
     const { progress, bundle } = await openRun(save, from);
-    checkDataset(dataset, bundle.manifest, progress.options.data);
+    if (!isBatchSource(dataset)) checkDataset(dataset, bundle.manifest, progress.options.data);
     const { device, threads } = progress.running;
     const memory = planRun(() => compileAgain(bundle), progress.options, dataset);
     return new TrainingRun(progress.options, memory, {
       ...{ device: options.device ?? parseDevice(device), threads: options.threads ?? threads },
       ...{ bundle, dataset, save, forecast: memory.forecast, saving: savingOf(options, progress) },
-      ...{ resume: progress, resumeFrom: from },
+      ...{ resume: progress, resumeFrom: from, dataWorkers: options.dataWorkers },
     });
   }
 
@@ -163,8 +168,13 @@ export async function openRun(
 }
 
 /** Options with their defaults. @throws RequestError when one is out of range */
-function resolveTrainOptions(given: SomeTrainOptions, dataset: Dataset, kind: keyof typeof defaultRates): TrainOptions {
-  const images = Math.min(dataset.train.count, given.limit ?? Number.POSITIVE_INFINITY);
+function resolveTrainOptions(
+  given: SomeTrainOptions,
+  dataset: Dataset | BatchSource,
+  kind: keyof typeof defaultRates,
+): TrainOptions {
+  const all = isBatchSource(dataset) ? dataset.counts.training : dataset.train.count;
+  const images = Math.min(all, given.limit ?? Number.POSITIVE_INFINITY);
   const { epochs = 300, batchSize = 64, learningRate = defaultRates[kind], warmup = 0 } = given;
   if (!(learningRate > 0)) throw new RequestError(`the learning rate is ${learningRate}; it must be above 0`);
   checkCount('epochs', epochs);
@@ -176,14 +186,15 @@ function resolveTrainOptions(given: SomeTrainOptions, dataset: Dataset, kind: ke
     validSize: given.validSize ?? Math.min(defaultValidSize, Math.floor(images / 10)),
     limit: given.limit,
     seed: given.seed ?? 0,
+    augment: given.augment,
   };
 }
 
 /** Plans a run's memory. Only a network or policy of one's own can't be planned from its bundle. */
-function planRun(compiledAgain: () => Compiled, options: TrainOptions, dataset: Dataset): RunMemory {
+function planRun(compiledAgain: () => Compiled, options: TrainOptions, dataset: Dataset | BatchSource): RunMemory {
   try {
     const compiled = compiledAgain();
-    const images = splitImages(dataset, options).training.length;
+    const images = imageCounts(dataset, options).training;
     return { compiled, forecast: forecastMemory(compiled, Math.min(options.batchSize, images)) };
   } catch (error) {
     if (!(error instanceof DensecError)) throw error;

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { densenet } from '../../src/builders/index.js';
 import { type ArrayDatasetOptions, arrayDataset } from '../../src/runtime/data/arrays.js';
 import { makeBatch } from '../../src/runtime/data/batches.js';
-import { type Dataset, loadDataset } from '../../src/runtime/data/dataset.js';
+import { type Dataset, loadDataset, type PixelSplit } from '../../src/runtime/data/dataset.js';
 import { type LabelledImage, labelFiles } from '../../src/runtime/deploy/label.js';
 import { Predictor } from '../../src/runtime/deploy/predictor.js';
 import type { TrainEvent } from '../../src/runtime/train-events.js';
@@ -108,8 +108,9 @@ it('labels image files as the run tested them, border and all', async () => {
   await run.export(path('padded.onnx'));
 
   const files = Array.from({ length: 12 }, (_, index) => path(`${index}.png`));
+  const { images: stored } = dataset.test as PixelSplit;
   for (const [index, file] of files.entries()) {
-    const pixels = dataset.test.images.slice(index * 1024, (index + 1) * 1024);
+    const pixels = stored.slice(index * 1024, (index + 1) * 1024);
     const inner = { left: border, top: border, width: 28, height: 28 };
     await sharp(pixels, { raw: { width: 32, height: 32, channels: 1 } })
       .extract(inner)

@@ -2,7 +2,7 @@
 
 import { RequestError } from '../../ir/errors.js';
 import { pixelStatistics } from './images.js';
-import type { Dataset, Split } from './types.js';
+import type { Dataset, PixelSplit } from './types.js';
 
 /** Images with their labels. */
 export interface LabelledImages {
@@ -55,7 +55,7 @@ function toSplit(
   { images, labels }: LabelledImages,
   { name, channels, imageSize }: ArrayDatasetOptions,
   part: string,
-): Split {
+): PixelSplit {
   const bytes = channels * imageSize * imageSize;
   const count = labels.length;
   if (images.length !== count * bytes) {

@@ -23,8 +23,13 @@ const schema = z.object({
 export type DataDescription = z.infer<typeof schema>;
 
 /** What a data set says of itself. */
-export function describeDataset({ normalization, border, classNames }: Dataset): DataDescription {
-  return { normalization, ...(border !== undefined && { border }), ...(classNames && { classNames }) };
+export function describeDataset({ normalization, resize, border, classNames }: Dataset): DataDescription {
+  return {
+    normalization,
+    ...(resize !== undefined && { resize }),
+    ...(border !== undefined && { border }),
+    ...(classNames && { classNames }),
+  };
 }
 
 /** The description as metadata of a weights file or a model; none where nothing is known. */
@@ -68,4 +73,20 @@ export function checkDescription(
   if (classNames && classNames.length !== classes) {
     throw new RequestError(`there are ${classNames.length} class names, the network tells ${classes} classes apart`);
   }
+}
+
+/**
+ * Requires that a data set's labels mean what they meant to the weights.
+ * @throws FailureError naming the first class that has another number
+ */
+export function checkClassNames({ classNames }: DataDescription, dataset: Dataset, path: string): void {
+  if (!classNames || !dataset.classNames) return;
+  const [trained, found] = [classNames, dataset.classNames];
+  const length = Math.max(trained.length, found.length);
+  const wrong = Array.from({ length }, (_, label) => label).find((label) => trained[label] !== found[label]);
+  if (wrong === undefined) return;
+  throw new FailureError(
+    `${path} was trained with '${trained[wrong] ?? 'no'}' as class ${wrong}, ${dataset.name} has '${found[wrong] ?? 'none'}' there; ` +
+      'evaluate it on folders of the same classes',
+  );
 }

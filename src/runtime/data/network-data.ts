@@ -2,17 +2,24 @@
 
 import { RequestError } from '../../ir/index.js';
 import { checkLabels } from './batches.js';
-import { type Dataset, loadDataset } from './dataset.js';
+import { type Dataset, type DatasetOptions, loadDataset } from './dataset.js';
 
-/** Loads a data set with the channels that a network takes. @throws RequestError for other than 1 or 3 channels */
-export function loadDatasetFor(source: string, channels: number | undefined): Promise<Dataset> {
-  if (channels === undefined) return loadDataset(source);
-  if (channels !== 1 && channels !== 3) {
+/**
+ * Loads a data set with the channels that a network takes.
+ * @param channels of the network; as the data set likes where undefined
+ * @throws RequestError for other than 1 or 3 channels
+ */
+export function loadDatasetFor(
+  source: string,
+  channels: number | undefined,
+  options: Omit<DatasetOptions, 'channels'> = {},
+): Promise<Dataset> {
+  if (channels !== undefined && channels !== 1 && channels !== 3) {
     throw new RequestError(
       `the network takes ${channels} channels; data sets have 1 or 3: build it with --channels 1 or 3`,
     );
   }
-  return loadDataset(source, { channels });
+  return loadDataset(source, { ...options, channels });
 }
 
 /** What a network takes and tells apart. */

@@ -9,7 +9,7 @@ import { type Job, type JobReply, type JobRequest, type JobResult, performJob, t
 const workerFile = import.meta.url.endsWith('.ts') ? '../../../dist/src/runtime/data/worker.js' : './worker.js';
 
 /** Data workers unless told: one core is left to the step, and more than four rarely help. */
-export const defaultDataWorkers = Math.min(4, Math.max(1, availableParallelism() - 1));
+const defaultDataWorkers = Math.min(4, Math.max(1, availableParallelism() - 1));
 
 interface Waiting {
   readonly id: number;

@@ -1,13 +1,12 @@
 /** @file A run's data: which images it uses for what, and its batches, made ahead of the step by data workers. */
 
-import { createHash } from 'node:crypto';
 import { type Augment, type Batch, epochOrder, splitValidation } from './batches.js';
 import { fileEntries } from './file-batches.js';
 import { shared } from './images.js';
 import type { Job } from './jobs.js';
 import { DataPool } from './pool.js';
-import { type BatchSource, type ImageCounts, type RunPart, sourceBatches } from './source.js';
-import type { Dataset, PixelSplit, Split } from './types.js';
+import { type BatchSource, checkCounts, type ImageCounts, type RunPart, sourceBatches } from './source.js';
+import type { Dataset, Split } from './types.js';
 
 /** What decides a run's batches. */
 export interface RunDataOptions {
@@ -22,7 +21,7 @@ export interface RunDataOptions {
 }
 
 /** Indices of the images that a run uses. */
-export interface RunImages {
+interface RunImages {
   /** Of the training split. */
   readonly training: Uint32Array;
   /** Of the training split, held out. */
@@ -32,13 +31,26 @@ export interface RunImages {
 }
 
 /** Which images a run uses. @throws RequestError when nothing would be left to train on */
-export function splitImages(
+function splitImages(
   dataset: Dataset,
   { limit = Number.POSITIVE_INFINITY, validSize, seed }: Pick<RunDataOptions, 'limit' | 'validSize' | 'seed'>,
 ): RunImages {
   const limited = { count: Math.min(dataset.train.count, limit) };
   const { train: training, validation } = splitValidation(limited, validSize, seed);
   return { training, validation, test: upTo(Math.min(dataset.test.count, limit)) };
+}
+
+/** How many images a run uses for what. @throws RequestError when nothing would be left to train on */
+export function imageCounts(
+  data: Dataset | BatchSource,
+  options: Pick<RunDataOptions, 'limit' | 'validSize' | 'seed'>,
+): ImageCounts {
+  if (isBatchSource(data)) {
+    checkCounts(data);
+    return data.counts;
+  }
+  const { training, validation, test } = splitImages(data, options);
+  return { training: training.length, validation: validation.length, test: test.length };
 }
 
 /** A run's data. */
@@ -77,31 +89,20 @@ export function augments({ augmentation, augmentByDefault = true }: Dataset, tol
   return augmentation !== 'none' && (told ?? augmentByDefault);
 }
 
-/** A hash of which images a data set has and how they are labelled, so that a resumed run finds other ones out. */
-export function fingerprint({ train, test }: Dataset): string {
-  const hash = createHash('sha256');
-  for (const split of [train, test]) {
-    hash.update(`${split.count} `).update(split.labels);
-    // Names without their folder: a data set may move.
-    if ('files' in split) hash.update(split.files.map((file) => file.split(/[\\/]/).slice(-2).join('/')).join('\n'));
-  }
-  return hash.digest('hex');
-}
-
 /**
  * Batches of a split in the order given, without augmentation.
  * @param workers data workers; by default one less than there are cores, at most four
  */
 export async function* splitBatches(
   dataset: Dataset,
-  part: 'train' | 'test',
+  split: Split,
   indices: Uint32Array,
   batchSize: number,
   workers?: number,
 ): AsyncGenerator<Batch> {
-  const pool = openPool(dataset, workers);
+  const pool = openPool(dataset, { test: split }, workers);
   try {
-    yield* pool.inOrder(inBatches(dataset, part, indices, batchSize, undefined));
+    yield* pool.inOrder(inBatches('test', split, indices, batchSize, undefined));
   } finally {
     await pool.close();
   }
@@ -112,6 +113,7 @@ function ownData(
   { batchSize, seed }: RunDataOptions,
   check: (batch: Batch, what: string) => void,
 ): RunData {
+  checkCounts(source);
   return {
     counts: source.counts,
     batches: (part, epoch = 0, first = 0) => sourceBatches(source, { part, epoch, seed, batchSize, first }, check),
@@ -123,7 +125,7 @@ function datasetData(dataset: Dataset, options: RunDataOptions, workers: number 
   const images = splitImages(dataset, options);
   const { batchSize, seed } = options;
   const augmented = augments(dataset, options.augment);
-  const pool = openPool(dataset, workers);
+  const pool = openPool(dataset, { train: dataset.train, test: dataset.test }, workers);
   const training = (epoch: number): Uint32Array =>
     epochOrder(images.training.length, seed, epoch).map((place) => images.training[place] ?? 0);
   return {
@@ -132,35 +134,34 @@ function datasetData(dataset: Dataset, options: RunDataOptions, workers: number 
       const indices = part === 'training' ? training(epoch) : images[part];
       const augment = part === 'training' && augmented ? { seed, epoch } : undefined;
       const rest = indices.subarray(first * batchSize);
-      return pool.inOrder(inBatches(dataset, part === 'test' ? 'test' : 'train', rest, batchSize, augment));
+      const name = part === 'test' ? 'test' : 'train';
+      return pool.inOrder(inBatches(name, dataset[name], rest, batchSize, augment));
     },
     close: () => pool.close(),
   };
 }
 
-function openPool(dataset: Dataset, workers: number | undefined): DataPool {
+function openPool(
+  dataset: Dataset,
+  splits: { readonly train?: Split; readonly test?: Split },
+  workers: number | undefined,
+): DataPool {
   const { channels, imageSize, border, resize, normalization, augmentation } = dataset;
   const format = { channels, imageSize, border, resize, normalization, augmentation };
-  return new DataPool(
-    { format, pixels: { ...inMemory('train', dataset.train), ...inMemory('test', dataset.test) } },
-    workers,
+  const inMemory = Object.entries(splits).flatMap(([name, split]) =>
+    'images' in split ? [[name, { ...split, images: shared(split.images) }] as const] : [],
   );
-}
-
-/** Images in memory, shared by all threads. */
-function inMemory(name: 'train' | 'test', split: Split): { train?: PixelSplit; test?: PixelSplit } {
-  return 'images' in split ? { [name]: { ...split, images: shared(split.images) } } : {};
+  return new DataPool({ format, pixels: Object.fromEntries(inMemory) }, workers);
 }
 
 /** A job for each batch. Paths of files go with the job, so that no thread keeps a copy of all. */
 function* inBatches(
-  dataset: Dataset,
   name: 'train' | 'test',
+  split: Split,
   indices: Uint32Array,
   batchSize: number,
   augment: Augment | undefined,
 ): Generator<Exclude<Job, { kind: 'inspect' }>> {
-  const split = dataset[name];
   for (let start = 0; start < indices.length; start += batchSize) {
     const chosen = indices.slice(start, start + batchSize);
     if ('images' in split) {

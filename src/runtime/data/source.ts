@@ -1,6 +1,6 @@
 /** @file Data of one's own, batch by batch: what a program gives `train` instead of a data set. */
 
-import { FailureError } from '../../ir/errors.js';
+import { FailureError, RequestError } from '../../ir/errors.js';
 import type { Batch } from './batches.js';
 
 /** The uses of images in a run: steps, choosing the best weights, and the final test. */
@@ -32,6 +32,15 @@ export interface BatchSource {
   readonly counts: ImageCounts;
   /** Batches in order, the first one being number `first`; made with `createBatch`, normalized and augmented. */
   batches(request: BatchesRequest): Iterable<Batch> | AsyncIterable<Batch>;
+}
+
+/** @throws RequestError when a source's counts are no counts, or it has nothing to train on */
+export function checkCounts({ name, counts }: BatchSource): void {
+  for (const [part, count] of Object.entries(counts)) {
+    const least = part === 'training' ? 1 : 0;
+    if (Number.isSafeInteger(count) && count >= least) continue;
+    throw new RequestError(`${name}: the count of ${part} images is ${count}; it must be a whole number from ${least}`);
+  }
 }
 
 /**

@@ -8,7 +8,8 @@ import { FailureError, RequestError } from '../../../src/ir/errors.js';
 import { type Batch, createBatch } from '../../../src/runtime/data/batches.js';
 import { type Dataset, loadDataset } from '../../../src/runtime/data/dataset.js';
 import { DataPool } from '../../../src/runtime/data/pool.js';
-import { augments, fingerprint, openRunData, type RunData } from '../../../src/runtime/data/run-data.js';
+import { fingerprint } from '../../../src/runtime/data/record.js';
+import { augments, openRunData, type RunData } from '../../../src/runtime/data/run-data.js';
 import type { BatchesRequest, BatchSource } from '../../../src/runtime/data/source.js';
 import { writeImageFolder } from '../../helpers/images.js';
 import { makeFolder, someBytes, writeIdxFolder } from './files.js';
@@ -177,6 +178,12 @@ describe('data of one’s own', () => {
     };
     await expect(all(open(source, refuse).batches('test'))).rejects.toThrow('own, test batch 1 of 1 is refused');
     expect(closed).toBe(true);
+  });
+
+  test.each([0, -1, 1.5])('announces a count of images, not %s', (training) => {
+    const source = { ...ownSource(good), counts: { ...counts, training } };
+    expect(() => open(source)).toThrow(RequestError);
+    expect(() => open(source)).toThrow(`own: the count of training images is ${training}`);
   });
 
   test('has as many numbers as labels ask for', () => {

@@ -1,0 +1,62 @@
+/** @file Options of commands that read a data set, and what goes on meanwhile. */
+
+import { type Command, Option } from 'commander';
+import pc from 'picocolors';
+import type { Dataset, KnownData } from '../src/runtime/data/dataset.js';
+import { loadDatasetFor } from '../src/runtime/data/network-data.js';
+import { note } from './output.js';
+import { wholeNumber } from './parse.js';
+import { type Progress, startProgress } from './progress.js';
+
+/** Help of --data. */
+export const dataHelp =
+  'folder with CIFAR-10, CIFAR-100, SVHN or IDX files, or with train/CLASS/*.jpg|png and val/ or test/ likewise; or mnist';
+
+/** How data is read. */
+export interface DataFlags {
+  readonly dataWorkers?: number;
+  readonly skipCorrupt?: boolean;
+}
+
+/** Adds --data-workers and --skip-corrupt. */
+export function addDataOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--data-workers <n>',
+        'threads that prepare batches, 0 for none; results are the same (default: cores - 1, 1 to 4)',
+      ).argParser(wholeNumber(0)),
+    )
+    .option('--skip-corrupt', "leave out image files that can't be read, instead of refusing the folder");
+}
+
+/** What decides how a data set is read. */
+interface ReadOptions extends DataFlags {
+  readonly imageSize?: number | undefined;
+  readonly limit?: number | undefined;
+  readonly known?: KnownData | undefined;
+  readonly parts?: 'all' | 'test';
+}
+
+/** Reads a data set for a network with so many channels, and tells people what they should know of it. */
+export async function readData(source: string, channels: number | undefined, options: ReadOptions): Promise<Dataset> {
+  const { imageSize, limit, known, parts, skipCorrupt, dataWorkers: workers } = options;
+  let bar: Progress | undefined;
+  const onProgress = (done: number, total: number): void => {
+    bar ??= startProgress('reading every image once', total, 'images');
+    bar.update(done);
+  };
+  const load = loadDatasetFor(source, channels, { imageSize, limit, known, parts, skipCorrupt, workers, onProgress });
+  const dataset = await load.finally(() => bar?.stop());
+  for (const text of dataset.notes ?? []) note(text);
+  const { skipped = [] } = dataset;
+  if (skipped.length > 0) {
+    const names = skipped.slice(0, namedFiles).join(', ');
+    const more = skipped.length > namedFiles ? ' …' : '';
+    note(`${pc.yellow('warning:')} left out ${skipped.length} image files that can't be read: ${names}${more}`);
+  }
+  return dataset;
+}
+
+/** Files that a warning names. */
+const namedFiles = 5;
