@@ -2,7 +2,7 @@
 
 import { type GraphBuilder, type Node, type NodeOf, sameType, type Value } from '../ir/index.js';
 import type { Pass } from './pass.js';
-import { rewriteNodes } from './rewrite.js';
+import { countReaders, rewriteNodes } from './rewrite.js';
 
 /**
  * Joins `relu(conv2d(…))` and `sum + conv2d(…)` where nothing else reads the convolution's result. The runtime's own
@@ -11,10 +11,7 @@ import { rewriteNodes } from './rewrite.js';
 export const fuseConvolutions: Pass = {
   name: 'fuse-convolutions',
   run(graph) {
-    const readers = new Map<Value, number>();
-    const read = (value: Value): void => void readers.set(value, (readers.get(value) ?? 0) + 1);
-    for (const node of graph.nodes) for (const value of node.inputs) read(value);
-    for (const { value } of graph.outputs) read(value);
+    const readers = countReaders(graph);
     const convolutions = new Map<Value, NodeOf<'conv2d'>>();
     for (const node of graph.nodes) {
       const [value] = node.outputs;

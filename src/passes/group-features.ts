@@ -22,13 +22,13 @@ export const groupFeatures: Pass = {
     const concats = graph.nodes
       .filter(isChannelConcat)
       .filter(({ inputs }) => !inputs.some((value) => formed.has(value)));
-    const largest = Math.max(0, ...concats.map(({ outputs }) => bytesOf(outputs)));
+    const largest = Math.max(0, ...concats.map(({ outputs }) => elementsOf(outputs)));
     const families = familiesOf(concats);
     return rewriteNodes(graph, (node, inputs, builder) => {
-      if (!isChannelConcat(node) || !concats.includes(node)) return undefined;
+      if (!isChannelConcat(node) || node.inputs.some((value) => formed.has(value))) return undefined;
       const operands = families.get(node)?.operands(node, inputs, builder) ?? inputs;
       // What is small beside the largest is not worth a few parts.
-      const isSmall = bytesOf(node.outputs) <= largest / (partsOfLargest - 1);
+      const isSmall = elementsOf(node.outputs) <= largest / (partsOfLargest - 1);
       const parts = isSmall ? joined(operands, builder) : joinSmall(operands, largest / partsOfLargest, builder);
       if (parts.length === 1) return parts;
       return [builder.emit('concat', parts, { axis: 1 })];
@@ -48,7 +48,7 @@ function isChannelConcat(node: Node): node is NodeOf<'concat'> {
 }
 
 /** Elements a sample. */
-function bytesOf(values: readonly Value[]): number {
+function elementsOf(values: readonly Value[]): number {
   return values.reduce((sum, { type }) => sum + sizeOf(type.shape).factor, 0);
 }
 
@@ -101,8 +101,8 @@ function joinSmall(values: readonly Value[], target: number, builder: GraphBuild
   const runs: Value[][] = [];
   for (const value of values) {
     const last = runs.at(-1);
-    const joins = last && bytesOf([value]) < target / 2 && bytesOf(last) < target / 2;
-    if (joins && bytesOf([...last, value]) <= target) last.push(value);
+    const joins = last && elementsOf([value]) < target / 2 && elementsOf(last) < target / 2;
+    if (joins && elementsOf([...last, value]) <= target) last.push(value);
     else runs.push([value]);
   }
   return runs.flatMap((run) => joined(run, builder));

@@ -2,7 +2,7 @@
 
 import type { Node, NodeOf, Value } from '../ir/index.js';
 import type { Pass } from './pass.js';
-import { rewriteNodes } from './rewrite.js';
+import { countReaders, rewriteNodes } from './rewrite.js';
 
 /**
  * Rewrites `averagePool2d(conv2d(x, w))` as `conv2d(averagePool2d(x), w)` where the convolution is 1×1 (no stride, no
@@ -13,9 +13,7 @@ import { rewriteNodes } from './rewrite.js';
 export const poolFirst: Pass = {
   name: 'pool-first',
   run(graph) {
-    const readers = new Map<Value, number>();
-    for (const { inputs } of graph.nodes) for (const value of inputs) readers.set(value, (readers.get(value) ?? 0) + 1);
-    for (const { value } of graph.outputs) readers.set(value, (readers.get(value) ?? 0) + 1);
+    const readers = countReaders(graph);
     const convolutions = new Map<Value, NodeOf<'conv2d'>>();
     for (const node of graph.nodes) {
       const [value] = node.outputs;

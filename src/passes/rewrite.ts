@@ -51,6 +51,15 @@ export class Rewriter {
   }
 }
 
+/** How often each value is read, by nodes and as an output. */
+export function countReaders({ nodes, outputs }: Graph): ReadonlyMap<Value, number> {
+  const readers = new Map<Value, number>();
+  for (const value of [...nodes.flatMap(({ inputs }) => inputs), ...outputs.map((output) => output.value)]) {
+    readers.set(value, (readers.get(value) ?? 0) + 1);
+  }
+  return readers;
+}
+
 /** Rewrites a graph node by node. */
 export function rewriteNodes(graph: Graph, rule: RewriteRule): Graph {
   const rewriter = new Rewriter(graph);
