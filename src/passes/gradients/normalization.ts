@@ -9,8 +9,9 @@ export const affine: GradientRule<'affine'> = {
   backward(node) {
     const { builder } = node;
     const gradient = node.gradient();
-    const atX = builder.emit('affine', [gradient, node.input(1)], {});
+    // The sums first: x is done with before dx takes room.
     const [atScale, atShift] = sums(builder, gradient, node.input(0));
+    const atX = builder.emit('affine', [gradient, node.input(1)], {});
     return node.inputCount === 3 ? [atX, atScale, atShift] : [atX, atScale];
   },
 };
