@@ -91,10 +91,10 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   sizeOf: 'composite',
   range: () => ({ operator: 'Range', leading: [int64Tensor([], [0])], trailing: [int64Tensor([], [1])] }),
 
-  reduceSum: ({ attributes: { axes, keepDims } }) => ({
+  reduceSum: ({ attributes: { axes, keepDims }, inputs }) => ({
     operator: 'ReduceSum',
     attributes: { keepdims: keepDims ? 1 : 0 },
-    trailing: [indices(axes)],
+    trailing: inputs.length > 1 ? [] : [indices(axes)],
   }),
   reduceMean: reduction('ReduceMean'),
   reduceMax: reduction('ReduceMax'),

@@ -42,8 +42,9 @@ export function lower(target: Target): Pass {
 }
 
 function lowerOnce(graph: Graph, target: Target): Graph {
+  const sums = new Map<Value, Value>();
   return rewriteNodes(graph, (node, inputs, builder) => {
-    const context: LoweringContext = { builder, target, graph, batchSize: () => batchSize(graph, builder) };
+    const context: LoweringContext = { builder, target, graph, sums, batchSize: () => batchSize(graph, builder) };
     const rule = loweringRules[node.operator] as LoweringRule<OperatorName> | undefined;
     if (rule) return rule(node as NodeOf<OperatorName>, inputs, context);
     return lowerPrimitive(node, inputs, context);

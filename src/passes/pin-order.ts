@@ -31,19 +31,24 @@ class Pins {
   private readonly unread = new Set<Value>();
   /** Gradients at which something waits already: all that is computed from one of them belongs together. */
   private readonly entered = new Set<Value>();
+  /** What the values of the backward pass are made of, and when. */
+  private readonly made = new Map<Value, { readonly inputs: readonly Value[]; readonly time: number }>();
 
   /** Makes a node wait where it should. */
   place(node: Node, inputs: readonly Value[], builder: GraphBuilder, rewriter: Rewriter): readonly Value[] | undefined {
     if (node.operator === 'after') {
       const [x, signal] = inputs as [Value, Value];
-      return [this.wait(builder, x, [signal], this.enters(signal))];
+      const signals = this.signals(x, [signal], this.enters(signal));
+      // A copy waits for something in any case, or it would be merged with what it is a copy of.
+      return [this.wait(builder, x, signals.length > 0 ? signals : [signal])];
     }
     const entering = enteringGradient(node);
     const gradient = entering === undefined ? undefined : inputs[entering];
     if (entering === undefined || !gradient || !this.enters(gradient)) return undefined;
     this.unread.delete(gradient);
-    if (this.unread.size === 0) return undefined;
-    const waiting = this.wait(builder, gradient, [], true);
+    const signals = this.signals(gradient, [], true);
+    if (signals.length === 0) return undefined;
+    const waiting = this.wait(builder, gradient, signals);
     this.entered.add(waiting);
     rewriter.replace(node.inputs[entering] as Value, waiting);
     const operands = inputs.map((value, index) => (index === entering ? waiting : value));
@@ -54,6 +59,7 @@ class Pins {
 
   /** Keeps account of what a node reads and computes. */
   note(node: Node, inputs: readonly Value[]): void {
+    this.remember(inputs, node.outputs);
     if (isGathering(node)) return;
     for (const value of inputs) this.unread.delete(value);
     if (node.origin.phase !== 'backward') return;
@@ -69,11 +75,32 @@ class Pins {
     return true;
   }
 
-  private wait(builder: GraphBuilder, x: Value, signals: readonly Value[], forAll: boolean): Value {
-    const all = new Set([...signals, ...(forAll ? this.unread : [])]);
+  private wait(builder: GraphBuilder, x: Value, signals: readonly Value[]): Value {
+    const waiting = builder.emit('after', [x, ...signals], {});
+    this.remember([x, ...signals], [waiting]);
+    return waiting;
+  }
+
+  /** What `x` has to wait for: some values, all that is unread too if asked, but nothing that one of these implies. */
+  private signals(x: Value, some: readonly Value[], andUnread: boolean): readonly Value[] {
+    const all = new Set([...some, ...(andUnread ? this.unread : [])]);
     all.delete(x);
-    if (forAll) this.unread.clear();
-    return builder.emit('after', [x, ...all], {});
+    if (andUnread) this.unread.clear();
+    const earliest = Math.min(...[...all].map((signal) => this.made.get(signal)?.time ?? 0));
+    const implied = new Set<Value>();
+    const open = [x, ...all];
+    for (let value = open.pop(); value; value = open.pop()) {
+      for (const input of this.made.get(value)?.inputs ?? []) {
+        if (implied.has(input) || (this.made.get(input)?.time ?? -1) < earliest) continue;
+        implied.add(input);
+        open.push(input);
+      }
+    }
+    return [...all].filter((signal) => !implied.has(signal));
+  }
+
+  private remember(inputs: readonly Value[], outputs: readonly Value[]): void {
+    for (const value of outputs) this.made.set(value, { inputs, time: this.made.size });
   }
 }
 

@@ -270,15 +270,15 @@ describe('differentiate', () => {
         %7: f32[] = constant() {value=(1)}  # backward loss
         %8: f32[1, 1] = reshape(%7) {shape=[1, 1]}  # backward
         %9: f32[N, 2] = expand(%8) {shape=[N, 2]}  # backward
-        %10: f32[N, 2] = affine(%9, %3)  # backward
-        %11: f32[N, 2], %12: f32[N, 2] = channelSums(%9, %2)  # backward
+        %10: f32[N, 2], %11: f32[N, 2] = channelSums(%9, %2)  # backward
+        %12: f32[2] = reduceSum(%10) {axes=[0], keepDims=false}  # backward
         %13: f32[2] = reduceSum(%11) {axes=[0], keepDims=false}  # backward
-        %14: f32[2] = reduceSum(%12) {axes=[0], keepDims=false}  # backward
-        %15: f32[2] = mul(%13, %4)  # backward
-        %16: f32[2] = add(%14, %15)  # backward
+        %14: f32[N, 2] = affine(%9, %3)  # backward
+        %15: f32[2] = mul(%12, %4)  # backward
+        %16: f32[2] = add(%13, %15)  # backward
         %17: f32[] = sizeOf() {shape=[N]}  # backward
         %18: f32[] = neg(%17)  # backward
-        %19: f32[N, 2], %20: f32[N, 2] = channelSums(%10, %2)  # backward
+        %19: f32[N, 2], %20: f32[N, 2] = channelSums(%14, %2)  # backward
         %21: f32[2] = reduceSum(%19) {axes=[0], keepDims=false}  # backward
         %22: f32[2] = reduceSum(%20) {axes=[0], keepDims=false}  # backward
         %23: f32[] = constant() {value=(0.125)}  # backward
@@ -287,7 +287,7 @@ describe('differentiate', () => {
         %26: f32[2] = div(%21, %25)  # backward
         %27: f32[2] = div(%22, %18)  # backward
         %28: f32[N, 2] = affine(%2, %26, %27)  # backward
-        %29: f32[N, 2] = add(%10, %28)  # backward
+        %29: f32[N, 2] = add(%14, %28)  # backward
         out result loss = %6
         out gradient gradient.x of x = %29
         out gradient gradient.scale of scale = %16
@@ -459,15 +459,18 @@ describe('lower', () => {
         %11: f32[N, 2, 4] = reshape(%2) {shape=[N, 2, 4]}  # forward
         %12: f32[N, 2, 4] = reshape(%10) {shape=[N, 2, 4]}  # forward
         %13: f32[N, 2, 2] = matMul(%11, %12) {transposeA=false, transposeB=true}  # forward
-        %14: f32[2, 2] = reduceSum(%13) {axes=[0], keepDims=false}  # forward
-        %15: f32[2, 1, 2, 1] = reshape(%14) {shape=[2, 1, 2, 1]}  # forward
-        %16: i64[1] = shape(%x) {start=0, end=1}  # forward
-        %17: f32[1] = cast(%16) {to=float32}  # forward
-        %18: f32[] = reshape(%17) {shape=[]}  # forward
-        %19: f32[] = constant() {value=(4)}  # forward
-        %20: f32[] = mul(%18, %19)  # forward
-        %21: f32[2, 1, 2, 1] = div(%15, %20)  # forward
-        out result dw = %21
+        %14: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %15: i64[1] = constant() {value=[1](0)}  # forward
+        %16: i64[1] = minimum(%14, %15)  # forward
+        %17: f32[2, 2] = reduceSum(%13, %16) {axes=[0], keepDims=false}  # forward
+        %18: f32[2, 1, 2, 1] = reshape(%17) {shape=[2, 1, 2, 1]}  # forward
+        %19: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %20: f32[1] = cast(%19) {to=float32}  # forward
+        %21: f32[] = reshape(%20) {shape=[]}  # forward
+        %22: f32[] = constant() {value=(4)}  # forward
+        %23: f32[] = mul(%21, %22)  # forward
+        %24: f32[2, 1, 2, 1] = div(%18, %23)  # forward
+        out result dw = %24
       }"
     `);
   });
@@ -490,15 +493,18 @@ describe('lower', () => {
         %10: f32[N, 2, 4] = reshape(%8) {shape=[N, 2, 4]}  # forward
         %11: f32[N, 4, 2] = transpose(%10) {permutation=[0, 2, 1]}  # forward
         %12: f32[N, 2, 2] = matMul(%9, %11) {transposeA=false, transposeB=false}  # forward
-        %13: f32[2, 2] = reduceSum(%12) {axes=[0], keepDims=false}  # forward
-        %14: f32[2, 1, 2, 1] = reshape(%13) {shape=[2, 1, 2, 1]}  # forward
-        %15: i64[1] = shape(%x) {start=0, end=1}  # forward
-        %16: f32[1] = cast(%15) {to=float32}  # forward
-        %17: f32[] = reshape(%16) {shape=[]}  # forward
-        %18: f32[] = constant() {value=(4)}  # forward
-        %19: f32[] = mul(%17, %18)  # forward
-        %20: f32[2, 1, 2, 1] = div(%14, %19)  # forward
-        out result dw = %20
+        %13: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %14: i64[1] = constant() {value=[1](0)}  # forward
+        %15: i64[1] = minimum(%13, %14)  # forward
+        %16: f32[2, 2] = reduceSum(%12, %15) {axes=[0], keepDims=false}  # forward
+        %17: f32[2, 1, 2, 1] = reshape(%16) {shape=[2, 1, 2, 1]}  # forward
+        %18: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %19: f32[1] = cast(%18) {to=float32}  # forward
+        %20: f32[] = reshape(%19) {shape=[]}  # forward
+        %21: f32[] = constant() {value=(4)}  # forward
+        %22: f32[] = mul(%20, %21)  # forward
+        %23: f32[2, 1, 2, 1] = div(%17, %22)  # forward
+        out result dw = %23
       }"
     `);
   });

@@ -85,12 +85,13 @@ describe('a broken plan is caught where', () => {
       const moved = surgery.nodes.filter(isRecomputed).flatMap((node) => {
         const weight = (node.input ?? []).find((name) => surgery.producer(name) && !surgery.dependsOn(name, 'images'));
         const [token] = (node.input ?? []).flatMap((name) => surgery.sources(name, isToken));
-        const [zero] = surgery.sources(token?.input?.[1] ?? '', ({ opType }) => opType === 'Min');
-        return weight && zero ? [{ node, weight, zero: zero.output?.[0] ?? '' }] : [];
+        const [size] = surgery.sources(token?.input?.[1] ?? '', ({ opType }) => opType === 'Shape');
+        return weight && size ? [{ node, weight, size: size.output?.[0] ?? '' }] : [];
       });
       expect(moved.length).toBeGreaterThan(0);
       removeTokens(surgery);
-      for (const { node, weight, zero } of moved) {
+      for (const { node, weight, size } of moved) {
+        const zero = surgery.add('Sub', [size, size], `${node.name}/zero`);
         const shape = surgery.add('Shape', [weight], `${node.name}/shape`);
         const extents = surgery.add('Add', [shape, zero], `${node.name}/extents`);
         const token = surgery.add('Reshape', [weight, extents], `${node.name}/token`);

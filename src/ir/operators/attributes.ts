@@ -92,6 +92,7 @@ export interface OperatorAttributes {
   range: None;
 
   // Reductions and products.
+  /** The second operand gives the axes once more, known when the graph runs: no optimizer can tell the result's shape. */
   reduceSum: Reduction;
   reduceMean: Reduction;
   reduceMax: Reduction;

@@ -31,11 +31,12 @@ type Contraction =
   | 'averagePool2d'
   | 'averagePool2dGrad';
 
-function reduction(name: string): OperatorDefinition<OperatorAttributes['reduceSum']> {
+function reduction(name: string, operands = ['x']): OperatorDefinition<OperatorAttributes['reduceSum']> {
   return {
-    operands: ['x'],
+    operands,
     infer(inputs, { axes, keepDims }) {
       const { dtype, shape } = inputs.at(0);
+      if (inputs.types.length > 1) inputs.dtype(1, 'int64');
       inputs.require(axes.length > 0, 'needs at least one axis');
       const reduced = new Set(normalizeAxes(axes, shape.length, name));
       const kept = shape.map((dim, axis) => (reduced.has(axis) ? 1 : dim));
@@ -80,7 +81,7 @@ function outputOfShape(inputs: Operands, { inputShape }: { readonly inputShape: 
 }
 
 export const contraction: Definitions<Contraction> = {
-  reduceSum: reduction('reduceSum'),
+  reduceSum: reduction('reduceSum', ['x', 'axes?']),
   reduceMean: reduction('reduceMean'),
   reduceMax: reduction('reduceMax'),
   argMax: {

@@ -1,15 +1,7 @@
 /** @file Lowering of convolutions' gradients: to convolutions, transposed convolutions and matrix products. */
 
-import {
-  type Convolution,
-  flatDim,
-  floatTensor,
-  type GraphBuilder,
-  int64Tensor,
-  type Pads,
-  type Value,
-} from '../../ir/index.js';
-import { batchDim, type LoweringContext, type LoweringRule, operand, reshaped } from './rule.js';
+import { type Convolution, flatDim, floatTensor, type GraphBuilder, type Pads, type Value } from '../../ir/index.js';
+import { batchDim, type LoweringContext, type LoweringRule, operand, reshaped, zero } from './rule.js';
 
 type Extents = readonly [n: number, c: number, h: number, w: number];
 
@@ -60,12 +52,19 @@ export const conv2dWeightGrad: LoweringRule<'conv2dWeightGrad'> = (node, inputs,
     const columns = builder.emit('im2col', [gradient], { kernel, stride, pads: mirrored, mirrored: true });
     const sums = contractPositions(context, columns, x, 1);
     const byTap = reshaped(builder, sums, [filters, kernel[0], kernel[1], channels]);
-    return [builder.emit('transpose', [byTap], { permutation: [0, 3, 1, 2] })];
+    return [noted(builder.emit('transpose', [byTap], { permutation: [0, 3, 1, 2] }), sums, context)];
   }
   const columns = unfold(context, x, { kernel, stride, pads });
   const sums = contractPositions(context, gradient, columns, groups);
-  return [reshaped(builder, sums, [filters, channels / groups, ...kernel])];
+  return [noted(reshaped(builder, sums, [filters, channels / groups, ...kernel]), sums, context)];
 };
+
+/** Lets whoever waits for a gradient wait for the sum that it is made of, where that is found in the context. */
+function noted(gradient: Value, sums: Value, context: LoweringContext): Value {
+  const sum = context.sums.get(sums);
+  if (sum) context.sums.set(gradient, sum);
+  return gradient;
+}
 
 /** Windows as channels, by one-hot weights: channel c·taps + t of the output is channel c shifted by tap t. */
 export const im2col: LoweringRule<'im2col'> = (node, inputs, context) => {
@@ -107,7 +106,8 @@ export const im2col: LoweringRule<'im2col'> = (node, inputs, context) => {
  * Either a product for each sample, summed after; or, where those products would outgrow the operands, one product of
  * the operands laid out with the samples inside.
  */
-function contractPositions({ builder, target }: LoweringContext, a: Value, b: Value, groups: number): Value {
+function contractPositions(context: LoweringContext, a: Value, b: Value, groups: number): Value {
+  const { builder, target } = context;
   const n = batchDim(a);
   const [, rows, height, width] = extents(a);
   const [, columns] = extents(b);
@@ -128,8 +128,10 @@ function contractPositions({ builder, target }: LoweringContext, a: Value, b: Va
   const perSample = target.transposedMatMul
     ? builder.emit('matMul', [left, right], { transposeA: false, transposeB: true })
     : builder.emit('matMul', [left, swapLastAxes(builder, right)], { transposeA: false, transposeB: false });
-  const summed = builder.emit('reduceSum', [perSample], { axes: [0], keepDims: false });
-  return reshaped(builder, summed, [rows, columns / groups]);
+  const axes = zero(context);
+  const summed = builder.emit('reduceSum', [perSample, axes], { axes: [0], keepDims: false });
+  context.sums.set(summed, summed);
+  return noted(reshaped(builder, summed, [rows, columns / groups]), summed, context);
 }
 
 function unfold(
@@ -167,10 +169,10 @@ function mirrorPads([top, left, bottom, right]: Pads, kernelHeight: number, kern
  * A constant as a sum with a zero that the runtime can't know. A convolution with constant weights is what its highest
  * level of optimization lays out anew, in buffers that no plan knows of.
  */
-function notFolded({ builder, batchSize }: LoweringContext, value: Value): Value {
-  const none = builder.emit('minimum', [batchSize(), builder.constant(int64Tensor([1], [0]))], {});
-  const zero = reshaped(builder, builder.emit('cast', [none], { to: 'float32' }), []);
-  return builder.emit('add', [value, zero], {});
+function notFolded(context: LoweringContext, value: Value): Value {
+  const { builder } = context;
+  const none = reshaped(builder, builder.emit('cast', [zero(context)], { to: 'float32' }), []);
+  return builder.emit('add', [value, none], {});
 }
 
 /** A batch of matrices transposed. */

@@ -4,37 +4,39 @@
  */
 
 import { batch, elementCount, int64Tensor, type Value } from '../../ir/index.js';
-import { type LoweringContext, type LoweringRule, reshaped } from './rule.js';
+import { type LoweringContext, type LoweringRule, reshaped, zero } from './rule.js';
 
 /** A tensor of up to so many elements is copied rather than reshaped: its Reshape could be merged with a neighbour. */
 const smallTensor = 65_536;
 
 /**
- * Adds to `x` a zero made of the signals' sizes: to a small tensor itself, to a large one's extents in a Reshape, which
- * aliases its operand.
+ * Makes a zero of the signals' sizes. A small tensor has it added; a large one is reshaped to it, once for each axis: a
+ * Reshape reads 0 as the operand's own extent and aliases its operand.
  */
 export const after: LoweringRule<'after'> = (_, inputs, context) => {
   const { builder } = context;
   const [x, ...signals] = inputs as [Value, ...Value[]];
-  const none = builder.constant(int64Tensor([1], [0]));
   const sizes = signals.map((signal) => firstExtent(signal, context));
-  const zero = builder.emit('minimum', [...sizes, none], {});
+  const zeros = (count: number): Value => {
+    const constant = builder.constant(int64Tensor([count], new Array<number>(count).fill(0)));
+    return builder.emit('minimum', [...sizes, constant], {});
+  };
   const { dtype, shape } = x.type;
   const isStatic = shape.every((dim) => typeof dim === 'number');
   if (isStatic && dtype === 'float32' && elementCount(shape as readonly number[]) <= smallTensor) {
-    const floatZero = reshaped(builder, builder.emit('cast', [zero], { to: 'float32' }), []);
+    const floatZero = reshaped(builder, builder.emit('cast', [zeros(1)], { to: 'float32' }), []);
     return [builder.emit('add', [x, floatZero], {})];
   }
-  const extents = shape.map((dim) => (typeof dim === 'number' ? dim : 0));
-  const target = builder.emit('add', [builder.constant(int64Tensor([extents.length], extents)), zero], {});
-  return [builder.emit('reshape', [x, target], { shape })];
+  return [builder.emit('reshape', [x, zeros(shape.length)], { shape })];
 };
 
-/** The extent of a signal's first axis where that is the batch; else of an empty slice, which is not folded either. */
-function firstExtent(signal: Value, { builder, batchSize }: LoweringContext): Value {
+/** The extent of a signal's first axis where the runtime can't know it beforehand; else of an empty slice of it. */
+function firstExtent(signal: Value, context: LoweringContext): Value {
+  const { builder, sums } = context;
+  const sum = sums.get(signal);
+  if (sum) return builder.emit('shape', [sum], { start: 0, end: 1 });
   if (signal.type.shape[0] === batch) return builder.emit('shape', [signal], { start: 0, end: 1 });
   const none = builder.constant(int64Tensor([1], [0]));
-  const end = builder.emit('minimum', [batchSize(), none], {});
-  const empty = builder.emit('head', [signal, none, end], {});
+  const empty = builder.emit('head', [signal, none, zero(context)], {});
   return builder.emit('shape', [empty], { start: 0, end: 1 });
 }

@@ -5,6 +5,7 @@ import {
   type Graph,
   type GraphBuilder,
   InternalError,
+  int64Tensor,
   type NodeOf,
   type OperatorName,
   type Shape,
@@ -56,6 +57,11 @@ export interface LoweringContext {
   readonly graph: Graph;
   /** The batch size as an int64 vector of one element. */
   batchSize(): Value;
+  /**
+   * For a gradient that has been lowered to a sum over samples, moved about: that sum, if its shape is known only when the
+   * graph runs. Whoever waits for the gradient can wait for it.
+   */
+  readonly sums: Map<Value, Value>;
 }
 
 /** Values that compute the same as a composite node, made of operators that the target has. */
@@ -75,6 +81,11 @@ export function operand(inputs: readonly Value[], index: number): Value {
 /** The elements under another shape; nothing where the shape is the same. */
 export function reshaped(builder: GraphBuilder, value: Value, shape: Shape): Value {
   return value.type.shape.join() === shape.join() ? value : builder.emit('reshape', [value], { shape });
+}
+
+/** [0] as int64, which the runtime finds out only when the graph runs. */
+export function zero({ builder, batchSize }: Pick<LoweringContext, 'builder' | 'batchSize'>): Value {
+  return builder.emit('minimum', [batchSize(), builder.constant(int64Tensor([1], [0]))], {});
 }
 
 /** a · b, element by element. */
