@@ -8,7 +8,6 @@ import {
   mergeReshapes,
   removeDeadCode,
   shareSubexpressions,
-  sumTogether,
 } from './passes/clean.js';
 import { differentiate } from './passes/differentiate.js';
 import { distributeConcat } from './passes/distribute-concat.js';
@@ -89,7 +88,6 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     lower(target),
     dropUnits,
     mergeReshapes,
-    sumTogether,
     removeDeadCode,
     shareSubexpressions,
     ...(target.fusedConvolution ? [fuseConvolutions] : []),

@@ -42,36 +42,6 @@ export const shareSubexpressions: Pass = {
   },
 };
 
-/**
- * Sums over samples once for several parts: concatenates first, sums then. Parameters' gradients come in parts where their
- * layer works in parts.
- */
-export const sumTogether: Pass = {
-  name: 'sum-together',
-  run(graph: Graph): Graph {
-    const summed = new Map<Value, Value>();
-    const rewritten = rewriteNodes(graph, (node, inputs, builder) => {
-      const [output] = node.outputs as [Value];
-      // Matrices (N, C) only: larger ones would stay alive until all parts are there.
-      const isMatrix = inputs[0]?.type.shape.length === 2;
-      if (
-        isMatrix &&
-        node.operator === 'reduceSum' &&
-        node.attributes.axes.join() === '0' &&
-        !node.attributes.keepDims
-      ) {
-        summed.set(output, inputs[0] as Value);
-      }
-      if (node.operator !== 'concat') return undefined;
-      const before = inputs.map((value) => summed.get(value));
-      if (before.includes(undefined)) return undefined;
-      const together = builder.emit('concat', before as Value[], { axis: node.attributes.axis + 1 });
-      return [builder.emit('reduceSum', [together], { axes: [0], keepDims: false })];
-    });
-    return removeDeadCode.run(rewritten);
-  },
-};
-
 /** Leaves out products with exactly 1, as the gradient of the loss at itself brings them. */
 export const dropUnits: Pass = {
   name: 'drop-units',

@@ -60,12 +60,11 @@ class Pins {
   /** Keeps account of what a node reads and computes. */
   note(node: Node, inputs: readonly Value[]): void {
     this.remember(inputs, node.outputs);
-    if (isGathering(node)) return;
+    // Arithmetic of short vectors holds back nothing of size, nor is what it reads done with before it is waited for.
+    if (!inputs.some(({ type }) => type.shape[0] === batch)) return;
     for (const value of inputs) this.unread.delete(value);
     if (node.origin.phase !== 'backward') return;
-    // Arithmetic of short vectors holds back nothing of size.
-    const readsBatches = inputs.some(({ type }) => type.shape[0] === batch);
-    for (const value of node.outputs) if (readsBatches && value.type.shape.length > 0) this.unread.add(value);
+    for (const value of node.outputs) if (value.type.shape.length > 0) this.unread.add(value);
   }
 
   /** Whether a gradient is met for the first time. */
@@ -102,16 +101,6 @@ class Pins {
   private remember(inputs: readonly Value[], outputs: readonly Value[]): void {
     for (const value of outputs) this.made.set(value, { inputs, time: this.made.size });
   }
-}
-
-/**
- * Whether a node only collects parts of a parameter's gradient. Waiting for what it collects, not for the collection, lets
- * every part be done with before the next begins.
- */
-function isGathering(node: Node): boolean {
-  const [operand] = node.inputs;
-  if (node.operator === 'reduceSum') return node.attributes.axes.join() === '0' && operand?.type.shape.length === 2;
-  return node.operator === 'concat' && operand?.type.shape[0] !== batch;
 }
 
 /** Which operand of a convolution's backward pass is the gradient at its output. */

@@ -288,7 +288,7 @@ row(
 row('affine', [image, f32(4), f32(4)], {}, 'f32[N, 4, 8, 6]');
 row('affine', [image, f32(4)], {}, 'f32[N, 4, 8, 6]');
 row('affine', [image, f32(3)], {}, 'affine(f32[N, 4, 8, 6], f32[3]): operand 1 must have the shape [4]');
-row('channelSums', [image, image], {}, 'f32[N, 4], f32[N, 4]');
+row('channelSums', [image, image], {}, 'f32[4], f32[4]');
 row(
   'channelSums',
   [image, f32('N', 4)],

@@ -89,7 +89,7 @@ export const normalization: Definitions<Normalization> = {
     composite: true,
     infer(inputs) {
       inputs.require(sameShape(inputs.shape(0), inputs.shape(1)), 'both operands must have one shape');
-      const sums = float(inputs.shape(0).slice(0, 2));
+      const sums = float(inputs.shape(0).slice(1, 2));
       return [sums, sums];
     },
   },

@@ -75,11 +75,9 @@ export const crossEntropy: GradientRule<'crossEntropy'> = {
   },
 };
 
-/** Σ a·b and Σ a over all elements of each channel. Samples are summed last, so that parts can do that together. */
+/** Σ a·b and Σ a over all elements of each channel. */
 function sums(builder: GraphBuilder, a: Value, b: Value): readonly [Value, Value] {
-  const [product, sum] = builder.emitAll('channelSums', [a, b], {}) as [Value, Value];
-  const overSamples = (value: Value): Value => builder.emit('reduceSum', [value], { axes: [0], keepDims: false });
-  return [overSamples(product), overSamples(sum)];
+  return builder.emitAll('channelSums', [a, b], {}) as [Value, Value];
 }
 
 function times(builder: GraphBuilder, a: Value, b: Value): Value {

@@ -1,7 +1,7 @@
 /** @file Lowering of convolutions' gradients: to convolutions, transposed convolutions and matrix products. */
 
 import { type Convolution, flatDim, floatTensor, type GraphBuilder, type Pads, type Value } from '../../ir/index.js';
-import { batchDim, type LoweringContext, type LoweringRule, operand, reshaped, zero } from './rule.js';
+import { batchDim, type LoweringContext, type LoweringRule, operand, reshaped, sumOver, zero } from './rule.js';
 
 type Extents = readonly [n: number, c: number, h: number, w: number];
 
@@ -128,9 +128,7 @@ function contractPositions(context: LoweringContext, a: Value, b: Value, groups:
   const perSample = target.transposedMatMul
     ? builder.emit('matMul', [left, right], { transposeA: false, transposeB: true })
     : builder.emit('matMul', [left, swapLastAxes(builder, right)], { transposeA: false, transposeB: false });
-  const axes = zero(context);
-  const summed = builder.emit('reduceSum', [perSample, axes], { axes: [0], keepDims: false });
-  context.sums.set(summed, summed);
+  const summed = sumOver(context, perSample, [0]);
   return noted(reshaped(builder, summed, [rows, columns / groups]), summed, context);
 }
 

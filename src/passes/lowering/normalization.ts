@@ -1,7 +1,7 @@
 /** @file Lowering of batch statistics, normalization's gradient, ReLU's gradient and the cross-entropy. */
 
 import { floatTensor, type GraphBuilder, int64Tensor, sizeOf as sizeOfShape, type Value } from '../../ir/index.js';
-import { batchDim, type LoweringRule, operand, product, reshaped } from './rule.js';
+import { batchDim, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
 
 /** The mask [y > 0] as min(1, 1e38·y): cheaper on the CPU than comparing and casting. */
 export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder }) => {
@@ -53,12 +53,10 @@ export const affine: LoweringRule<'affine'> = (_, inputs, { builder, target }) =
   return [builder.emit('normalize', [x, filled(0), filled(1), scale, shift], { epsilon: 0 })];
 };
 
-export const channelSums: LoweringRule<'channelSums'> = (_, inputs, { builder }) => {
+export const channelSums: LoweringRule<'channelSums'> = (_, inputs, context) => {
   const [a, b] = [operand(inputs, 0), operand(inputs, 1)];
-  const axes = a.type.shape.slice(2).map((__, position) => position + 2);
-  const sum = (value: Value): Value =>
-    axes.length === 0 ? value : builder.emit('reduceSum', [value], { axes, keepDims: false });
-  return [sum(product(builder, a, b)), sum(a)];
+  const axes = a.type.shape.flatMap((__, axis) => (axis === 1 ? [] : [axis]));
+  return [sumOver(context, product(context.builder, a, b), axes), sumOver(context, a, axes)];
 };
 
 /** log softmax by subtracting each row's largest logit first, so that nothing overflows. */

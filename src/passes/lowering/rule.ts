@@ -88,6 +88,22 @@ export function zero({ builder, batchSize }: Pick<LoweringContext, 'builder' | '
   return builder.emit('minimum', [batchSize(), builder.constant(int64Tensor([1], [0]))], {});
 }
 
+/**
+ * The sum over some axes, the batch's among them, for which others can wait: its axes, and so its shape, are known only
+ * when the graph runs, or the runtime would fold what is asked of its extents.
+ */
+export function sumOver(context: LoweringContext, value: Value, axes: readonly number[]): Value {
+  const { builder, sums } = context;
+  const first = zero(context);
+  const given =
+    axes.length === 1 && axes[0] === 0
+      ? first
+      : builder.emit('add', [builder.constant(int64Tensor([axes.length], axes)), first], {});
+  const sum = builder.emit('reduceSum', [value, given], { axes, keepDims: false });
+  sums.set(sum, sum);
+  return sum;
+}
+
 /** a · b, element by element. */
 export function product(builder: GraphBuilder, a: Value, b: Value): Value {
   return builder.emit('mul', [a, b], {});

@@ -84,9 +84,9 @@ export const normalization: Kernels<
     const positions = count(a.shape.slice(2));
     const sums = [call.zeros(0), call.zeros(1)] as const;
     for (const [index, value] of a.data.entries()) {
-      const row = Math.floor(index / positions);
-      accumulate(sums[0], row, value * at(b.data, index));
-      accumulate(sums[1], row, value);
+      const channel = Math.floor(index / positions) % at(a.shape, 1);
+      accumulate(sums[0], channel, value * at(b.data, index));
+      accumulate(sums[1], channel, value);
     }
     return sums;
   },
