@@ -2,13 +2,7 @@
 
 import { initialize, type Network, traceNetwork } from './builders/index.js';
 import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
-import {
-  dropUnits,
-  elideExpand,
-  mergeReshapes,
-  removeDeadCode,
-  shareSubexpressions,
-} from './passes/clean.js';
+import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './passes/clean.js';
 import { differentiate } from './passes/differentiate.js';
 import { distributeConcat } from './passes/distribute-concat.js';
 import { type Freeze, freezeParameters } from './passes/freeze.js';
@@ -30,6 +24,8 @@ import { pinOrder } from './passes/pin-order.js';
 import { type RematName, type RematPolicy, remats } from './passes/policies.js';
 import { poolFirst } from './passes/pool-first.js';
 import { rematerialize } from './passes/rematerialize.js';
+import { stackOperands, stackParts } from './passes/stack.js';
+import { stackExpressions } from './passes/stack-expressions.js';
 import { sumAffine } from './passes/sum-affine.js';
 
 /** What to compile a network for. */
@@ -87,6 +83,9 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     elideExpand,
     lower(target),
     dropUnits,
+    stackExpressions,
+    stackOperands,
+    stackParts,
     mergeReshapes,
     removeDeadCode,
     shareSubexpressions,

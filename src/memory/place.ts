@@ -2,6 +2,12 @@
 
 import type { OrderedNodes } from './execution-order.js';
 
+/** A node to be placed. */
+export type PlannedNode = OrderedNodes['nodes'][number] & {
+  /** Whether it reads and computes nothing that takes room: when it runs matters only where all else is equal. */
+  readonly small?: boolean;
+};
+
 /**
  * The runtime ignores the order of the file: it searches depth first from what nobody reads, and of several producers
  * expands the one with the highest index first. So this goes the same way once, taking at each node the branch that keeps
@@ -10,11 +16,12 @@ import type { OrderedNodes } from './execution-order.js';
  * decide.
  * @param planned nodes in the order in which they are to run
  */
-export function placeNodes<T extends OrderedNodes['nodes'][number]>(planned: readonly T[]): T[] {
+export function placeNodes<T extends PlannedNode>(planned: readonly T[]): T[] {
   const producersOf = producers(planned);
   const before = planned.map((): number[] => []);
   for (const [index, found] of producersOf.entries()) for (const producer of found) before[producer]?.push(index);
-  const { executed, preferences } = searchByPlan(producersOf);
+  const small = planned.map((node) => node.small === true);
+  const { executed, preferences } = searchByPlan(producersOf, small);
   const later = planned.map((): number[] => []);
   for (const [first, second] of preferences) later[first]?.push(second);
   return sorted(before, later, executed).map((index) => planned[index] as T);
@@ -34,13 +41,16 @@ function producers(planned: OrderedNodes['nodes']): readonly (readonly number[])
 type Preference = readonly [first: number, second: number];
 
 /** The depth-first search that keeps to the plan: when each node runs, and what that asks of the file. */
-function searchByPlan(producersOf: readonly (readonly number[])[]): {
+function searchByPlan(
+  producersOf: readonly (readonly number[])[],
+  small: readonly boolean[],
+): {
   readonly executed: readonly number[];
   readonly preferences: readonly Preference[];
 } {
   const read = new Set(producersOf.flat());
   const executed = new Array<number>(producersOf.length).fill(-1);
-  const todo = new Todo(producersOf);
+  const todo = new Todo(producersOf, small);
   const preferences: Preference[] = [];
   let time = 0;
   const leaves = [...producersOf.keys()].filter((index) => !read.has(index));
@@ -70,12 +80,16 @@ class Todo {
   /** Bits of a node and of all it depends on, by planned position; one row a node. */
   private readonly needs: Uint32Array;
   private readonly unvisited: Uint32Array;
+  /** Of those, the ones that aren't small. */
+  private readonly unvisitedLarge: Uint32Array;
   private readonly words: number;
 
-  constructor(producersOf: readonly (readonly number[])[]) {
+  constructor(producersOf: readonly (readonly number[])[], small: readonly boolean[]) {
     this.words = (producersOf.length + 31) >>> 5;
     this.needs = new Uint32Array(producersOf.length * this.words);
     this.unvisited = new Uint32Array(this.words).fill(0xffffffff);
+    this.unvisitedLarge = new Uint32Array(this.words).fill(0xffffffff);
+    for (const [index, isSmall] of small.entries()) if (isSmall) clear(this.unvisitedLarge, index);
     for (const [index, producers] of producersOf.entries()) {
       const row = this.row(index);
       for (const producer of producers) {
@@ -91,22 +105,31 @@ class Todo {
   }
 
   remove(index: number): void {
-    this.unvisited[index >>> 5] = (this.unvisited[index >>> 5] as number) & ~(1 << (index & 31));
+    clear(this.unvisited, index);
+    clear(this.unvisitedLarge, index);
   }
 
-  /** Whether the first planned node that only one of two needs is needed by `a`. */
+  /** Whether the first planned node that only one of two needs is needed by `a`: a large node, or a small one if none is. */
   isBefore(a: number, b: number): boolean {
+    return this.compare(a, b, this.unvisitedLarge) ?? this.compare(a, b, this.unvisited) ?? false;
+  }
+
+  private compare(a: number, b: number, among: Uint32Array): boolean | undefined {
     const [left, right] = [this.row(a), this.row(b)];
     for (let word = 0; word < this.words; word++) {
-      const differs = ((left[word] as number) ^ (right[word] as number)) & (this.unvisited[word] as number);
+      const differs = ((left[word] as number) ^ (right[word] as number)) & (among[word] as number);
       if (differs !== 0) return ((left[word] as number) & differs & -differs) !== 0;
     }
-    return false;
+    return undefined;
   }
 
   private row(index: number): Uint32Array {
     return this.needs.subarray(index * this.words, (index + 1) * this.words);
   }
+}
+
+function clear(bits: Uint32Array, index: number): void {
+  bits[index >>> 5] = (bits[index >>> 5] as number) & ~(1 << (index & 31));
 }
 
 /**

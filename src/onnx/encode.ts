@@ -132,8 +132,11 @@ class Encoder {
   /** The nodes as they stand in the file, and as the runtime will execute them. */
   private placed(): { readonly nodes: NodeProto[]; readonly executed: readonly RunNode[] } {
     const initializers = new Set(this.initializers.map(({ name }) => name));
+    const large = new Set<string>();
+    for (const [{ type }, name] of this.names) if (sizeOf(type.shape).symbols.length > 0) large.add(name);
     const planned = this.nodes.map((proto) => ({
       proto,
+      small: ![...(proto.input ?? []), ...(proto.output ?? [])].some((name) => large.has(name)),
       operator: proto.opType ?? '',
       inputs: (proto.input ?? []).map((name) => (initializers.has(name) ? '' : name)),
       outputs: proto.output ?? [],

@@ -74,7 +74,7 @@ export function leastBatchSize(graph: Graph): number {
 }
 
 /**
- * (x − μ)·ι·γ + β with ι = 1 / √(σ² + ε), as an affine map of what is centered: the centered x is something that several
+ * (x − μ)·γ/√(σ² + ε) + β, as an affine map of what is centered: the centered x is something that several
  * layers can share, and no sum over it cancels, however far the mean is from 0.
  */
 function normalized(

@@ -8,6 +8,7 @@ import {
   type GraphInput,
   type GraphOutput,
   InternalError,
+  type Shape,
   staticShape,
   type Value,
 } from '../ir/index.js';
@@ -51,9 +52,10 @@ export interface SegmentOptions {
 }
 
 /**
- * Segments for a graph's state, its tensors in the order of the inputs. A segment takes tensors of one role (and one
- * momentum, for running statistics; all with weight decay or all without; frozen parameters apart) up to
- * `segmentBytes`; a larger tensor gets a segment of its own. Why segments and how large: docs/decisions.md.
+ * Segments for a graph's state. Each takes, in the order of the inputs, tensors of one role (and one momentum, for running
+ * statistics; all with weight decay or all without; frozen parameters apart) up to `segmentBytes`; a larger tensor gets a
+ * segment of its own. Within a segment tensors of one kind lie side by side, so that what is done to each of them can be
+ * done to all at once. Why segments and how large: docs/decisions.md.
  */
 export function planSegments(
   graph: Graph,
@@ -62,9 +64,10 @@ export function planSegments(
   const open = new Map<string, Segment>();
   const segments: Segment[] = [];
   const counts = new Map<string, number>();
+  const kinds = new Map(graph.inputs.map((input) => [input.name, kindOf(input)]));
   const close = (key: string): void => {
     const segment = open.get(key);
-    if (segment) segments.push(segment);
+    if (segment) segments.push(byKind(segment, kinds));
     open.delete(key);
   };
   for (const input of graph.inputs) {
@@ -124,6 +127,48 @@ export function packState(segments: readonly Segment[]): Pass {
   };
 }
 
+/** Tensors of one kind begin alike and have the same extents but for the first. */
+function kindOf(input: GraphInput): string {
+  const begins = 'initializer' in input && input.initializer.kind === 'constant' ? input.initializer.value : '';
+  return `${begins} ${rowOf(input.value.type.shape)}`;
+}
+
+function rowOf(shape: Shape): string {
+  return shape.slice(1).join('×');
+}
+
+/** The tensors of a segment by kind, vectors first; those of one kind in the order in which they were. */
+function byKind(segment: Segment, kinds: ReadonlyMap<string, string>): Segment {
+  const order = [...new Set(segment.tensors.map(({ name }) => kinds.get(name)))];
+  const rank = ({ name, shape }: PackedTensor): number =>
+    (shape.length > 1 ? order.length : 0) + order.indexOf(kinds.get(name));
+  const sorted = [...segment.tensors].sort((a, b) => rank(a) - rank(b));
+  let length = 0;
+  const tensors = sorted.map((tensor) => {
+    const offset = length;
+    length += elementCount(tensor.shape);
+    return { ...tensor, offset };
+  });
+  return { ...segment, tensors };
+}
+
+/** Neighbours in a segment that differ in their first extent at most, as one tensor; vectors stay by themselves. */
+function runsOf(segment: Segment): readonly (readonly PackedTensor[])[] {
+  const runs: PackedTensor[][] = [];
+  for (const tensor of segment.tensors) {
+    const run = runs.at(-1);
+    const [first] = run ?? [];
+    if (run && first && tensor.shape.length > 1 && rowOf(first.shape) === rowOf(tensor.shape)) run.push(tensor);
+    else runs.push([tensor]);
+  }
+  return runs;
+}
+
+function extentsOf(run: readonly PackedTensor[]): readonly number[] {
+  const rows = run.reduce((sum, { shape }) => sum + (shape[0] ?? 1), 0);
+  return [rows, ...(run[0]?.shape.slice(1) ?? [])];
+}
+
 function isFrozen(input: GraphInput): boolean {
   return input.role === 'parameter' && input.frozen === true;
 }
@@ -135,21 +180,33 @@ function groupOf(input: GraphInput): string {
 }
 
 function unpack(builder: GraphBuilder, graph: Graph, segment: Segment, views: Map<Value, Value>): void {
-  const originals = segment.tensors.map(({ name }) => inputNamed(graph, name));
-  const [first] = originals;
-  if (!first) throw new InternalError(`the segment ${segment.name} is empty`);
+  const first = inputNamed(graph, segment.tensors[0]?.name ?? '');
   const { dtype, length } = segment;
   const vector = builder.input({ dtype, shape: [length] }, { ...first, name: segment.name });
   // Counters are only counted up, which the optimizer does to the vector as a whole.
   if (segment.role === 'counter') return;
   builder.origin = { scope: 'state', phase: 'forward' };
-  const sizes = segment.tensors.map(({ shape }) => elementCount(shape));
-  const parts = sizes.length > 1 ? builder.emitAll('split', [vector], { axis: 0, sizes }) : [vector];
-  for (const [index, { shape }] of segment.tensors.entries()) {
-    const part = parts[index] as Value;
-    const original = originals[index] as GraphInput;
-    views.set(original.value, shape.length === 1 ? part : builder.emit('reshape', [part], { shape }));
+  const runs = runsOf(segment);
+  const sizes = runs.map((run) => run.reduce((sum, { shape }) => sum + elementCount(shape), 0));
+  const parts = split(builder, vector, sizes);
+  for (const [index, run] of runs.entries()) {
+    const [part, shape] = [parts[index] as Value, extentsOf(run)];
+    const whole = run[0]?.shape.length === 1 ? part : builder.emit('reshape', [part], { shape });
+    const rows = run.map((tensor) => tensor.shape[0] ?? 1);
+    for (const [position, value] of split(builder, whole, rows).entries()) {
+      views.set(inputNamed(graph, run[position]?.name ?? '').value, value);
+    }
   }
+}
+
+/** A value cut along its first axis. */
+function split(builder: GraphBuilder, value: Value, sizes: readonly number[]): readonly Value[] {
+  return sizes.length > 1 ? builder.emitAll('split', [value], { axis: 0, sizes }) : [value];
+}
+
+/** Values side by side along their first axis. */
+function concat(builder: GraphBuilder, values: readonly Value[]): Value {
+  return values.length > 1 ? builder.emit('concat', values, { axis: 0 }) : (values[0] as Value);
 }
 
 function gather(builder: GraphBuilder, graph: Graph, segment: Segment): GraphOutput[] {
@@ -159,12 +216,18 @@ function gather(builder: GraphBuilder, graph: Graph, segment: Segment): GraphOut
   const [first] = found;
   if (!first || first.role === 'result') return [];
   builder.origin = { scope: 'state', phase: 'update' };
-  const parts = segment.tensors.map(({ name, shape }, index) => {
-    const value = found[index]?.value;
-    if (!value) throw new InternalError(`${name} is not updated like the rest of its segment`);
-    return shape.length === 1 ? value : builder.emit('reshape', [value], { shape: [elementCount(shape)] });
+  const values = new Map(segment.tensors.map(({ name }, index) => [name, found[index]?.value]));
+  const parts = runsOf(segment).map((run) => {
+    const rows = run.map(({ name }) => {
+      const value = values.get(name);
+      if (!value) throw new InternalError(`${name} is not updated like the rest of its segment`);
+      return value;
+    });
+    const whole = concat(builder, rows);
+    const shape = [elementCount(extentsOf(run))];
+    return run[0]?.shape.length === 1 ? whole : builder.emit('reshape', [whole], { shape });
   });
-  const value = parts.length > 1 ? builder.emit('concat', parts, { axis: 0 }) : (parts[0] as Value);
+  const value = concat(builder, parts);
   return [{ name: `${first.role}.${segment.name}`, role: first.role, of: segment.name, value }];
 }
 

@@ -270,27 +270,23 @@ describe('differentiate', () => {
         %7: f32[] = constant() {value=(1)}  # backward loss
         %8: f32[1, 1] = reshape(%7) {shape=[1, 1]}  # backward
         %9: f32[N, 2] = expand(%8) {shape=[N, 2]}  # backward
-        %10: f32[N, 2], %11: f32[N, 2] = channelSums(%9, %2)  # backward
-        %12: f32[2] = reduceSum(%10) {axes=[0], keepDims=false}  # backward
-        %13: f32[2] = reduceSum(%11) {axes=[0], keepDims=false}  # backward
-        %14: f32[N, 2] = affine(%9, %3)  # backward
-        %15: f32[2] = mul(%12, %4)  # backward
-        %16: f32[2] = add(%13, %15)  # backward
-        %17: f32[] = sizeOf() {shape=[N]}  # backward
-        %18: f32[] = neg(%17)  # backward
-        %19: f32[N, 2], %20: f32[N, 2] = channelSums(%14, %2)  # backward
-        %21: f32[2] = reduceSum(%19) {axes=[0], keepDims=false}  # backward
-        %22: f32[2] = reduceSum(%20) {axes=[0], keepDims=false}  # backward
-        %23: f32[] = constant() {value=(0.125)}  # backward
-        %24: f32[2] = add(%1, %23)  # backward
-        %25: f32[2] = mul(%24, %18)  # backward
-        %26: f32[2] = div(%21, %25)  # backward
-        %27: f32[2] = div(%22, %18)  # backward
-        %28: f32[N, 2] = affine(%2, %26, %27)  # backward
-        %29: f32[N, 2] = add(%14, %28)  # backward
+        %10: f32[2], %11: f32[2] = channelSums(%9, %2)  # backward
+        %12: f32[N, 2] = affine(%9, %3)  # backward
+        %13: f32[2] = div(%10, %4)  # backward
+        %14: f32[2] = add(%11, %13)  # backward
+        %15: f32[] = sizeOf() {shape=[N]}  # backward
+        %16: f32[] = neg(%15)  # backward
+        %17: f32[2], %18: f32[2] = channelSums(%12, %2)  # backward
+        %19: f32[] = constant() {value=(0.125)}  # backward
+        %20: f32[2] = add(%1, %19)  # backward
+        %21: f32[2] = mul(%20, %16)  # backward
+        %22: f32[2] = div(%17, %21)  # backward
+        %23: f32[2] = div(%18, %16)  # backward
+        %24: f32[N, 2] = affine(%2, %22, %23)  # backward
+        %25: f32[N, 2] = add(%12, %24)  # backward
         out result loss = %6
-        out gradient gradient.x of x = %29
-        out gradient gradient.scale of scale = %16
+        out gradient gradient.x of x = %25
+        out gradient gradient.scale of scale = %14
       }"
     `);
   });
@@ -305,8 +301,8 @@ describe('pack-state', () => {
 
   it('splits one vector into the parameters and gathers their gradients into one', () => {
     const tensors = [
-      { name: 'fc.weight', shape: [3, 2], offset: 0 },
-      { name: 'fc.bias', shape: [3], offset: 6 },
+      { name: 'fc.bias', shape: [3], offset: 0 },
+      { name: 'fc.weight', shape: [3, 2], offset: 3 },
     ];
     expect(segments).toEqual([{ name: 'parameter.0', role: 'parameter', dtype: 'float32', length: 9, tensors }]);
     expect(printGraph(graph)).toMatchInlineSnapshot(`
@@ -314,10 +310,10 @@ describe('pack-state', () => {
         in  batch %images: f32[N, 2]
         in  batch %labels: i64[N]
         in  parameter %parameter.0: f32[9]
-        %0: f32[6], %1: f32[3] = split(%parameter.0) {axis=0, sizes=[6, 3]}  # forward state
-        %2: f32[3, 2] = reshape(%0) {shape=[3, 2]}  # forward state
+        %0: f32[3], %1: f32[6] = split(%parameter.0) {axis=0, sizes=[3, 6]}  # forward state
+        %2: f32[3, 2] = reshape(%1) {shape=[3, 2]}  # forward state
         %3: f32[N, 3] = matMul(%images, %2) {transposeA=false, transposeB=true}  # forward fc
-        %4: f32[N, 3] = add(%3, %1)  # forward fc
+        %4: f32[N, 3] = add(%3, %0)  # forward fc
         %5: f32[] = reduceMean(%4) {axes=[0, 1], keepDims=false}  # forward loss
         %6: f32[] = constant() {value=(1)}  # backward loss
         %7: f32[] = sizeOf() {shape=[N, 3]}  # backward loss
@@ -329,7 +325,7 @@ describe('pack-state', () => {
         %13: f32[N, 2] = matMul(%10, %2) {transposeA=false, transposeB=false}  # backward fc
         %14: f32[3, 2] = matMul(%10, %images) {transposeA=true, transposeB=false}  # backward fc
         %15: f32[6] = reshape(%14) {shape=[6]}  # update state
-        %16: f32[9] = concat(%15, %12) {axis=0}  # update state
+        %16: f32[9] = concat(%12, %15) {axis=0}  # update state
         out result loss = %5
         out gradient gradient.parameter.0 of parameter.0 = %16
       }"

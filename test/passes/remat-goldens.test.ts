@@ -64,23 +64,19 @@ describe('rematerialize', () => {
     expect(lines(runPasses(graph, passes), 'backward second', 'backward norm')).toMatchInlineSnapshot(`
       "  %19: f32[2, 2, 1, 1] = conv2dWeightGrad(%18, %15) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, kernel=[1, 1]}  # backward second
         %20: f32[N, 2, 2, 2] = conv2dInputGrad(%15, %second.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, inputShape=[N, 2, 2, 2]}  # backward second
-        %22: f32[N, 2], %23: f32[N, 2] = channelSums(%21, %5)  # backward norm
-        %24: f32[2] = reduceSum(%22) {axes=[0], keepDims=false}  # backward norm
-        %25: f32[2] = reduceSum(%23) {axes=[0], keepDims=false}  # backward norm
-        %26: f32[N, 2, 2, 2] = affine(%21, %3)  # backward norm
-        %27: f32[] = sizeOf() {shape=[N, 2, 2]}  # backward norm
-        %28: f32[] = neg(%27)  # backward norm
-        %29: f32[N, 2], %30: f32[N, 2] = channelSums(%26, %5)  # backward norm
-        %31: f32[2] = reduceSum(%29) {axes=[0], keepDims=false}  # backward norm
-        %32: f32[2] = reduceSum(%30) {axes=[0], keepDims=false}  # backward norm
-        %33: f32[] = constant() {value=(0.000009999999747378752)}  # backward norm
-        %34: f32[2] = add(%2, %33)  # backward norm
-        %35: f32[2] = mul(%34, %28)  # backward norm
-        %36: f32[2] = div(%31, %35)  # backward norm
-        %37: f32[2] = div(%32, %28)  # backward norm
-        %38: f32[N, 2, 2, 2] = affine(%5, %36, %37)  # backward norm
-        %39: f32[N, 2, 2, 2] = add(%26, %38)  # backward norm
-        %40: f32[2] = mul(%24, %4)  # backward norm"
+        %22: f32[2], %23: f32[2] = channelSums(%21, %5)  # backward norm
+        %24: f32[N, 2, 2, 2] = affine(%21, %3)  # backward norm
+        %25: f32[] = sizeOf() {shape=[N, 2, 2]}  # backward norm
+        %26: f32[] = neg(%25)  # backward norm
+        %27: f32[2], %28: f32[2] = channelSums(%24, %5)  # backward norm
+        %29: f32[] = constant() {value=(0.000009999999747378752)}  # backward norm
+        %30: f32[2] = add(%2, %29)  # backward norm
+        %31: f32[2] = mul(%30, %26)  # backward norm
+        %32: f32[2] = div(%27, %31)  # backward norm
+        %33: f32[2] = div(%28, %26)  # backward norm
+        %34: f32[N, 2, 2, 2] = affine(%5, %32, %33)  # backward norm
+        %35: f32[N, 2, 2, 2] = add(%24, %34)  # backward norm
+        %36: f32[2] = div(%22, %4)  # backward norm"
     `);
   });
 

@@ -133,7 +133,7 @@ export interface OperatorAttributes {
    * account of how both statistics depend on x, for all readers at once, so theirs need not.
    */
   center: { readonly epsilon: number };
-  /** The scale that normalizes what is centered: from (variance, scale), scale · ι with ι = 1 / √(variance + epsilon); also ι. */
+  /** The scale that normalizes what is centered: from (variance, scale), scale / σ with σ = √(variance + epsilon); also σ. */
   normalizer: { readonly epsilon: number };
   /** (x − mean) / √(variance + epsilon) · scale + shift, channel by channel. */
   normalize: { readonly epsilon: number };

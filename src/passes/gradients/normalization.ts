@@ -16,14 +16,14 @@ export const affine: GradientRule<'affine'> = {
   },
 };
 
-/** With s = γ·ι: dγ = ds·ι. What flows into the variance is taken care of by `center`, whose readers' scales these are. */
+/** With s = γ/σ: dγ = ds/σ. What flows into the variance is taken care of by `center`, whose readers' scales these are. */
 export const normalizer: GradientRule<'normalizer'> = {
   saves: { outputs: [1] },
-  backward: (node) => [undefined, times(node.builder, node.gradient(), node.output(1))],
+  backward: (node) => [undefined, node.builder.emit('div', [node.gradient(), node.output(1)], {})],
 };
 
 /**
- * Let g be the gradient that the readers' affine maps give, σ² held fixed. Then, with x̂ = (x − μ)·ι,
+ * Let g be the gradient that the readers' affine maps give, σ² held fixed. Then, with x̂ = (x − μ)/σ,
  * dx = g − mean(g) − x̂·mean(g·x̂), whatever the number of readers: with y = x − μ, a = Σg and b = Σg·y over M elements it
  * is g + u·y + v for u = b / (−M·(σ² + ε)) and v = a / (−M).
  */

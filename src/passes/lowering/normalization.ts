@@ -30,8 +30,8 @@ export const center: LoweringRule<'center'> = (_, inputs, { builder }) => {
 export const normalizer: LoweringRule<'normalizer'> = (node, inputs, { builder }) => {
   const [variance, gamma] = inputs as [Value, Value];
   const spread = builder.emit('add', [variance, builder.scalar(node.attributes.epsilon)], {});
-  const inverse = builder.emit('reciprocal', [builder.emit('sqrt', [spread], {})], {});
-  return [product(builder, gamma, inverse), inverse];
+  const deviation = builder.emit('sqrt', [spread], {});
+  return [builder.emit('div', [gamma, deviation], {}), deviation];
 };
 
 /**

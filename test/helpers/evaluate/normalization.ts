@@ -66,8 +66,8 @@ export const normalization: Kernels<
   },
   normalizer(call) {
     const [variance, scale] = [call.input(0), call.input(1)];
-    const inverse = variance.data.map((value) => 1 / Math.sqrt(value + call.attributes.epsilon));
-    return [scale.data.map((value, channel) => value * at(inverse, channel)), inverse];
+    const deviation = variance.data.map((value) => Math.sqrt(value + call.attributes.epsilon));
+    return [scale.data.map((value, channel) => value / at(deviation, channel)), deviation];
   },
   affine(call) {
     const [x, scale, shift] = [call.input(0), call.input(1), call.inputs[2]];
