@@ -23,7 +23,7 @@ import { type Pass, runPasses } from './passes/pass.js';
 import { pinOrder } from './passes/pin-order.js';
 import { type RematName, type RematPolicy, remats } from './passes/policies.js';
 import { poolFirst } from './passes/pool-first.js';
-import { rematerialize } from './passes/rematerialize.js';
+import { rematerializeBelowPeak } from './passes/keep-free.js';
 import { stackOperands, stackParts } from './passes/stack.js';
 import { stackExpressions } from './passes/stack-expressions.js';
 import { sumAffine } from './passes/sum-affine.js';
@@ -79,6 +79,8 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
   const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
   const segments = [...packed, ...optimizerSegments(optimizer)];
   const clean = [removeDeadCode, shareSubexpressions];
+  const fuse = target.fusedConvolution ? [fuseConvolutions] : [];
+  const lowering = [elideExpand, lower(target), ...fuse];
   const finish = [
     elideExpand,
     lower(target),
@@ -89,11 +91,12 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     mergeReshapes,
     removeDeadCode,
     shareSubexpressions,
-    ...(target.fusedConvolution ? [fuseConvolutions] : []),
+    ...fuse,
   ];
   const policy = typeof options.remat === 'function' ? options.remat : remats[options.remat ?? 'none'];
   const share = [poolFirst, groupFeatures, distributeConcat];
-  const memory = [removeDeadCode, sumAffine, ...clean, rematerialize(policy), removeDeadCode, pinOrder];
+  const remat = rematerializeBelowPeak(policy, [removeDeadCode, ...lowering]);
+  const memory = [removeDeadCode, sumAffine, ...clean, remat, removeDeadCode, pinOrder];
   const training = [
     trainingMode,
     ...clean,
