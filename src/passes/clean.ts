@@ -61,47 +61,26 @@ export const dropUnits: Pass = {
 };
 
 /**
- * Reshapes once where that is done twice, and after concatenating instead of before: fewer nodes, and nothing that the
- * runtime's optimizer would merge by itself. A reshape whose extents are computed holds the order of the plan: it stays.
+ * Reshapes once where that is done twice: fewer nodes, and nothing that the runtime's optimizer would merge by itself. A
+ * reshape whose extents are computed holds the order of the plan: it stays.
  */
 export const mergeReshapes: Pass = {
   name: 'merge-reshapes',
   run(graph: Graph): Graph {
     const sources = new Map<Value, Value>();
     const rewritten = rewriteNodes(graph, (node, inputs, builder) => {
-      const before = inputs.map((value) => sources.get(value));
-      const [first, ...others] = before;
-      if (node.operator === 'reshape' && inputs.length === 1) {
-        const source = first ?? (inputs[0] as Value);
-        const [output] = node.outputs as [Value];
-        if (sameShape(source.type.shape, output.type.shape)) return [source];
-        const result = first ? builder.emit('reshape', [source], node.attributes) : output;
-        sources.set(result, source);
-        return first && [result];
-      }
-      if (node.operator !== 'concat' || !first || others.includes(undefined)) return undefined;
+      if (node.operator !== 'reshape' || inputs.length > 1) return undefined;
+      const before = sources.get(inputs[0] as Value);
+      const source = before ?? (inputs[0] as Value);
       const [output] = node.outputs as [Value];
-      const { axis } = node.attributes;
-      if (!(before as Value[]).every((value, index) => onlyAddsAxes(value, inputs[index] as Value, axis)))
-        return undefined;
-      const together = builder.emit('concat', before as Value[], node.attributes);
-      const result = builder.emit('reshape', [together], { shape: output.type.shape });
-      sources.set(result, together);
-      return [result];
+      if (sameShape(source.type.shape, output.type.shape)) return [source];
+      const result = before ? builder.emit('reshape', [source], node.attributes) : output;
+      sources.set(result, source);
+      return before && [result];
     });
     return removeDeadCode.run(rewritten);
   },
 };
-
-/** Whether a reshape only appends axes of extent 1 behind those up to `axis`. */
-function onlyAddsAxes({ type: before }: Value, { type: after }: Value, axis: number): boolean {
-  const kept = before.shape.length;
-  return (
-    axis < kept &&
-    sameShape(before.shape, after.shape.slice(0, kept)) &&
-    after.shape.slice(kept).every((dim) => dim === 1)
-  );
-}
 
 /** Leaves out `expand` where its consumer broadcasts by itself to the same result. */
 export const elideExpand: Pass = {

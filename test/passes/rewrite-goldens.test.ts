@@ -16,7 +16,15 @@ import {
   type Tensor,
   traceNetwork,
 } from '../../src/builders/index.js';
-import { concreteShape, findOutput, type Graph, GraphBuilder, printGraph, type Shape } from '../../src/ir/index.js';
+import {
+  concreteShape,
+  findOutput,
+  type Graph,
+  GraphBuilder,
+  printGraph,
+  type Shape,
+  type Value,
+} from '../../src/ir/index.js';
 import { dropUnits, mergeReshapes, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
 import { differentiate } from '../../src/passes/differentiate.js';
 import { distributeConcat } from '../../src/passes/distribute-concat.js';
@@ -255,18 +263,24 @@ describe('fuse-convolutions', () => {
 });
 
 describe('merge-reshapes', () => {
-  it('reshapes once, after concatenating, and not at all where nothing changes', () => {
+  it('reshapes once, and not at all where nothing changes', () => {
     const graph = draft((builder) => {
-      const parts = ['a', 'b'].map((name) => {
-        const flat = builder.emit('reshape', [batchInput(builder, name, 'N', 6)], { shape: ['N', 2, 3] });
-        return builder.emit('reshape', [flat], { shape: ['N', 6, 1, 1] });
-      });
-      const back = builder.emit('reshape', [builder.emit('concat', parts, { axis: 1 })], { shape: ['N', 12] });
-      return builder.emit('neg', [back], {});
+      const [a, b] = ['a', 'b'].map((name) =>
+        builder.emit('reshape', [batchInput(builder, name, 'N', 6)], { shape: ['N', 2, 3] }),
+      ) as [Value, Value];
+      const image = builder.emit('reshape', [a], { shape: ['N', 6, 1, 1] });
+      const back = builder.emit('reshape', [b], { shape: ['N', 6] });
+      return builder.emit(
+        'add',
+        [builder.emit('reshape', [builder.emit('neg', [image], {})], { shape: ['N', 6] }), back],
+        {},
+      );
     });
     expect(nodesOf(same(graph, mergeReshapes))).toMatchInlineSnapshot(`
-      "  %0: f32[N, 12] = concat(%a, %b) {axis=1}
-        %1: f32[N, 12] = neg(%0)"
+      "  %0: f32[N, 6, 1, 1] = reshape(%a) {shape=[N, 6, 1, 1]}
+        %1: f32[N, 6, 1, 1] = neg(%0)
+        %2: f32[N, 6] = reshape(%1) {shape=[N, 6]}
+        %3: f32[N, 6] = add(%2, %b)"
     `);
   });
 });

@@ -1,0 +1,58 @@
+/** @file Keeping what costs no memory: less is computed again, and the peak stays where it was. */
+
+import { describe, expect, it } from 'vitest';
+import { densenet, traceNetwork } from '../../src/builders/index.js';
+import type { Graph } from '../../src/ir/index.js';
+import { planMemory } from '../../src/memory/plan.js';
+import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
+import { differentiate } from '../../src/passes/differentiate.js';
+import { distributeConcat } from '../../src/passes/distribute-concat.js';
+import { fuseConvolutions } from '../../src/passes/fuse-convolutions.js';
+import { groupFeatures } from '../../src/passes/group-features.js';
+import { rematerializeBelowPeak } from '../../src/passes/keep-free.js';
+import { lower } from '../../src/passes/lower.js';
+import { targets } from '../../src/passes/lowering/index.js';
+import { trainingMode } from '../../src/passes/modes.js';
+import { runPasses } from '../../src/passes/pass.js';
+import { pinOrder } from '../../src/passes/pin-order.js';
+import { recomputeCheap, remats } from '../../src/passes/policies.js';
+import { rematerialize } from '../../src/passes/rematerialize.js';
+import { sumAffine } from '../../src/passes/sum-affine.js';
+
+const clean = [removeDeadCode, shareSubexpressions];
+const lowering = [removeDeadCode, elideExpand, lower(targets.cpu), fuseConvolutions];
+
+/** Forward and backward pass of a small DenseNet-BC. */
+function differentiated(depth: number): Graph {
+  const forward = traceNetwork(densenet({ depth }));
+  const rewrites = [groupFeatures, distributeConcat, ...clean, differentiate, removeDeadCode, sumAffine, ...clean];
+  return runPasses(forward, [trainingMode, ...clean, ...rewrites]);
+}
+
+const planned = (graph: Graph): Graph => runPasses(graph, [removeDeadCode, pinOrder, ...lowering, shareSubexpressions]);
+
+const convolvedAgain = ({ nodes }: Graph): number =>
+  nodes.filter(({ operator, origin }) => origin.phase === 'recompute' && operator === 'conv2d').length;
+
+describe.each([22, 40])('in DenseNet-BC-%i', (depth) => {
+  const graph = differentiated(depth);
+  const all = planned(rematerialize(remats.max).run(graph));
+  const below = planned(rematerializeBelowPeak(remats.max, lowering).run(graph));
+
+  it('convolutions of the last block are not computed again', () => {
+    const layers = (depth - 4) / 6;
+    expect(convolvedAgain(all)).toBe(3 * layers);
+    expect(convolvedAgain(below)).toBeLessThanOrEqual(2 * layers);
+    expect(convolvedAgain(below)).toBeGreaterThan(0);
+  });
+
+  it('the peak stays', () => {
+    expect(planMemory(below, 64).peakBytes / planMemory(all, 64).peakBytes).toBeLessThan(1.001);
+  });
+
+  it('a policy that recomputes no convolution gives what it gave', () => {
+    const plain = rematerialize(recomputeCheap).run(graph);
+    const trimmed = rematerializeBelowPeak(recomputeCheap, lowering).run(graph);
+    expect(trimmed.nodes.map(({ operator }) => operator)).toEqual(plain.nodes.map(({ operator }) => operator));
+  });
+});
