@@ -5,6 +5,7 @@ import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, ty
 import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './passes/clean.js';
 import { differentiate } from './passes/differentiate.js';
 import { distributeConcat } from './passes/distribute-concat.js';
+import { foldCenter } from './passes/fold-center.js';
 import { type Freeze, freezeParameters } from './passes/freeze.js';
 import { fuseConvolutions } from './passes/fuse-convolutions.js';
 import { groupFeatures } from './passes/group-features.js';
@@ -80,11 +81,12 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
   const segments = [...packed, ...optimizerSegments(optimizer)];
   const clean = [removeDeadCode, shareSubexpressions];
   const fuse = target.fusedConvolution ? [fuseConvolutions] : [];
-  const lowering = [elideExpand, lower(target), ...fuse];
+  const lowering = [elideExpand, lower(target), foldCenter, ...fuse];
   const finish = [
     elideExpand,
     lower(target),
     dropUnits,
+    foldCenter,
     stackExpressions,
     stackOperands,
     stackParts,
