@@ -54,9 +54,9 @@ export { EvaluationModel, TrainingModel } from './runtime/model.js';
 export { readSafetensors, writeSafetensors } from './runtime/safetensors.js';
 export type { SessionOptions } from './runtime/session.js';
 export { readState } from './runtime/state.js';
-export { train } from './runtime/train.js';
+export { type Evaluation, train } from './runtime/train.js';
 export type { ResultEvent, TrainContext, TrainEvent, TrainOptions } from './runtime/train-events.js';
-export { type Evaluation, type RunOptions, Trainer, type TrainerOptions } from './runtime/trainer.js';
+export { type EvaluateOptions, type RunOptions, Trainer, type TrainerOptions } from './runtime/trainer.js';
 export {
   type LoadedWeights,
   loadInitialWeights,

@@ -5,9 +5,10 @@ import { RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle.js';
 import { checkClassNames, type DataDescription, decodeDescription } from '../../src/runtime/data/description.js';
 import { checkDataset } from '../../src/runtime/data/network-data.js';
+import { testBatches } from '../../src/runtime/data/run-data.js';
 import { EvaluationModel } from '../../src/runtime/model.js';
 import { evaluateBatch, readBatch } from '../../src/runtime/step.js';
-import { evaluateImages } from '../../src/runtime/train.js';
+import { evaluateBatches } from '../../src/runtime/train.js';
 import { loadWeights, type State } from '../../src/runtime/weights.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { grouped, percent, printFacts, printJson } from '../output.js';
@@ -71,16 +72,8 @@ async function evaluateData(
   const model = await EvaluationModel.open(bundle, state, sessionOptions(flags));
   const progress = startProgress('evaluating', dataset.test.count, 'images');
   try {
-    const all = Uint32Array.from({ length: dataset.test.count }, (_, index) => index);
-    return await evaluateImages(
-      model,
-      dataset,
-      dataset.test,
-      all,
-      flags.batchSize,
-      (done) => progress.update(done),
-      flags.dataWorkers,
-    );
+    const batches = testBatches(dataset, flags.batchSize, flags.dataWorkers);
+    return await evaluateBatches(model, batches, (done) => progress.update(done));
   } finally {
     progress.stop();
     await model.close();

@@ -5,10 +5,9 @@ import { join } from 'node:path';
 import { FailureError, type TensorData } from '../ir/index.js';
 import { newProgress, type Progress, runFiles, writeCheckpoint } from './checkpoint.js';
 import type { Batch } from './data/batches.js';
-import type { Dataset, Split } from './data/dataset.js';
 import { describeDataset, encodeDescription } from './data/description.js';
 import { checkSameData, type DataRecord, recordDataset } from './data/record.js';
-import { isBatchSource, openRunData, type RunData, splitBatches } from './data/run-data.js';
+import { isBatchSource, openRunData, type RunData } from './data/run-data.js';
 import { WaitClock } from './data/wait-clock.js';
 import { cpu, deviceName } from './devices.js';
 import type { EpochRecord, History } from './history.js';
@@ -217,6 +216,8 @@ class Run {
   }
 
   private async *testBest(): AsyncGenerator<TrainEvent> {
+    // Only batches of one's own may come without a test.
+    if (this.data.counts.test === 0) return yield this.result(false);
     await this.evaluation.setState(await readState(this.file(runFiles.best), this.context.bundle));
     const test = yield* this.evaluate('test');
     if (test === 'interrupted') return yield* this.stop();
@@ -337,39 +338,39 @@ function nonFinite(state: State): string | undefined {
   return undefined;
 }
 
-/** Mean loss and share of errors over `count` images. */
-interface Evaluation {
+/** Loss and error over a number of images. */
+export interface Evaluation {
+  /** Mean. */
   readonly loss: number;
+  /** Share of misclassified images, 0 to 1. */
   readonly error: number;
   readonly count: number;
 }
 
 /**
- * Mean loss and share of errors over the images of a split that `indices` names.
- * @param workers threads that prepare batches
+ * Mean loss and share of errors over batches.
+ * @param progress told how many images are done
+ * @throws FailureError when there is no batch
  */
-export async function evaluateImages(
+export async function evaluateBatches(
   model: EvaluationModel,
-  dataset: Dataset,
-  split: Split,
-  indices: Uint32Array,
-  batchSize: number,
+  batches: Iterable<Batch> | AsyncIterable<Batch>,
   progress?: (done: number) => void,
-  workers?: number,
 ): Promise<Evaluation> {
-  const steps = evaluationSteps(model, splitBatches(dataset, split, indices, batchSize, workers));
+  const steps = evaluationSteps(model, batches);
   let measured = await steps.next();
   while (!measured.done) {
     progress?.(measured.value);
     measured = await steps.next();
   }
+  if (measured.value.count === 0) throw new FailureError('there are no images to evaluate; give at least one batch');
   return measured.value;
 }
 
 /** Evaluates batch by batch and yields how many images are done. */
 async function* evaluationSteps(
   model: EvaluationModel,
-  batches: AsyncIterable<Batch>,
+  batches: Iterable<Batch> | AsyncIterable<Batch>,
 ): AsyncGenerator<number, Evaluation> {
   let [lossSum, errorSum, count] = [0, 0, 0];
   for await (const batch of batches) {

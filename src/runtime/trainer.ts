@@ -6,16 +6,18 @@ import { type Compiled, type CompileOptions, compile } from '../compile.js';
 import { FailureError } from '../ir/index.js';
 import { type Bundle, openBundle, trainingHash } from './bundle.js';
 import { runFiles } from './checkpoint.js';
+import type { Batch } from './data/batches.js';
 import type { Dataset } from './data/dataset.js';
 import { type DataDescription, decodeDescription } from './data/description.js';
 import { checkDataset } from './data/network-data.js';
-import type { BatchSource } from './data/source.js';
+import { testBatches } from './data/run-data.js';
+import { type BatchSource, checkCounts, checkedBatches, sourceBatches } from './data/source.js';
 import { exportModel } from './deploy/export.js';
-import { EvaluationModel } from './model.js';
+import { checkBatch, EvaluationModel } from './model.js';
 import type { SessionOptions } from './session.js';
-import { evaluateImages } from './train.js';
+import { type Evaluation, evaluateBatches } from './train.js';
 import type { TrainEvent, TrainOptions } from './train-events.js';
-import { openRun, type RunPlace, TrainingRun } from './training-run.js';
+import { checkCount, openRun, type RunPlace, TrainingRun } from './training-run.js';
 import { type LoadedWeights, loadInitialWeights, loadWeights } from './weights.js';
 
 /** How to compile and where to run and save. */
@@ -41,12 +43,12 @@ export interface RunOptions extends Partial<Omit<TrainOptions, 'data'>> {
   readonly signal?: AbortSignal;
 }
 
-/** Loss and error over a data set's images. */
-export interface Evaluation {
-  readonly loss: number;
-  /** Share of misclassified images, 0 to 1. */
-  readonly error: number;
-  readonly count: number;
+/** How to evaluate. */
+export interface EvaluateOptions {
+  /** Images evaluated at once; 64 unless told. What is not a source has batches of its own size. */
+  readonly batchSize?: number;
+  /** Threads that prepare a data set's batches, as for training. */
+  readonly dataWorkers?: number;
 }
 
 /**
@@ -108,14 +110,21 @@ export class Trainer {
     return loadWeights(join(this.options.save, runFiles[which]), this.compiled.segments);
   }
 
-  /** Evaluates the best weights on the test images. @throws FailureError when there are none yet */
-  async evaluate(dataset: Dataset, { batchSize = 64 }: { readonly batchSize?: number } = {}): Promise<Evaluation> {
-    checkDataset(dataset, this.network, dataset.name);
+  /**
+   * Evaluates the best weights: on the test images of a data set or of a source of one's own, or on whatever batches
+   * are given.
+   * @throws RequestError when the data doesn't fit the network; FailureError when there are no weights yet, or no images
+   */
+  async evaluate(
+    data: Dataset | BatchSource | Iterable<Batch> | AsyncIterable<Batch>,
+    options: EvaluateOptions = {},
+  ): Promise<Evaluation> {
     const { state } = await this.weights();
-    const model = await EvaluationModel.open(await this.bundle(), state, this.options);
+    const bundle = await this.bundle();
+    const batches = this.testBatches(data, options, (batch, what) => checkBatch(batch, bundle, false, what));
+    const model = await EvaluationModel.open(bundle, state, this.options);
     try {
-      const all = Uint32Array.from({ length: dataset.test.count }, (_, index) => index);
-      return await evaluateImages(model, dataset, dataset.test, all, batchSize);
+      return await evaluateBatches(model, batches);
     } finally {
       await model.close();
     }
@@ -129,6 +138,22 @@ export class Trainer {
     const { state, metadata } = await this.weights();
     const known = decodeDescription(metadata, join(this.options.save, runFiles.best));
     await exportModel(path, this.network, state, { ...known, ...description });
+  }
+
+  private testBatches(
+    data: Dataset | BatchSource | Iterable<Batch> | AsyncIterable<Batch>,
+    { batchSize = 64, dataWorkers }: EvaluateOptions,
+    check: (batch: Batch, what: string) => void,
+  ): Iterable<Batch> | AsyncIterable<Batch> {
+    checkCount('batch size', batchSize);
+    if ('train' in data) {
+      checkDataset(data, this.network, data.name);
+      return testBatches(data, batchSize, dataWorkers);
+    }
+    if (!('counts' in data)) return checkedBatches(data, check);
+    checkCounts(data);
+    const { seed = 0 } = this.options;
+    return sourceBatches(data, { part: 'test', epoch: 0, seed, batchSize, first: 0 }, check);
   }
 
   private bundle(): Promise<Bundle> {

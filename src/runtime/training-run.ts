@@ -202,7 +202,8 @@ function planRun(compiledAgain: () => Compiled, options: TrainOptions, dataset: 
   }
 }
 
-function checkCount(name: string, value: number): void {
+/** @throws RequestError when a count is none */
+export function checkCount(name: string, value: number): void {
   if (Number.isSafeInteger(value) && value > 0) return;
   throw new RequestError(`the number given for ${name} is ${value}; it must be a whole number of at least 1`);
 }

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import {
+  type Batch,
   type BatchSource,
   batchNorm,
   compile,
@@ -70,6 +71,45 @@ it('trains, and ends in the same bits when stopped and resumed in the middle', a
   for (const file of ['best.safetensors', 'results.csv']) {
     expect(readFileSync(path('parts', file)).equals(readFileSync(path('whole', file))), file).toBe(true);
   }
+});
+
+it('evaluates a source, and any batches, as the run tested them', async () => {
+  const trainer = new Trainer(network, { save: path('whole') });
+  const asTested = await trainer.evaluate(source, { batchSize: 4 });
+  expect(asTested).toEqual({ loss: expect.any(Number), error: 0, count: 9 });
+  // The last batch is smaller; the mean is over images.
+  const list: Batch[] = [];
+  for await (const batch of source.batches({ part: 'test', epoch: 0, seed: 0, batchSize: 2, first: 0 }))
+    list.push(batch);
+  const plain = await trainer.evaluate(list);
+  expect(plain).toEqual({ ...asTested, loss: expect.closeTo(asTested.loss, 6) });
+  const wrongLabels = list.map(({ images, labels }) => ({
+    images,
+    labels: { ...labels, data: labels.data.map((label) => 1n - label) },
+  }));
+  expect(await trainer.evaluate(wrongLabels)).toMatchObject({ error: 1, count: 9 });
+});
+
+it.each<[string, Parameters<Trainer['evaluate']>, RegExp]>([
+  ['no batches', [[]], /no images to evaluate/],
+  ['a source without a test', [{ ...source, counts: { ...source.counts, test: 0 } }], /no images to evaluate/],
+  [
+    'a batch of another shape',
+    [[createBatch([1, 4, 4], new Float32Array(16), [0])]],
+    /batch 1: the images are \[1, 1, 4/,
+  ],
+  ['a label beyond the classes', [[createBatch([1, 8, 8], new Float32Array(64), [2])]], /batch 1: label 2 of image 0/],
+  ['a batch size of 0', [source, { batchSize: 0 }], /batch size is 0/],
+])('does not evaluate %s', async (_, given, message) => {
+  await expect(new Trainer(network, { save: path('whole') }).evaluate(...given)).rejects.toThrow(message);
+});
+
+it('trains without a test where the source has none', async () => {
+  const untested = { ...source, counts: { ...source.counts, test: 0 } };
+  const trainer = new Trainer(network, { save: path('untested') });
+  const result = await last(trainer.train(untested, { ...options, epochs: 1 }));
+  expect(result).toMatchObject({ event: 'result', interrupted: false });
+  expect(result).not.toHaveProperty('testError');
 });
 
 it('refuses batches of another shape, and says which', async () => {

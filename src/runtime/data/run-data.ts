@@ -90,19 +90,18 @@ export function augments({ augmentation, augmentByDefault = true }: Dataset, tol
 }
 
 /**
- * Batches of a split in the order given, without augmentation.
+ * Batches of all test images in their order, without augmentation.
  * @param workers data workers; by default one less than there are cores, at most four
  */
-export async function* splitBatches(
+export async function* testBatches(
   dataset: Dataset,
-  split: Split,
-  indices: Uint32Array,
   batchSize: number,
-  workers?: number,
+  workers: number | undefined,
 ): AsyncGenerator<Batch> {
-  const pool = openPool(dataset, { test: split }, workers);
+  const { test } = dataset;
+  const pool = openPool(dataset, { test }, workers);
   try {
-    yield* pool.inOrder(inBatches('test', split, indices, batchSize, undefined));
+    yield* pool.inOrder(inBatches('test', test, upTo(test.count), batchSize, undefined));
   } finally {
     await pool.close();
   }

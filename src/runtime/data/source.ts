@@ -28,7 +28,7 @@ export interface BatchesRequest {
 export interface BatchSource {
   /** For reports. */
   readonly name: string;
-  /** With no validation images the last epoch's weights count as the best. */
+  /** With no validation images the last epoch's weights count as the best; with no test images nothing is tested. */
   readonly counts: ImageCounts;
   /** Batches in order, the first one being number `first`; made with `createBatch`, normalized and augmented. */
   batches(request: BatchesRequest): Iterable<Batch> | AsyncIterable<Batch>;
@@ -75,6 +75,18 @@ export async function* sourceBatches(
     }
   } finally {
     await iterator.return?.();
+  }
+}
+
+/** Batches as they come, each held against the network. @param check throws where one doesn't fit */
+export async function* checkedBatches(
+  batches: Iterable<Batch> | AsyncIterable<Batch>,
+  check: (batch: Batch, what: string) => void,
+): AsyncGenerator<Batch> {
+  let number = 0;
+  for await (const batch of batches) {
+    check(batch, `batch ${++number}`);
+    yield batch;
   }
 }
 
