@@ -8,6 +8,7 @@ import { RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle, trainingHash } from '../../src/runtime/bundle.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
 import { freeMemory } from '../../src/runtime/free-memory.js';
+import { refuseLocked } from '../../src/runtime/run-lock.js';
 import { parseSchedule } from '../../src/runtime/schedule.js';
 import { readState } from '../../src/runtime/state.js';
 import type { ResultEvent } from '../../src/runtime/train-events.js';
@@ -156,6 +157,8 @@ async function begun(
     );
   }
   const schedule = parseSchedule(flags.schedule);
+  // Reading the data may take long: what the folder refuses is told before.
+  await refuseLocked(save);
   const existing = directory === undefined ? undefined : await openBundle(directory);
   const [channels, imageSize] = existing?.manifest.inputShape ?? [
     flags.channels,
@@ -168,7 +171,7 @@ async function begun(
     ...sessionOptions(flags),
     ...{ save, force, data, epochs, batchSize, schedule, warmup, limit, seed, initial },
     ...{ learningRate: flags.lr, validSize: flags.validSize, augment: flags.augment, dataWorkers: flags.dataWorkers },
-    ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep },
+    ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep, onWait: note },
   });
 }
 
@@ -216,6 +219,7 @@ async function resumed(
   // The run's own command with --resume added is fine.
   if (flags.init !== undefined)
     note(`--init ${flags.init} is for the beginning of a run; this one goes on with its own`);
+  await refuseLocked(save);
   const { progress, bundle } = await openRun(save, from, directory);
   const { options } = progress;
   const asked = {
@@ -250,7 +254,7 @@ async function resumed(
   }
   const { device, threads } = sessionOptions(flags);
   return TrainingRun.resume(dataset, {
-    ...{ save, from, checkpointEvery, keep, dataWorkers: flags.dataWorkers },
+    ...{ save, from, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
     ...(given('device') && device && { device }),
     ...(threads !== undefined && { threads }),
   });

@@ -14,6 +14,7 @@ import type { OptimizerOptions } from '../passes/optimizer-options.js';
 import { version } from '../version.js';
 import { fileFailure, makeFolder, syncFolder, temporaryIn, writeFileAtomic } from './atomic-file.js';
 import { formatVersion, type Manifest, parseManifest } from './manifest.js';
+import { isLock } from './run-lock.js';
 import { writeSafetensors } from './safetensors.js';
 
 const manifestFile = 'manifest.json';
@@ -123,9 +124,10 @@ export async function prepareOutputFolder(directory: string, force: boolean): Pr
     if (error.code === 'ENOTDIR') throw new FailureError(`${directory} is a file, not a folder; choose another name`);
     throw fileFailure('write', directory, error);
   });
-  if (entries.length === 0 || force) return;
+  const others = entries.filter((entry) => !isLock(entry));
+  if (others.length === 0 || force) return;
   throw new FailureError(
-    `${directory} already holds ${entries.length} files; choose another folder, or --force to replace them`,
+    `${directory} already holds ${others.length} files; choose another folder, or --force to replace them`,
   );
 }
 

@@ -25,10 +25,9 @@ export const runFiles = {
 /** Names of kept checkpoints: they sort by step. */
 const keptName = /^step-\d{9}\.safetensors$/;
 
-/** Makes a run's folder, without a former run's files: nothing of it can be taken for the new one's. */
+/** Empties a run's folder of a former run's files: nothing of it can be taken for the new one's. */
 export async function prepareRun(directory: string): Promise<void> {
   try {
-    await makeFolder(directory);
     const { bundle: _, ...files } = runFiles;
     for (const file of Object.values(files)) await rm(join(directory, file), { recursive: true, force: true });
   } catch (error) {
@@ -152,8 +151,14 @@ async function addName(path: string, folder: string, name: string): Promise<void
   await syncFolder(folder);
 }
 
+/** Removes what a killed run was writing. Nothing may be writing there. @throws FailureError when it can't be */
+export async function tidyRun(directory: string): Promise<void> {
+  await removeTemporaries(directory);
+  if ((await keptCheckpoints(directory)).length > 0) await removeTemporaries(join(directory, runFiles.checkpoints));
+}
+
 /**
- * Opens a run's folder to go on with its run: its last checkpoint's progress. Temporary files of a killed run go.
+ * Where the run of a folder stands, by its last checkpoint.
  * @param from another checkpoint than the last
  * @throws FailureError when there is none or it can't be read
  */
@@ -165,10 +170,7 @@ export async function readProgress(directory: string, from = join(directory, run
   if (text === undefined) {
     throw new FailureError(`${from} holds weights but no training run; resume in the folder of a densec train`);
   }
-  const progress = parseProgress(text, from);
-  await removeTemporaries(directory);
-  if ((await keptCheckpoints(directory)).length > 0) await removeTemporaries(join(directory, runFiles.checkpoints));
-  return progress;
+  return parseProgress(text, from);
 }
 
 function parseProgress(text: string, path: string): Progress {

@@ -6,6 +6,7 @@ import type { Dataset } from './data/dataset.js';
 import type { BatchSource } from './data/source.js';
 import type { MemoryForecast } from './forecast.js';
 import type { EpochRecord } from './history.js';
+import type { RunLock } from './run-lock.js';
 import type { RateOptions } from './schedule.js';
 import type { SessionOptions } from './session.js';
 import type { State } from './weights.js';
@@ -105,6 +106,8 @@ export interface TrainContext extends SessionOptions {
   readonly dataWorkers?: number | undefined;
   /** The run's folder. */
   readonly save: string;
+  /** The folder's lock, where it has been taken already; the run gives it back at its end. */
+  readonly lock?: RunLock | undefined;
   /** Parameters and running statistics to begin with, instead of the bundle's initial state. */
   readonly initial?: State | undefined;
   /** How often to save; by default after each epoch, keeping the last checkpoint. */

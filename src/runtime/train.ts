@@ -12,6 +12,7 @@ import { WaitClock } from './data/wait-clock.js';
 import { cpu, deviceName } from './devices.js';
 import type { EpochRecord, History } from './history.js';
 import { type BatchPart, type BatchResult, checkBatch, EvaluationModel, TrainingModel } from './model.js';
+import { RunLock } from './run-lock.js';
 import { writeRunReport } from './run-report.js';
 import { writeSafetensors } from './safetensors.js';
 import { learningRateAt } from './schedule.js';
@@ -30,16 +31,24 @@ import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent, TrainOptio
  * the disk refuses
  */
 export async function* train(options: TrainOptions, context: TrainContext): AsyncGenerator<TrainEvent> {
-  const run = await Run.start(options, context);
+  const lock = context.lock ?? (await RunLock.take(context.save));
   try {
-    yield* run.all();
+    const run = await Run.start(options, { ...context, lock });
+    try {
+      yield* run.all();
+    } finally {
+      await run.close();
+    }
   } finally {
-    await run.close();
+    await lock.release();
   }
 }
 
 /** What helps against a run that diverges. */
 const remedy = 'try a lower --lr, or a --warmup';
+
+/** A run's context with its lock taken. */
+type LockedContext = TrainContext & { readonly lock: RunLock };
 
 /** One run in progress. */
 class Run {
@@ -54,7 +63,7 @@ class Run {
 
   private constructor(
     private readonly options: TrainOptions,
-    private readonly context: TrainContext,
+    private readonly context: LockedContext,
     private readonly model: TrainingModel,
     private readonly evaluation: EvaluationModel,
     private readonly data: RunData,
@@ -73,7 +82,7 @@ class Run {
     if (resume && context.resumeFrom === undefined) this.saved = { step: resume.step, epoch: resume.epoch };
   }
 
-  static async start(options: TrainOptions, context: TrainContext): Promise<Run> {
+  static async start(options: TrainOptions, context: LockedContext): Promise<Run> {
     const { bundle, dataset, save, resume, resumeFrom = join(save, runFiles.last) } = context;
     if (!isBatchSource(dataset)) checkSameData(resume?.data, dataset);
     const state = (!resume && context.initial) || (await readState(resume ? resumeFrom : bundle.initial, bundle));
@@ -208,6 +217,7 @@ class Run {
       epochs: [...progress.epochs, record],
       best: best ? { epoch: record.epoch, error: valid?.error ?? record.trainError } : progress.best,
     };
+    await this.context.lock.check();
     if (best) await writeSafetensors(this.file(runFiles.best), weightsOnly(state), this.known?.description);
     yield { event: 'epoch', epochs: this.options.epochs, best, dataWait: this.waits.epoch.share, ...record };
     yield* this.checkpoint(state);
@@ -246,6 +256,7 @@ class Run {
     const { step, epoch } = this.progress;
     if (this.saved?.step === step && this.saved.epoch === epoch) return;
     const state = known ?? (await this.finiteState());
+    await this.context.lock.check();
     const file = await writeCheckpoint(this.context.save, state, this.progress, this.known?.description).catch(
       (error: unknown) => {
         if (!(error instanceof FailureError) || !this.saved) throw error;
@@ -271,7 +282,8 @@ class Run {
     return state;
   }
 
-  private writeReports(history: History): Promise<void> {
+  private async writeReports(history: History): Promise<void> {
+    await this.context.lock.check();
     return writeRunReport(history, this.options, this.context, this.data.counts);
   }
 

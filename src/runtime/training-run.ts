@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import type { DenseNet, Network } from '../builders/index.js';
 import type { Compiled } from '../compile.js';
 import { DensecError, FailureError, InternalError, RequestError } from '../ir/index.js';
+import { makeFolder } from './atomic-file.js';
 import { type Bundle, copyBundle, openBundle, prepareOutputFolder, writeBundle } from './bundle.js';
-import { type Progress, prepareRun, readProgress, runFiles, type Saving } from './checkpoint.js';
+import { type Progress, prepareRun, readProgress, runFiles, type Saving, tidyRun } from './checkpoint.js';
 import type { Dataset } from './data/dataset.js';
 import { checkDataset } from './data/network-data.js';
 import { imageCounts, isBatchSource } from './data/run-data.js';
@@ -13,6 +14,7 @@ import type { BatchSource } from './data/source.js';
 import { parseDevice } from './devices.js';
 import { forecastMemory, type MemoryForecast } from './forecast.js';
 import { compileAgain } from './replan.js';
+import { RunLock } from './run-lock.js';
 import { checkWarmup } from './schedule.js';
 import type { SessionOptions } from './session.js';
 import { train } from './train.js';
@@ -32,6 +34,8 @@ export interface RunPlace extends SessionOptions {
   readonly keep?: number | undefined;
   /** Threads that prepare batches; 0 prepares them in this one. By default one less than there are cores, at most 4. */
   readonly dataWorkers?: number | undefined;
+  /** Told why the run's folder is waited for. */
+  readonly onWait?: ((message: string) => void) | undefined;
 }
 
 /** Any of the options that decide the weights. */
@@ -77,8 +81,8 @@ export class TrainingRun {
 
   /**
    * Prepares a new run: checks everything, then makes the run's folder with the bundle in it.
-   * @throws RequestError when options or data don't fit the network; FailureError when the folder is not empty or the
-   * disk refuses
+   * @throws RequestError when options or data don't fit the network; FailureError when the folder is not empty, another
+   * process trains into it, or the disk refuses
    */
   static async begin(source: TrainSource, dataset: Dataset | BatchSource, options: BeginOptions): Promise<TrainingRun> {
     const { save, force = false, initial, ...place } = options;
@@ -87,37 +91,49 @@ export class TrainingRun {
     const resolved = resolveTrainOptions(options, dataset, optimizer.kind);
     if (!isBatchSource(dataset)) checkDataset(dataset, input, resolved.data);
     imageCounts(dataset, resolved);
-    // Everything that can be refused has been: only now is the folder touched.
     await prepareOutputFolder(save, force);
-    await prepareRun(save);
-    const bundle = await bringBundle(source, save, resolved.seed);
+    // Planning blocks the thread, so it comes before the lock: who has one gives signs of life.
     const memory = planRun(
       'manifest' in source ? () => compileAgain(source) : () => source.compiled,
       resolved,
       dataset,
     );
-    return new TrainingRun(resolved, memory, {
-      ...sessionOf(place),
-      ...{ bundle, dataset, save, initial, forecast: memory.forecast, saving: savingOf(place, undefined) },
-      dataWorkers: place.dataWorkers,
+    // Everything that can be refused has been: only now is the folder touched.
+    await makeFolder(save);
+    return locked(save, place.onWait, async (lock) => {
+      // Until the lock was taken, another process may have filled the folder.
+      await prepareOutputFolder(save, force);
+      await prepareRun(save);
+      const bundle = await bringBundle(source, save, resolved.seed);
+      return new TrainingRun(resolved, memory, {
+        ...sessionOf(place),
+        ...{ bundle, dataset, save, lock, initial, forecast: memory.forecast, saving: savingOf(place, undefined) },
+        dataWorkers: place.dataWorkers,
+      });
     });
   }
 
   /**
    * Goes on with the run of a folder, on the same data, where its last checkpoint was, with its device and threads
    * unless told.
-   * @throws FailureError when there is no run, or its checkpoint and its bundle don't belong together
+   * @throws FailureError when there is no run, its checkpoint and its bundle don't belong together, or another process
+   * trains into the folder
    */
   static async resume(dataset: Dataset | BatchSource, options: ResumeOptions): Promise<TrainingRun> {
     const { save, from } = options;
-    const { progress, bundle } = await openRun(save, from);
-    if (!isBatchSource(dataset)) checkDataset(dataset, bundle.manifest, progress.options.data);
-    const { device, threads } = progress.running;
-    const memory = planRun(() => compileAgain(bundle), progress.options, dataset);
-    return new TrainingRun(progress.options, memory, {
-      ...{ device: options.device ?? parseDevice(device), threads: options.threads ?? threads },
-      ...{ bundle, dataset, save, forecast: memory.forecast, saving: savingOf(options, progress) },
-      ...{ resume: progress, resumeFrom: from, dataWorkers: options.dataWorkers },
+    const before = await openRun(save, from);
+    const memory = planRun(() => compileAgain(before.bundle), before.progress.options, dataset);
+    return locked(save, options.onWait, async (lock) => {
+      await tidyRun(save);
+      // Until the lock was taken, another process may have gone on with the run.
+      const { progress, bundle } = await openRun(save, from);
+      if (!isBatchSource(dataset)) checkDataset(dataset, bundle.manifest, progress.options.data);
+      const { device, threads } = progress.running;
+      return new TrainingRun(progress.options, memory, {
+        ...{ device: options.device ?? parseDevice(device), threads: options.threads ?? threads },
+        ...{ bundle, dataset, save, lock, forecast: memory.forecast, saving: savingOf(options, progress) },
+        ...{ resume: progress, resumeFrom: from, dataWorkers: options.dataWorkers },
+      });
     });
   }
 
@@ -165,6 +181,21 @@ export async function openRun(
   throw new FailureError(
     `the checkpoint in ${save} is of another model than ${bundle.directory} (another architecture, optimizer or version); resume it with the bundle it was made with`,
   );
+}
+
+/** Prepares a run in a folder that is kept from other processes until the run has ended. */
+async function locked(
+  save: string,
+  onWait: RunPlace['onWait'],
+  prepare: (lock: RunLock) => Promise<TrainingRun>,
+): Promise<TrainingRun> {
+  const lock = await RunLock.take(save, { onWait });
+  try {
+    return await prepare(lock);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
 }
 
 /** Options with their defaults. @throws RequestError when one is out of range */

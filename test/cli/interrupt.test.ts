@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readSafetensors } from '../../src/runtime/safetensors.js';
-import { densec, temporaryFolder } from '../helpers/cli.js';
+import { type CliResult, densec, temporaryFolder } from '../helpers/cli.js';
 import { randomSource } from '../helpers/random.js';
 import { expectSameEnd, expectWhole, trainThroughKills } from '../helpers/runs.js';
 import { writeIdxFolder } from '../runtime/data/files.js';
@@ -93,6 +93,43 @@ describe('a run that is stopped', () => {
     expect([result.code, asked]).toEqual([null, 2]);
     expect(result.stderr).toMatch(/quitting at once; the last checkpoint is whole/);
     await expectWhole(path('twice'));
+  });
+});
+
+describe('a folder that a run is in', () => {
+  it('is refused to a second process, with or without --force, and resumed at once after a kill', async () => {
+    const save = path('shared');
+    const args = ['train', ...network, '--data', path('digits'), '--save', save, '--json', '--batch-size', '2'];
+    const long = [...args, '--epochs', '1000', '--checkpoint-every', '1', '--valid-size', '0'];
+    let others: Promise<CliResult[]> | undefined;
+    const first = await densec(long, {
+      onStdout: (text, kill) => {
+        if (others || !text.includes('"event":"step"')) return;
+        others = Promise.all([densec([...long, '--force']), densec(['train', '--resume', '--save', save, '--json'])]);
+        others.finally(() => kill('SIGKILL'));
+      },
+    });
+    expect([first.code, first.stderr]).toEqual([null, expect.any(String)]);
+    for (const { code, stdout, stderr } of (await others) ?? []) {
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(/shared: process \d+ is training into it; stop that one or wait/);
+    }
+    await expectWhole(save);
+    const saved = first.stdout.match(/"event":"checkpoint"[^\n]*"step":\d+}/g)?.length ?? 0;
+    const resumed = await densec(['train', '--resume', '--save', save, '--json'], {
+      onStdout: (text, kill) => {
+        if (text.includes('"event":"step"')) kill('SIGKILL');
+      },
+    });
+    expect(resumed.stderr).not.toMatch(/waiting/);
+    const step = resumed.jsonLines().find(({ event }) => event === 'step') as { epoch: number; batch: number };
+    expect((step.epoch - 1) * 60 + step.batch).toBeGreaterThanOrEqual(saved);
+  });
+
+  it('has no lock left once the run is done, stopped or failed', () => {
+    for (const run of ['whole', 'heard']) {
+      expect(readdirSync(path(run)).filter((name) => name.startsWith('.lock'))).toEqual([]);
+    }
   });
 });
 
