@@ -11,10 +11,11 @@ export function describeMemory(
   forecast: MemoryForecast,
   free: FreeMemory,
 ): { readonly need: string; readonly warning?: string } {
-  const { batchSize, livePeakBytes, processBytes } = forecast;
+  const { batchSize, livePeakBytes, processBytes, dataBytes, data } = forecast;
   const where = free.limitedBy === 'container' ? ' in this container' : '';
-  const alive = `${megabytes(livePeakBytes)} alive at once by the plan`;
-  const need = `memory: about ${megabytes(processBytes)} for batches of ${batchSize} (${alive}), ${megabytes(free.bytes)} free${where}`;
+  const parts = `${megabytes(livePeakBytes)} alive at once by the plan, ${megabytes(dataBytes)} to prepare batches`;
+  const loaded = data.loadedBytes > 0 ? ` on top of ${megabytes(data.loadedBytes)} of images` : '';
+  const need = `memory: about ${megabytes(processBytes)} for batches of ${batchSize} (${parts})${loaded}, ${megabytes(free.bytes)} free${where}`;
   if (processBytes <= free.bytes) return { need };
   const fitting = fittingBatchSize(compiled, forecast, free.bytes);
   const advice = [

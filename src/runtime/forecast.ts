@@ -2,6 +2,7 @@
 
 import type { Compiled } from '../compile.js';
 import { planMemory } from '../memory/plan.js';
+import type { DataMemory } from './data/memory.js';
 
 /**
  * What the process grows by for each byte that the plan has alive: the runtime's arena takes regions of powers of two
@@ -17,8 +18,12 @@ export interface MemoryForecast {
   readonly batchSize: number;
   /** Most bytes alive at once in a training step. */
   readonly livePeakBytes: number;
-  /** What the process will about grow by, for training and evaluation together. */
+  /** What the process will about grow by, for training, evaluation and the batches they take. */
   readonly processBytes: number;
+  /** The part of it that data takes: batches that wait, threads that prepare them. */
+  readonly dataBytes: number;
+  /** What is known of the data. */
+  readonly data: DataMemory;
   /** The node that runs at the peak, and where in the order that is, from 0 to 1. */
   readonly peakAt: string;
   readonly peakPosition: number;
@@ -30,11 +35,13 @@ export interface MemoryForecast {
 
 const timelinePoints = 480;
 
-/** The forecast for a compiled network. */
+/** The forecast for a compiled network on some data. */
 export function forecastMemory(
   { training, evaluation }: Pick<Compiled, 'training' | 'evaluation'>,
   batchSize: number,
+  data: DataMemory,
 ): MemoryForecast {
+  const dataBytes = data.fixedBytes + data.batches * batchSize * data.imageBytes;
   const { peakBytes, peakAt, timeline, order, program } = planMemory(training, batchSize);
   // Training and evaluation have a session each, and neither's arena shrinks.
   const evaluating = planMemory(evaluation, batchSize).peakBytes;
@@ -43,7 +50,9 @@ export function forecastMemory(
   return {
     batchSize,
     livePeakBytes: peakBytes,
-    processBytes: Math.round(sessionBytes + arenaFactor * (peakBytes + evaluating)),
+    processBytes: Math.round(sessionBytes + arenaFactor * (peakBytes + evaluating) + dataBytes),
+    dataBytes,
+    data,
     peakAt: names[peakAt] ?? '',
     peakPosition: peakAt / last,
     backwardPosition:
@@ -66,7 +75,7 @@ export function fittingBatchSize(
   bytes: number,
 ): number {
   if (forecast.batchSize < 2) return 0;
-  const one = forecastMemory(compiled, 1).processBytes;
+  const one = forecastMemory(compiled, 1, forecast.data).processBytes;
   const slope = (forecast.processBytes - one) / (forecast.batchSize - 1);
   return Math.max(0, Math.floor(1 + (bytes - one) / slope));
 }

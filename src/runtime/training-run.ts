@@ -8,6 +8,7 @@ import { makeFolder } from './atomic-file.js';
 import { type Bundle, copyBundle, openBundle, prepareOutputFolder, writeBundle } from './bundle.js';
 import { type Progress, prepareRun, readProgress, runFiles, type Saving, tidyRun } from './checkpoint.js';
 import type { Dataset } from './data/dataset.js';
+import { type DataMemory, dataMemory } from './data/memory.js';
 import { checkDataset } from './data/network-data.js';
 import { imageCounts, isBatchSource } from './data/run-data.js';
 import type { BatchSource } from './data/source.js';
@@ -97,6 +98,7 @@ export class TrainingRun {
       'manifest' in source ? () => compileAgain(source) : () => source.compiled,
       resolved,
       dataset,
+      dataMemory(dataset, input.inputShape, place.dataWorkers),
     );
     // Everything that can be refused has been: only now is the folder touched.
     await makeFolder(save);
@@ -122,7 +124,8 @@ export class TrainingRun {
   static async resume(dataset: Dataset | BatchSource, options: ResumeOptions): Promise<TrainingRun> {
     const { save, from } = options;
     const before = await openRun(save, from);
-    const memory = planRun(() => compileAgain(before.bundle), before.progress.options, dataset);
+    const data = dataMemory(dataset, before.bundle.manifest.inputShape, options.dataWorkers);
+    const memory = planRun(() => compileAgain(before.bundle), before.progress.options, dataset, data);
     return locked(save, options.onWait, async (lock) => {
       await tidyRun(save);
       // Until the lock was taken, another process may have gone on with the run.
@@ -222,11 +225,16 @@ function resolveTrainOptions(
 }
 
 /** Plans a run's memory. Only a network or policy of one's own can't be planned from its bundle. */
-function planRun(compiledAgain: () => Compiled, options: TrainOptions, dataset: Dataset | BatchSource): RunMemory {
+function planRun(
+  compiledAgain: () => Compiled,
+  options: TrainOptions,
+  dataset: Dataset | BatchSource,
+  data: DataMemory,
+): RunMemory {
   try {
     const compiled = compiledAgain();
     const images = imageCounts(dataset, options).training;
-    return { compiled, forecast: forecastMemory(compiled, Math.min(options.batchSize, images)) };
+    return { compiled, forecast: forecastMemory(compiled, Math.min(options.batchSize, images), data) };
   } catch (error) {
     if (!(error instanceof DensecError)) throw error;
     return { unknown: error.message };

@@ -7,11 +7,12 @@ import { compile } from '../../src/compile.js';
 import type { RematName } from '../../src/passes/policies.js';
 import { forecastMemory } from '../../src/runtime/forecast.js';
 
+const data = { imageBytes: 3072, batches: 4, fixedBytes: 25e6, loadedBytes: 150e6 };
 const network = densenet({ blockConfig: [2, 2], growthRate: 6, imageSize: 16 });
 
 function adviceFor(remat: RematName, share: number): ReturnType<typeof describeMemory> {
   const compiled = compile(network, { remat });
-  const forecast = forecastMemory(compiled, 4096);
+  const forecast = forecastMemory(compiled, 4096, data);
   return describeMemory(compiled, forecast, { bytes: share * forecast.processBytes, limitedBy: 'container' });
 }
 
@@ -19,7 +20,7 @@ describe('a forecast', () => {
   it('that fits is told without a warning', () => {
     const { need, warning } = adviceFor('none', 1.01);
     expect(need).toMatch(
-      /^memory: about [\d.]+ MB for batches of 4096 \([\d.]+ MB alive .*, [\d.]+ MB free in this cont/,
+      /^memory: about [\d.]+ MB for batches of 4096 \([\d.]+ MB alive .*, 75\.3 MB to prepare batches\) on top of 150\.0 MB of images, [\d.]+ MB free in this cont/,
     );
     expect(warning).toBeUndefined();
   });
@@ -29,9 +30,9 @@ describe('a forecast', () => {
     expect(warning).toMatch(/--batch-size \d+ .*--efficient, or --remat max$/);
     const batchSize = Number(/--batch-size (\d+)/.exec(warning)?.[1]);
     const compiled = compile(network);
-    const bytes = 0.5 * forecastMemory(compiled, 4096).processBytes;
-    expect(forecastMemory(compiled, batchSize).processBytes).toBeLessThanOrEqual(bytes);
-    expect(forecastMemory(compiled, batchSize + 2).processBytes).toBeGreaterThan(bytes);
+    const bytes = 0.5 * forecastMemory(compiled, 4096, data).processBytes;
+    expect(forecastMemory(compiled, batchSize, data).processBytes).toBeLessThanOrEqual(bytes);
+    expect(forecastMemory(compiled, batchSize + 2, data).processBytes).toBeGreaterThan(bytes);
   });
 
   it('offers only what would change something', () => {

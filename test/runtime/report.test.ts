@@ -131,6 +131,8 @@ describe('report', () => {
     batchSize: 64,
     livePeakBytes: 2e6,
     processBytes: 3.5e6,
+    dataBytes: 4e5,
+    data: { imageBytes: 1e3, batches: 4, fixedBytes: 144e3, loadedBytes: 0 },
     peakAt: 'conv_7',
     peakPosition: 0.5,
     backwardPosition: 0.4,

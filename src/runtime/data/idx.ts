@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { FailureError } from '../../ir/errors.js';
 import { readIdx } from './idx-file.js';
-import { padImages, pixelStatistics } from './images.js';
+import { padImages, pixelStatistics, shared } from './images.js';
 import type { Dataset, DatasetFormat, DatasetOptions, Normalization, PixelSplit } from './types.js';
 
 type SplitName = 'train' | 't10k';
@@ -86,7 +86,7 @@ async function loadSplit(directory: string, split: SplitName, { limit }: Dataset
   const pixels = images.data.subarray(0, used * height * width);
   return {
     count: used,
-    images: padded ? padImages(pixels, height, mnistBorder) : pixels,
+    images: padded ? padImages(pixels, height, mnistBorder) : shared(pixels),
     storedChannels: 1,
     imageSize: padded ? height + 2 * mnistBorder : height,
     border: padded ? mnistBorder : 0,

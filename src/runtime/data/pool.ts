@@ -9,7 +9,12 @@ import { type Job, type JobReply, type JobRequest, type JobResult, performJob, t
 const workerFile = import.meta.url.endsWith('.ts') ? '../../../dist/src/runtime/data/worker.js' : './worker.js';
 
 /** Data workers unless told: one core is left to the step, and more than four rarely help. */
-const defaultDataWorkers = Math.min(4, Math.max(1, availableParallelism() - 1));
+export const defaultDataWorkers = Math.min(4, Math.max(1, availableParallelism() - 1));
+
+/** How many jobs are begun ahead of being asked for: one in each worker's hands and one waiting. */
+export function batchesAhead(workers: number): number {
+  return workers === 0 ? 0 : workers + 1;
+}
 
 interface Waiting {
   readonly id: number;
@@ -52,9 +57,9 @@ export class DataPool {
     });
   }
 
-  /** Does jobs in turn, begun ahead of being asked for: one in each worker's hands and one waiting. */
+  /** Does jobs in turn, begun ahead of being asked for. */
   async *inOrder<J extends Job>(jobs: Iterable<J>): AsyncGenerator<JobResult<J>, undefined> {
-    const ahead = this.workers === 0 ? 0 : this.workers + 1;
+    const ahead = batchesAhead(this.workers);
     const begun: Promise<JobResult<J>>[] = [];
     for (const job of jobs) {
       const result = this.run(job);

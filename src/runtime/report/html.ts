@@ -57,8 +57,8 @@ ${configurationTable(configuration)}
 /** Why there is no picture is told where the run begins. */
 function memorySection(forecast: MemoryForecast | undefined): string {
   if (!forecast) return '';
-  const { livePeakBytes, processBytes, peakAt } = forecast;
-  const caption = `By the plan, at most ${formatMegabytes(livePeakBytes)} are alive at once, at the node ${peakAt}. The process grows by about ${formatMegabytes(processBytes)}: the runtime keeps more than is alive, and the evaluation takes some.`;
+  const { livePeakBytes, processBytes, dataBytes, peakAt } = forecast;
+  const caption = `By the plan, at most ${formatMegabytes(livePeakBytes)} are alive at once, at the node ${peakAt}. The process grows by about ${formatMegabytes(processBytes)}: the runtime keeps more than is alive, the evaluation takes some, and ${formatMegabytes(dataBytes)} are for preparing batches.`;
   return `<h2>Memory</h2>\n<figure class="wide">${renderMemory(forecast)}</figure>\n<p class="caption">${escapeText(caption)}</p>\n`;
 }
 
