@@ -14,6 +14,8 @@ interface CifarVariant {
   readonly folder: string;
   readonly trainFiles: readonly string[];
   readonly testFile: string;
+  /** Names of the classes, one a line. */
+  readonly namesFile: string;
   /** Bytes before the pixels; the last of them is the label (CIFAR-100 has the coarse one before it). */
   readonly labelBytes: number;
   readonly normalization: Dataset['normalization'];
@@ -30,6 +32,7 @@ export const cifar10Format = cifarFormat({
   folder: 'cifar-10-batches-bin',
   trainFiles: [1, 2, 3, 4, 5].map((number) => `data_batch_${number}.bin`),
   testFile: 'test_batch.bin',
+  namesFile: 'batches.meta.txt',
   labelBytes: 1,
   normalization: { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] },
 });
@@ -41,6 +44,7 @@ export const cifar100Format = cifarFormat({
   folder: 'cifar-100-binary',
   trainFiles: ['train.bin'],
   testFile: 'test.bin',
+  namesFile: 'fine_label_names.txt',
   labelBytes: 2,
   normalization: { mean: [0.5071, 0.4865, 0.4409], std: [0.2673, 0.2564, 0.2762] },
 });
@@ -75,11 +79,19 @@ async function loadCifar(variant: CifarVariant, directory: string, options: Data
     classes: variant.classes,
     channels,
     imageSize,
+    ...(await classNames(join(directory, variant.namesFile), variant.classes)),
     train: await loadSplit(variant, directory, variant.trainFiles),
     test: await loadSplit(variant, directory, [variant.testFile]),
     normalization: variant.normalization,
     augmentation: 'crop-flip',
   };
+}
+
+/** Names come with the archive, but nothing depends on them. */
+async function classNames(path: string, classes: number): Promise<Pick<Dataset, 'classNames'>> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  const names = text.split(/\r?\n/).filter((line) => line !== '');
+  return names.length === classes ? { classNames: names } : {};
 }
 
 async function loadSplit(variant: CifarVariant, directory: string, files: readonly string[]): Promise<PixelSplit> {

@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import { FailureError } from '../../ir/errors.js';
 import { fileFailure } from '../atomic-file.js';
 import { cifar10Format, cifar100Format } from './cifar.js';
+import { folderHint, unpackHint } from './hints.js';
 import { idxFormat } from './idx.js';
 import { imageFolderFormat } from './image-folder.js';
 import { loadMnistPackage } from './mnist-package.js';
@@ -43,7 +44,10 @@ export async function loadDataset(source: string, options: DatasetOptions = {}):
   const [first, ...others] = found;
   if (first === undefined) {
     const list = formats.map((format) => `\n  ${format.lookedFor}`).join('');
-    throw new FailureError(`${source} holds no data set that densec reads; looked for${list}`);
+    const hint = await folderHint(source, (folder) => formats.some((format) => format.find(folder) !== undefined));
+    throw new FailureError(
+      `${source} holds no data set that densec reads; ${hint ? `${hint}\nlooked for` : 'looked for'}${list}`,
+    );
   }
   if (others.length > 0) {
     const places = found.map(({ format, place }) => `\n  ${place}: ${format.lookedFor}`).join('');
@@ -57,6 +61,7 @@ async function requireFolder(source: string): Promise<void> {
     throw fileFailure('read', source, error);
   });
   if (!status.isDirectory()) {
-    throw new FailureError(`${source} is a file; give the folder that holds the data set, or 'mnist'`);
+    const remedy = unpackHint(source) ?? "give the folder that holds the data set, or 'mnist'";
+    throw new FailureError(`${source} is a file; ${remedy}`);
   }
 }

@@ -1,7 +1,8 @@
 /** @file Which image files there are, class by class. */
 
+import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { fileFailure } from '../atomic-file.js';
 
 /** A folder of folders of images. */
@@ -17,37 +18,51 @@ const imageName = /\.(jpe?g|png)$/i;
 
 /**
  * Lists the images of each folder in a folder, those in deeper folders too. Names that begin with a dot are hidden
- * files of some program and passed over; other files that are no images are told.
+ * files and folders of some program and passed over; other files that are no images are told.
  * @throws FailureError when a folder can't be read
  */
 export async function scanFolder(folder: string): Promise<FolderScan> {
   const classes: { name: string; files: string[] }[] = [];
   const others: string[] = [];
   for (const name of await subfolders(folder)) {
-    const all = (await list(join(folder, name))).map((file) => join(folder, name, file));
-    const visible = all.filter((file) => !basename(file).startsWith('.'));
-    classes.push({ name, files: visible.filter((file) => imageName.test(file)).sort() });
-    for (const file of visible.filter((path) => !imageName.test(path))) {
-      if ((await stat(file).catch(() => undefined))?.isDirectory() !== true) others.push(file);
-    }
+    const all = await filesBelow(join(folder, name));
+    classes.push({ name, files: all.filter((file) => imageName.test(file)).sort() });
+    others.push(...all.filter((file) => !imageName.test(file)).sort());
   }
-  const notes =
-    others.length === 0 ? [] : [`${folder}: ${others.length} files are no .jpg, .jpeg or .png, as ${others[0]}`];
-  return { folder, classes, notes };
+  return { folder, classes, notes: others.length === 0 ? [] : [tell(folder, others)] };
+}
+
+/** What is said of files that are no images. */
+function tell(folder: string, others: readonly string[]): string {
+  const [first] = others;
+  const count = others.length === 1 ? '1 file is' : `${others.length} files are`;
+  return `${folder}: ${count} no .jpg, .jpeg or .png and not used, as ${first}`;
 }
 
 /** Folders in a folder, links to folders among them, sorted; hidden ones are left out. */
 async function subfolders(folder: string): Promise<string[]> {
   const names: string[] = [];
-  for (const name of (await list(folder, false)).filter((entry) => !entry.startsWith('.'))) {
+  for (const { name } of await list(folder)) {
     if ((await stat(join(folder, name)).catch(() => undefined))?.isDirectory()) names.push(name);
   }
   return names.sort();
 }
 
-async function list(folder: string, recursive = true): Promise<string[]> {
+/** Paths of all files in a folder and those below it. Links count as files: what they lead to is seen when it is read. */
+async function filesBelow(folder: string): Promise<string[]> {
+  const files: string[] = [];
+  for (const entry of await list(folder)) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) files.push(...(await filesBelow(path)));
+    else files.push(path);
+  }
+  return files;
+}
+
+/** What is in a folder and not hidden. */
+async function list(folder: string): Promise<Dirent[]> {
   try {
-    return await readdir(folder, { recursive });
+    return (await readdir(folder, { withFileTypes: true })).filter(({ name }) => !name.startsWith('.'));
   } catch (error) {
     throw fileFailure('read', folder, error);
   }

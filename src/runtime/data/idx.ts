@@ -1,7 +1,7 @@
 /** @file Data sets of IDX files, plain or gzipped: MNIST, Fashion-MNIST and their kin. */
 
 import { existsSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { FailureError } from '../../ir/errors.js';
 import { readIdx } from './idx-file.js';
 import { padImages, pixelStatistics, shared } from './images.js';
@@ -22,12 +22,21 @@ const fileKinds = { images: 3, labels: 1 } as const;
 const mnistSize = 28;
 const mnistBorder = 2;
 
+/** Where torchvision keeps the files. */
+const innerFolder = 'raw';
+
 /** A folder with the four files of MNIST under their usual names. */
 export const idxFormat: DatasetFormat = {
-  lookedFor: 'IDX: {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each also as .gz',
-  find: (directory) => (findFile(directory, 'train', 'images') === undefined ? undefined : directory),
-  load: (directory, options) => loadIdx(directory, basename(resolve(directory)), options),
+  lookedFor:
+    'IDX: {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each also as .gz, there or in raw',
+  find: (directory) =>
+    [directory, join(directory, innerFolder)].find((place) => findFile(place, 'train', 'images') !== undefined),
+  load: (directory, options) => loadIdx(directory, nameOf(resolve(directory)), options),
 };
+
+function nameOf(directory: string): string {
+  return basename(directory) === innerFolder ? basename(dirname(directory)) : basename(directory);
+}
 
 /**
  * Loads the four IDX files of a folder. Images of 28×28 get a black border up to 32×32; others keep their size.

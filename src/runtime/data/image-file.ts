@@ -1,6 +1,6 @@
 /** @file Image files as bytes of one size: JPEG, PNG and whatever else libvips (the library sharp) reads. */
 
-import { access } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import sharp, { type Sharp } from 'sharp';
 import { FailureError } from '../../ir/errors.js';
 import { fileFailure } from '../atomic-file.js';
@@ -39,9 +39,11 @@ export interface ImageFormat {
 export async function readImage(path: string, format: ImageFormat): Promise<Uint8Array> {
   const { channels, border = 0 } = format;
   const [height, width] = [format.height - 2 * border, format.width - 2 * border];
-  await access(path).catch((error: unknown) => {
+  const status = await stat(path).catch((error: unknown) => {
     throw fileFailure('read', path, error);
   });
+  if (status.isDirectory()) throw new FailureError(`${path} is a folder; give image files`);
+  if (status.size === 0) throw unreadable(path, 'the file is empty');
   try {
     // Damage in the middle of a file fails as damage at its beginning does; libvips would go on with grey by default.
     let image = sharp(path, { failOn: 'warning' }).autoOrient();
@@ -53,11 +55,12 @@ export async function readImage(path: string, format: ImageFormat): Promise<Uint
     const { data, info } = await flat.raw().toBuffer({ resolveWithObject: true });
     return toPlanes(data, info.channels, channels);
   } catch (error) {
-    const reason = (error as Error).message.split('\n')[0];
-    throw new FailureError(`${path} can't be read as an image: ${reason}; replace the file or leave it out`, {
-      cause: error,
-    });
+    throw unreadable(path, (error as Error).message.split('\n')[0], error);
   }
+}
+
+function unreadable(path: string, reason = '', cause?: unknown): FailureError {
+  return new FailureError(`${path} can't be read as an image: ${reason}; replace the file or leave it out`, { cause });
 }
 
 /** Scales and cuts an image of the size `stored` to height × width. */

@@ -60,7 +60,7 @@ async function loadImageFolder(directory: string, options: DatasetOptions): Prom
     ...kept,
     normalization: known?.normalization ?? (look.normalization as Normalization),
     skipped: [...skipped].map((file) => file.slice(join(directory, '/').length)),
-    notes: [...train.notes, ...test.notes, ...bothFolders(directory, testFolder)],
+    notes: [...train.notes, ...test.notes, ...unusedFolders(directory, testFolder)],
   };
 }
 
@@ -74,20 +74,24 @@ function hasFolder(directory: string): boolean {
   }
 }
 
-/** test/ where its images have classes (ImageNet's own have none), else val/. */
-function chooseTest(directory: string): 'test' | 'val' {
-  const found = (['test', 'val'] as const).find((name) => hasFolder(join(directory, name)));
+/** Folders of images to test with, the first one that there is. */
+const testFolders = ['test', 'val', 'valid', 'validation'] as const;
+
+/** test/ where its images have classes (ImageNet's own have none), else val/ or what it is called. */
+function chooseTest(directory: string): (typeof testFolders)[number] {
+  const found = testFolders.find((name) => hasFolder(join(directory, name)));
   if (found) return found;
   throw new FailureError(
     `${directory}: there is a train/ but no val/ or test/ with a folder for each class; move some images there`,
   );
 }
 
-function bothFolders(directory: string, used: 'test' | 'val'): string[] {
-  if (used === 'val' || !hasFolder(join(directory, 'val'))) return [];
-  return [
-    `${join(directory, 'val')} is not used: the final test takes test/, and validation holds images of train/ out`,
-  ];
+function unusedFolders(directory: string, used: (typeof testFolders)[number]): string[] {
+  const unused = testFolders.filter((name) => name !== used && hasFolder(join(directory, name)));
+  return unused.map(
+    (name) =>
+      `${join(directory, name)} is not used: the final test takes ${used}/, and validation holds images of train/ out`,
+  );
 }
 
 function checkClasses(directory: string, train: FolderScan, test: FolderScan): void {
@@ -104,7 +108,7 @@ function checkClasses(directory: string, train: FolderScan, test: FolderScan): v
     );
   }
   const known = new Set(train.classes.map(({ name }) => name));
-  const unknown = test.classes.filter(({ name }) => !known.has(name));
+  const unknown = test.classes.filter(({ name, files }) => files.length > 0 && !known.has(name));
   if (unknown.length > 0) {
     const names = listed(unknown.map(({ name }) => name));
     throw new FailureError(

@@ -48,6 +48,16 @@ test.each(['.', 'cifar-100-binary'])('CIFAR-100 in %s: the fine labels', async (
   expect(pixelsOf(data.train).subarray(3072)).toEqual(someBytes(3072, 2));
 });
 
+test('names of the classes, where the archive has brought them', async () => {
+  await writeCifar10(folder);
+  const names = Array.from({ length: 10 }, (_, label) => `name ${label}`);
+  expect(await loadDataset(folder)).not.toHaveProperty('classNames');
+  await writeFile(join(folder, 'batches.meta.txt'), `${names.join('\n')}\n\n`);
+  expect((await loadDataset(folder)).classNames).toEqual(names);
+  await writeFile(join(folder, 'batches.meta.txt'), 'only one\n');
+  expect(await loadDataset(folder)).not.toHaveProperty('classNames');
+});
+
 test('one channel is refused', async () => {
   await writeCifar10(folder);
   const loading = loadDataset(folder, { channels: 1 });

@@ -1,10 +1,11 @@
 /** @file Which data set a source is. */
 
-import { rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FailureError } from '../../../src/ir/errors.js';
 import { loadDataset } from '../../../src/runtime/data/dataset.js';
+import { writeImage, writeImageFolder } from '../../helpers/images.js';
 import { makeFolder, writeCifar10, writeIdxFolder } from './files.js';
 
 let folder: string;
@@ -19,7 +20,7 @@ test('an empty folder: the message lists what was looked for', async () => {
   expect(error).toBeInstanceOf(FailureError);
   expect((error as Error).message.replaceAll(folder, 'DIR')).toMatchInlineSnapshot(`
     "DIR holds no data set that densec reads; looked for
-      IDX: {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each also as .gz
+      IDX: {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each also as .gz, there or in raw
       cifar-10 (binary version): data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin, test_batch.bin, there or in cifar-10-batches-bin
       cifar-100 (binary version): train.bin, test.bin, there or in cifar-100-binary
       svhn (cropped digits): train_32x32.mat, test_32x32.mat
@@ -39,4 +40,75 @@ test('two data sets in one folder', async () => {
   await writeCifar10(join(folder, 'cifar-10-batches-bin'));
   await expect(loadDataset(folder)).rejects.toThrow(`${folder} holds files of several data sets`);
   expect((await loadDataset(join(folder, 'cifar-10-batches-bin'))).name).toBe('cifar-10');
+});
+
+test("torchvision's raw/ is looked into, and lends no name", async () => {
+  const raw = join(folder, 'FashionMNIST', 'raw');
+  await mkdir(raw, { recursive: true });
+  await writeIdxFolder(raw, 28, 2, 1);
+  for (const source of [raw, join(folder, 'FashionMNIST')]) {
+    expect(await loadDataset(source)).toMatchObject({ name: 'FashionMNIST', imageSize: 32 });
+  }
+  expect(await complaint(folder)).toContain(`holds one: give that folder`);
+});
+
+/** What is said of a source before the list of what was looked for, with the folder of the test left out. */
+async function complaint(source: string): Promise<string> {
+  const error = (await loadDataset(source).catch((reason: unknown) => reason)) as Error;
+  expect(error).toBeInstanceOf(FailureError);
+  return error.message.replaceAll(folder, 'DIR').split('\nlooked for')[0] as string;
+}
+
+test.each<[string, () => Promise<string>, string]>([
+  [
+    'an archive',
+    async () => {
+      await writeFile(join(folder, 'cifar-10-binary.tar.gz'), '');
+      return join(folder, 'cifar-10-binary.tar.gz');
+    },
+    'DIR/cifar-10-binary.tar.gz is a file; unpack it (tar -xzf cifar-10-binary.tar.gz) and give the folder that comes of it',
+  ],
+  [
+    'a folder with an archive',
+    async () => {
+      await writeFile(join(folder, 'photos.zip'), '');
+      return folder;
+    },
+    'DIR holds no data set that densec reads; there is photos.zip: unpack it (unzip photos.zip) and give the folder that comes of it',
+  ],
+  [
+    'the folder above',
+    async () => {
+      await writeCifar10(join(folder, 'data', 'mine'));
+      return join(folder, 'data');
+    },
+    'DIR/data holds no data set that densec reads; DIR/data/mine holds one: give that folder',
+  ],
+  [
+    'the folder below',
+    async () => {
+      await writeImageFolder(folder, { train: 1, val: 1 });
+      return join(folder, 'train');
+    },
+    'DIR/train holds no data set that densec reads; DIR, the folder above, holds one: give that folder',
+  ],
+  [
+    "CIFAR's Python version",
+    async () => {
+      await mkdir(join(folder, 'cifar-10-batches-py'));
+      return folder;
+    },
+    "DIR holds no data set that densec reads; cifar-10-batches-py is of CIFAR's Python or MATLAB version: take the binary one, cifar-10-binary.tar.gz or cifar-100-binary.tar.gz",
+  ],
+  [
+    'classes without train/',
+    async () => {
+      await writeImage(join(folder, 'rose', '1.jpg'), 8, 8);
+      await writeImage(join(folder, 'tulip', '1.PNG'), 8, 8);
+      return folder;
+    },
+    "DIR holds no data set that densec reads; there are images in rose, tulip but no train/: move each class's folder into train/, and some of its images into a folder of the same name in val/",
+  ],
+])('%s: the message says what to do', async (_, make, expected) => {
+  expect((await complaint(await make())).replaceAll('\\', '/')).toBe(expected);
 });

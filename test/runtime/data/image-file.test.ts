@@ -101,6 +101,14 @@ describe('an image file is refused, and named,', () => {
     await expect(readImage(path('text.jpg'), format)).rejects.toThrow(/text.jpg can't be read as an image/);
   });
 
+  it('where it is empty, or a folder', async () => {
+    writeFileSync(path('empty.jpg'), '');
+    await expect(readImage(path('empty.jpg'), format)).rejects.toThrow(
+      /empty.jpg can't .*: the file is empty; replace/,
+    );
+    await expect(readImage(path('.'), format)).rejects.toThrow(/is a folder; give image files/);
+  });
+
   it('where its end is missing', async () => {
     const noise = {
       create: { width: 64, height: 64, channels: 3, background: 'red', noise: { type: 'gaussian' } },

@@ -1,6 +1,6 @@
 /** @file Folders of image files: which images there are, those that can't be read, and the batches made of them. */
 
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FailureError, RequestError } from '../../../src/ir/errors.js';
@@ -139,12 +139,17 @@ test('other files are told, hidden ones are not images, deeper folders are looke
   await writeImageFolder(folder, { train: 1, val: 1 });
   await writeFile(join(folder, 'train', 'cat', 'notes.txt'), '');
   await writeFile(join(folder, 'train', 'cat', '._0.png'), '');
+  await writeImage(join(folder, 'train', 'cat', '.ipynb_checkpoints', '0.png'), 9, 9);
+  await writeImage(join(folder, 'train', '.cache', '0.png'), 9, 9);
+  await writeImage(join(folder, 'train', 'cat', 'set.jpg', 'A.JPG'), 9, 9);
+  await mkdir(join(folder, 'val', 'nothing'));
   await writeImage(join(folder, 'train', 'cat', 'more', '7.JPEG'), 9, 9);
   const data = await loadDataset(folder, options);
   expect(filesOf(data.train)).toContain(join('train', 'cat', 'more', '7.JPEG'));
-  expect(data.train.count).toBe(3);
+  expect(filesOf(data.train)).toContain(join('train', 'cat', 'set.jpg', 'A.JPG'));
+  expect(data.train.count).toBe(4);
   expect(data.notes).toEqual([
-    `${join(folder, 'train')}: 1 files are no .jpg, .jpeg or .png, as ${join(folder, 'train', 'cat', 'notes.txt')}`,
+    `${join(folder, 'train')}: 1 file is no .jpg, .jpeg or .png and not used, as ${join(folder, 'train', 'cat', 'notes.txt')}`,
   ]);
 });
 
@@ -155,6 +160,15 @@ test('test/ goes before val/, which is told', async () => {
   expect(filesOf(data.test)).toEqual([join('test', 'dog', 'a.png')]);
   expect([...data.test.labels]).toEqual([1]);
   expect(data.notes?.join()).toContain('val is not used');
+});
+
+test.each(['valid', 'validation'])('%s/ is as good as val/', async (name) => {
+  await writeImageFolder(folder, { train: 1, val: 1 });
+  await rename(join(folder, 'val'), join(folder, name));
+  expect(filesOf((await loadDataset(folder, options)).test)).toEqual([
+    join(name, 'cat', '0.png'),
+    join(name, 'dog', '0.png'),
+  ]);
 });
 
 test.each([
