@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { fileFailure } from '../../src/runtime/atomic-file.js';
 import { openBundle } from '../../src/runtime/bundle.js';
-import { type DataDescription, decodeDescription } from '../../src/runtime/data/description.js';
+import { type DataDescription, decodeDescription, withAllNames } from '../../src/runtime/data/description.js';
 import { bundleNetwork, exportModel } from '../../src/runtime/deploy/export.js';
 import { loadWeights } from '../../src/runtime/weights.js';
 import { megabytes, note, printFacts, printJson } from '../output.js';
@@ -51,7 +51,10 @@ export function exportCommand(): Command {
       const network = bundleNetwork(bundle);
       const { state, unexpected, metadata } = await loadWeights(flags.weights, bundle.manifest.state);
       noteUnexpected(flags.weights, unexpected);
-      const description = await describe(flags, decodeDescription(metadata, flags.weights));
+      const description = await describe(
+        flags,
+        withAllNames(decodeDescription(metadata, flags.weights), network.classes),
+      );
       await exportModel(flags.output, network, state, description);
       const { size: bytes } = await stat(flags.output);
       const { inputShape, classes } = network;

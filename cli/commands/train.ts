@@ -166,6 +166,12 @@ async function begun(
   ];
   const dataset = await readData(data, channels, { ...flags, imageSize });
   const source = existing ?? compileFlags(flags, dataset);
+  const { classes } = 'manifest' in source ? source.manifest : source.network;
+  if (classes > Math.max(2, dataset.classes)) {
+    note(
+      `the network tells ${classes} classes apart, ${data} has ${dataset.classes}: --classes ${dataset.classes} builds one for it`,
+    );
+  }
   const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, source);
   return TrainingRun.begin(source, dataset, {
     ...sessionOptions(flags),

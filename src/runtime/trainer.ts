@@ -8,7 +8,7 @@ import { type Bundle, openBundle, trainingHash } from './bundle.js';
 import { runFiles } from './checkpoint.js';
 import type { Batch } from './data/batches.js';
 import type { Dataset } from './data/dataset.js';
-import { type DataDescription, decodeDescription } from './data/description.js';
+import { type DataDescription, decodeDescription, withAllNames } from './data/description.js';
 import { checkDataset } from './data/network-data.js';
 import { testBatches } from './data/run-data.js';
 import { type BatchSource, checkCounts, checkedBatches, sourceBatches } from './data/source.js';
@@ -137,7 +137,7 @@ export class Trainer {
   async export(path: string, description: DataDescription = {}): Promise<void> {
     const { state, metadata } = await this.weights();
     const known = decodeDescription(metadata, join(this.options.save, runFiles.best));
-    await exportModel(path, this.network, state, { ...known, ...description });
+    await exportModel(path, this.network, state, { ...withAllNames(known, this.network.classes), ...description });
   }
 
   private testBatches(

@@ -67,6 +67,25 @@ describe('Trainer', () => {
     expect((await run.weights('last')).state).toEqual((await trainer('whole').weights('last')).state);
   });
 
+  it('ends in the same bits with data workers and without, and evaluates with them', async () => {
+    const crop = (): Dataset => halves({ augmentation: 'crop-flip' });
+    const [none, two] = [trainer('workers0'), trainer('workers2')];
+    const results = [
+      await all(none.train(crop(), { ...options, dataWorkers: 0 })),
+      await all(two.train(crop(), { ...options, dataWorkers: 2 })),
+    ];
+    const losses = results.map((events) => events.flatMap((event) => (event.event === 'step' ? [event.loss] : [])));
+    expect(losses[0]).toHaveLength(10);
+    expect(losses[1]).toEqual(losses[0]);
+    expect((await two.weights('last')).state).toEqual((await none.weights('last')).state);
+    expect(await two.evaluate(crop(), { dataWorkers: 2 })).toEqual(await none.evaluate(crop(), { dataWorkers: 0 }));
+    expect(losses[0]).not.toEqual(
+      (await all(trainer('plain').train(halves(), { ...options, dataWorkers: 2 }))).flatMap((event) =>
+        event.event === 'step' ? [event.loss] : [],
+      ),
+    );
+  });
+
   it('begins with the weights of a file', async () => {
     const init = path('whole', 'best.safetensors');
     const run = trainer('init', { init });

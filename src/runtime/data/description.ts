@@ -54,6 +54,13 @@ export function decodeDescription(metadata: Readonly<Record<string, string>>, pa
   }
 }
 
+/** A description whose names reach all of a network's classes: those that the data doesn't have go by their numbers. */
+export function withAllNames(description: DataDescription, classes: number): DataDescription {
+  const { classNames } = description;
+  if (!classNames || classNames.length >= classes) return description;
+  return { ...description, classNames: Array.from({ length: classes }, (_, label) => classNames[label] ?? `${label}`) };
+}
+
 /**
  * Requires that a description fits a network.
  * @param inputShape (C, H, W)
