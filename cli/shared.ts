@@ -88,8 +88,11 @@ export const buildFlagNames = [
   'freeze',
 ] as const;
 
+/** Defaults of flags that a data set may know better, in words. */
+const buildDefaults = { classes: '10; with --arch 1000', imageSize: '32; with --arch 224' };
+
 /** Adds the options that describe a network. */
-export function addBuildOptions(command: Command): Command {
+export function addBuildOptions(command: Command, defaults = buildDefaults): Command {
   const count = (flag: string, text: string): Option => new Option(flag, text).argParser(wholeNumber(1));
   const number = (flag: string, text: string): Option => new Option(flag, text).argParser(finiteNumber);
   return command
@@ -97,35 +100,37 @@ export function addBuildOptions(command: Command): Command {
     .addOption(
       new Option(
         '--arch <name>',
-        `one of ${Object.keys(architectures).join(', ')}: ImageNet's stem, 1000 classes, 224×224`,
+        `one of ${Object.keys(architectures).join(', ')}: blocks and growth rate of its own, ImageNet's stem, 1000 classes, 224×224 pixels; flags below override it`,
       ),
     )
     .addOption(
-      new Option('--depth <n>', 'layers of a DenseNet-BC with three blocks, 6·L + 4 (default: 100)').argParser(
-        wholeNumber(1),
-      ),
+      new Option(
+        '--depth <n>',
+        'layers of a DenseNet-BC with three blocks, 6·L + 4 (default: 100, where there is neither --arch nor --block-config)',
+      ).argParser(wholeNumber(1)),
     )
     .addOption(
       new Option('--block-config <a,b,c>', 'layers of each dense block, instead of --depth').argParser(wholeNumbers),
     )
     .addOption(count('--growth-rate <n>', 'channels each layer adds (default: 12)'))
     .addOption(count('--init-features <n>', 'channels after the stem (default: 2 × growth rate)'))
-    .addOption(number('--compression <x>', 'share of channels a transition keeps (default: 0.5)'))
+    .addOption(number('--compression <x>', 'share of channels a transition keeps, above 0 to 1 (default: 0.5)'))
     .addOption(count('--bn-size <n>', 'bottleneck channels, in growth rates (default: 4)'))
-    .addOption(number('--drop-rate <x>', 'dropout after each 3×3 convolution (default: 0)'))
-    .addOption(count('--classes <n>', 'number of classes (default: 10)'))
-    .addOption(count('--image-size <n>', 'height and width of the images (default: 32)'))
-    .addOption(count('--channels <n>', 'channels of the images (default: 3)'))
-    .addOption(new Option('--small-inputs', "CIFAR's stem, one 3×3 convolution (default)"))
-    .addOption(new Option('--no-small-inputs', "ImageNet's stem: 7×7 stride 2 and a max pool"))
+    .addOption(
+      number('--drop-rate <x>', 'share of values dropped after each 3×3 convolution, 0 to below 1 (default: 0)'),
+    )
+    .addOption(count('--classes <n>', `number of classes (default: ${defaults.classes})`))
+    .addOption(count('--image-size <n>', `height and width of the images in pixels (default: ${defaults.imageSize})`))
+    .addOption(count('--channels <n>', 'channels of the images: 3, or 1 for grey (default: 3)'))
+    .addOption(new Option('--small-inputs', "CIFAR's stem, one 3×3 convolution (default without --arch)"))
+    .addOption(new Option('--no-small-inputs', "ImageNet's stem: 7×7 stride 2 and a max pool (default with --arch)"))
     .optionsGroup('Memory:')
     .addOption(new Option('--efficient', 'recompute concatenation, batch norm and ReLU: --remat efficient'))
     .addOption(
-      new Option('--remat <policy>', 'what to recompute: efficient as above, max also 1×1 convolutions').choices([
-        'none',
-        'efficient',
-        'max',
-      ]),
+      new Option(
+        '--remat <policy>',
+        'what to recompute: efficient as above, max also 1×1 convolutions (default: none)',
+      ).choices(['none', 'efficient', 'max']),
     )
     .addOption(new Option('--memory-budget <size>', 'cheapest plan that fits, as in 300MB'))
     .addOption(
@@ -157,7 +162,7 @@ export function addBuildOptions(command: Command): Command {
     .addOption(
       new Option(
         '--freeze <a,b>',
-        "leave parameters as they are whose names begin so: 'features' trains the classifier alone",
+        "leave parameters as they are whose names begin so: 'features' trains the classifier alone (default: all are trained)",
       ).argParser(names),
     );
 }

@@ -25,16 +25,22 @@ interface Flags extends DataFlags, RunFlags {
   readonly json?: boolean;
 }
 
+const examples = `
+Images are normalized as the weights say, where densec trained them; else by their training images.
+
+Example:
+  densec eval runs/mnist/bundle --weights runs/mnist/best.safetensors --data mnist`;
+
 export function evalCommand(): Command {
   const command = new Command('eval')
     .description('Loss and error of weights on the test images of a data set, or on a batch from a file.')
-    .argument('<dir>', 'bundle that densec build wrote')
+    .argument('<dir>', 'bundle that densec build wrote, or bundle/ in the folder of a densec train')
     .requiredOption('--weights <file>', "safetensors: ours, or by the seed's or torchvision's names")
     .option('--data <source>', dataHelp)
     .option('--batch <file>', 'safetensors: images float32 (N, C, H, W), normalized; labels int64 (N)')
     .addOption(new Option('--batch-size <n>', 'images evaluated at once').argParser(wholeNumber(1)).default(64))
-    .option('--json', 'print JSON: loss, error (0 to 1), count');
-  addRunOptions(addDataOptions(command));
+    .option('--json', 'print JSON: loss (mean), error (0 to 1), count');
+  addRunOptions(addDataOptions(command)).addHelpText('after', examples);
   return command.action(async (directory: string, flags: Flags) => {
     if ((flags.data === undefined) === (flags.batch === undefined)) {
       throw new RequestError('give either --data SOURCE or --batch FILE');

@@ -26,19 +26,23 @@ interface Flags {
 export function exportCommand(): Command {
   return new Command('export')
     .description('Write a trained network as one ONNX model: weights inside, batch norm folded, images in, logits out.')
-    .argument('<dir>', 'bundle that densec build wrote')
+    .argument('<dir>', 'bundle that densec build wrote, or bundle/ in the folder of a densec train')
     .requiredOption('--weights <file>', "safetensors: ours, or by the seed's or torchvision's names")
     .requiredOption('-o, --output <file>', 'ONNX file to write')
     .addOption(
-      new Option('--mean <a,b,c>', "mean of each channel, of 0 to 1 (default: the weights')").argParser(finiteNumbers),
+      new Option('--mean <a,b,c>', "mean of each channel, black 0 and white 1 (default: the weights')").argParser(
+        finiteNumbers,
+      ),
     )
     .addOption(
-      new Option('--std <a,b,c>', "deviation of each channel (default: the weights')").argParser(finiteNumbers),
+      new Option('--std <a,b,c>', "deviation of each channel, likewise (default: the weights')").argParser(
+        finiteNumbers,
+      ),
     )
     .addOption(
       new Option(
         '--resize <n>',
-        "shorter side of image files before the middle is cut out (default: the weights', else the network's size)",
+        "shorter side of image files in pixels before the middle is cut out (default: the weights', else the network's size)",
       ).argParser(wholeNumber(1)),
     )
     .option('--labels <file>', "names of the classes, one a line (default: the weights')")
@@ -84,7 +88,10 @@ export function exportCommand(): Command {
 }
 
 const help = `
-Input: images float32 (N, C, H, W), where each value is (pixel / 255 − mean) / deviation. Example for ImageNet's weights:
+Input: images float32 (N, C, H, W), where each value is (pixel / 255 − mean) / deviation.
+
+Examples:
+  densec export runs/mnist/bundle --weights runs/mnist/best.safetensors -o mnist.onnx
   densec export densenet121 --weights densenet121.safetensors \\
     --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --resize 256 --labels imagenet.txt -o densenet121.onnx`;
 

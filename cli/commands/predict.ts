@@ -14,15 +14,24 @@ interface Flags extends RunFlags {
   readonly json?: boolean;
 }
 
+const examples = `
+Examples:
+  densec predict mnist.onnx digit.png --top 3
+  densec predict photos.onnx holidays/*.jpg --json`;
+
 export function predictCommand(): Command {
   const command = new Command('predict')
     .description('Label images with a model that densec export wrote.')
     .argument('<model>', 'ONNX file that densec export wrote')
-    .argument('[images...]', 'image files: JPEG, PNG, WebP, …')
+    .argument('[images...]', 'image files: JPEG, PNG, WebP, GIF (the first picture), TIFF')
     .option('--batch <file>', 'safetensors instead of image files: images float32 (N, C, H, W), normalized')
-    .addOption(new Option('--top <k>', 'how many classes of each image').argParser(wholeNumber(1)).default(1))
-    .option('--json', 'print JSON: predictions, failed');
-  addRunOptions(command);
+    .addOption(
+      new Option('--top <k>', 'how many classes of each image, the likeliest first')
+        .argParser(wholeNumber(1))
+        .default(1),
+    )
+    .option('--json', 'print JSON: predictions (image, top: class, label, probability from 0 to 1), failed');
+  addRunOptions(command).addHelpText('after', examples);
   return command.action(async (path: string, images: string[], flags: Flags) => {
     const { batch, top, json } = flags;
     if ((batch === undefined) === (images.length === 0)) {

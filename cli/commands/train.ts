@@ -54,6 +54,20 @@ interface Flags extends BuildFlags, DataFlags, RunFlags {
   readonly json?: boolean;
 }
 
+/** What the data set decides where no flag does. */
+const dataDefaults = {
+  classes: 'as many as the data has; with --arch 1000',
+  imageSize: "the data's, 32 for image files; with --arch 224",
+};
+
+const examples = `
+Examples:
+  densec train --depth 22 --growth-rate 8 --data mnist --epochs 1 --save runs/mnist
+  densec train --depth 100 --data cifar-10-batches-bin --save runs/cifar
+  densec train --arch densenet121 --classes 5 --data photos --init densenet121.safetensors --freeze features \\
+    --batch-size 32 --lr 0.01 --epochs 10 --save runs/photos
+  densec train --resume --save runs/cifar`;
+
 /** Height and width of an architecture's images, unless told. */
 const architectureSize = 224;
 
@@ -63,49 +77,70 @@ export function trainCommand(): Command {
     .argument('[dir]', 'bundle that densec build wrote; without it the flags below describe the network')
     .optionsGroup('Data and files:')
     .option('--data <source>', dataHelp)
-    .requiredOption('--save <dir>', 'folder for weights, results.csv, curves.svg and report.html')
-    .option('--init <file>', "weights to begin with: ours, or by the seed's or torchvision's names")
+    .requiredOption(
+      '--save <dir>',
+      'folder for weights, checkpoints, the bundle, results.csv, curves.svg and report.html',
+    )
+    .option(
+      '--init <file>',
+      "weights to begin with: ours, or by the seed's or torchvision's names (default: random ones by --seed)",
+    )
     .addOption(
-      new Option('--checkpoint-every <n>', 'save every n steps, not only after each epoch').argParser(wholeNumber(1)),
+      new Option('--checkpoint-every <n>', 'save every n steps too (default: after each epoch)').argParser(
+        wholeNumber(1),
+      ),
     )
     .addOption(
       new Option('--keep <n>', 'checkpoints to keep, the older ones in checkpoints/ (default: 1)').argParser(
         wholeNumber(1),
       ),
     )
-    .option('--resume', 'go on from the last checkpoint in the folder')
+    .option(
+      '--resume',
+      'go on from the last checkpoint in the folder, after Ctrl-C or a kill; no other flags are needed',
+    )
     .option('--resume-from <file>', 'go on from an earlier checkpoint')
     .option('--force', 'replace the run that the folder holds')
-    .option('--json', 'print a JSON object for each event')
+    .option('--json', 'print a JSON object a line for each event, the result last')
     .addOption(
-      new Option('--print-freq <n>', 'steps between lines where there is no terminal')
+      new Option('--print-freq <n>', 'steps from line to line where stderr is no terminal')
         .argParser(wholeNumber(1))
         .default(50),
     )
     .optionsGroup('Training:')
     .addOption(new Option('--epochs <n>', 'passes over the training images').argParser(wholeNumber(1)).default(300))
-    .addOption(new Option('--batch-size <n>', 'images a step').argParser(wholeNumber(1)).default(64))
+    .addOption(new Option('--batch-size <n>', 'images of a step').argParser(wholeNumber(1)).default(64))
     .addOption(new Option('--lr <x>', 'highest learning rate (default: 0.1; adamw 0.001)').argParser(finiteNumber))
     .option('--schedule <name>', 'multistep (÷10 at 50 % and 75 %), cosine or constant', 'multistep')
     .addOption(
-      new Option('--warmup <epochs>', 'epochs over which the learning rate rises, as in 5 or 0.5')
+      new Option('--warmup <epochs>', 'epochs over which the learning rate rises from 0, as in 5 or 0.5')
         .argParser(finiteNumber)
         .default(0),
     )
     .addOption(
       new Option(
         '--valid-size <n>',
-        'training images held out to choose the best weights (default: 5000, at most a tenth)',
+        'training images held out to choose the best weights (default: 5000, at most a tenth; 0 holds none out)',
       ).argParser(wholeNumber(0)),
     )
     .addOption(
-      new Option('--limit <n>', 'use at most so many training and so many test images').argParser(wholeNumber(1)),
+      new Option('--limit <n>', 'use at most so many training and so many test images (default: all)').argParser(
+        wholeNumber(1),
+      ),
     );
   command
-    .addOption(new Option('--augment', 'random crops, and flips where they keep labels true (default, but for digits)'))
+    .addOption(
+      new Option(
+        '--augment',
+        'random crops, and flips where they keep labels true (default, but not for IDX and SVHN)',
+      ),
+    )
     .addOption(new Option('--no-augment', 'training images as they are'));
   addDataOptions(command);
-  addRunOptions(addBuildOptions(addSeedOption(command, 'seed of weights, order, augmentation and dropout')));
+  addRunOptions(
+    addBuildOptions(addSeedOption(command, 'seed of weights, order, augmentation and dropout'), dataDefaults),
+  );
+  command.addHelpText('after', examples);
   return command.action(async (directory: string | undefined, flags: Flags, parsed: Command) => {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
     const resuming = flags.resume || flags.resumeFrom !== undefined;

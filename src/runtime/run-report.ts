@@ -3,6 +3,8 @@
 import { join } from 'node:path';
 import { writeFileAtomic } from './atomic-file.js';
 import { runFiles } from './checkpoint.js';
+import type { Augmentation, Dataset } from './data/dataset.js';
+import { augments, isBatchSource } from './data/run-data.js';
 import { formatResults, type History } from './history.js';
 import type { TrainContext, TrainOptions } from './train-events.js';
 
@@ -32,7 +34,7 @@ export async function writeRunReport(
 }
 
 function describeRun(
-  { data, epochs, batchSize, learningRate, schedule, warmup, validSize, limit, seed }: TrainOptions,
+  { data, epochs, batchSize, learningRate, schedule, warmup, validSize, limit, seed, augment }: TrainOptions,
   { bundle, dataset, device, threads }: TrainContext,
   { training, validation, test }: ImageCounts,
 ): [string, string][] {
@@ -42,11 +44,12 @@ function describeRun(
     ['parameters', parameters.toLocaleString('en')],
     ['input', `N × ${inputShape.join(' × ')}`],
     ['recomputed in the backward pass', remat === 'none' ? 'nothing' : remat],
-    ['data', `${dataset.name} (${data})`],
+    ['data', dataset.name === data ? data : `${dataset.name} (${data})`],
     [
       'training / validation / test images',
       [training, validation, test].map((n) => n.toLocaleString('en')).join(' / '),
     ],
+    ...(isBatchSource(dataset) ? [] : describeImages(dataset, augment)),
     ['epochs', String(epochs)],
     ['batch size', String(batchSize)],
     ...(optimizer.accumulate > 1 ? [['batches an update', String(optimizer.accumulate)] as [string, string]] : []),
@@ -62,6 +65,20 @@ function describeRun(
     ['versions', `densec ${densec}, onnxruntime ${onnxruntime}`],
   ];
 }
+
+/** What becomes of images before a step gets them. */
+function describeImages(dataset: Dataset, told: boolean | undefined): [string, string][] {
+  const { augmentation, skipped = [] } = dataset;
+  const left = skipped.length > 0 ? [['images left out, unreadable', String(skipped.length)] as [string, string]] : [];
+  return [['augmentation', augments(dataset, told) ? augmentationNames[augmentation] : 'none'], ...left];
+}
+
+const augmentationNames: Readonly<Record<Augmentation, string>> = {
+  crop: 'crops within 4 black pixels around',
+  'crop-flip': 'crops within 4 black pixels around, flips',
+  'resized-crop-flip': 'parts of 8 to 100 % of the image, scaled, flips',
+  none: 'none',
+};
 
 /** An optimizer with its options in words. */
 export function describeOptimizer(optimizer: TrainContext['bundle']['manifest']['optimizer']): string {

@@ -98,6 +98,8 @@ describe('densec train on an image folder', () => {
     expect(one?.stderr).toContain("left out 2 image files that can't be read");
     expect(one?.jsonLines().at(-1)).toMatchObject({ event: 'result', skippedImages: 2 });
     expect(weights('skip0').equals(weights('skip2'))).toBe(true);
+    const report = readFileSync(path('skip0', 'report.html'), 'utf8');
+    expect(report).toMatch(/augmentation<\/th><td>parts of 8 to 100 %.*unreadable<\/th><td>2</s);
     const { metadata } = await readSafetensors(path('skip0', 'best.safetensors'));
     expect(JSON.parse(metadata['densec.data'] ?? '{}')).toMatchObject({ classNames: ['cat', 'dog'], resize: 18 });
   });

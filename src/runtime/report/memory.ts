@@ -37,7 +37,16 @@ export function renderMemory(forecast: MemoryForecast): string {
       lineY(points, { x: 'at', y: 'megabytes', stroke: color, strokeWidth: 1.5 }),
       dot([peak], { x: 'at', y: 'megabytes', fill: color, r: 3.5 }),
       ruleX([100 * backwardPosition], { stroke: ink, strokeOpacity: 0.5, strokeDasharray: '4 3' }),
-      text(phases, { x: 'at', text: 'name', frameAnchor: 'bottom', textAnchor: 'start', dx: 6, dy: -6, fill: ink }),
+      // Above the frame: within it the curve may be anywhere.
+      text(phases, {
+        x: 'at',
+        text: 'name',
+        frameAnchor: 'top',
+        lineAnchor: 'bottom',
+        textAnchor: 'start',
+        dy: -4,
+        fill: ink,
+      }),
       frame({ anchor: 'bottom', stroke: ink, strokeOpacity: 0.5 }),
       axisY({ label: null, tickSize: 0, ticks: 5, fontSize: 11 }),
       axisX({
