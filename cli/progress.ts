@@ -11,6 +11,28 @@ export interface Progress {
 
 const silent: Progress = { update: () => undefined, stop: () => undefined };
 
+/** How to end the bars in sight, each of which hides the cursor and keeps lines from wrapping. */
+const shown = new Set<() => void>();
+
+const signals = ['SIGINT', 'SIGTERM'] as const;
+
+function remember(stop: () => void): void {
+  if (shown.size === 0) for (const signal of signals) process.on(signal, restoreTerminal);
+  shown.add(stop);
+}
+
+function forget(stop: () => void): void {
+  shown.delete(stop);
+  if (shown.size === 0) for (const signal of signals) process.off(signal, restoreTerminal);
+}
+
+/** Leaves the terminal as it was when a signal ends the process; where a command decides what it means, that goes first. */
+function restoreTerminal(signal: NodeJS.Signals): void {
+  if (process.listenerCount(signal) > 1) return;
+  for (const stop of shown) stop();
+  process.kill(process.pid, signal);
+}
+
 /**
  * Starts a bar; nothing is shown where stderr is not a terminal.
  * @param began when the work began, by performance.now()
@@ -35,12 +57,17 @@ export function startProgress(
     Presets.shades_classic,
   );
   bar.start(total, done, { left: '…', text: '' });
+  const stop = (): void => {
+    bar.stop();
+    forget(stop);
+  };
+  remember(stop);
   return {
     update(value, text) {
       const left = value > done ? duration(((performance.now() - began) / (value - done)) * (total - value)) : '…';
       bar.update(value, { left, text: text ? ` · ${text}` : '' });
     },
-    stop: () => bar.stop(),
+    stop,
   };
 }
 

@@ -145,8 +145,8 @@ export function trainCommand(): Command {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
     const resuming = flags.resume || flags.resumeFrom !== undefined;
     const run = resuming ? await resumed(directory, flags, given) : await begun(directory, flags, given);
-    tellMemory(run);
     const stopWatching = watchInterrupts(() => run.stop());
+    tellMemory(run);
     const reporter = flags.json
       ? jsonReporter()
       : process.stderr.isTTY

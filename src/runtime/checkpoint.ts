@@ -1,5 +1,6 @@
 /** @file Checkpoints of a training run: its state as safetensors, and where it stood in the metadata. */
 
+import { existsSync } from 'node:fs';
 import { copyFile, link, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -164,7 +165,12 @@ export async function tidyRun(directory: string): Promise<void> {
  */
 export async function readProgress(directory: string, from = join(directory, runFiles.last)): Promise<Progress> {
   const { metadata } = await readSafetensors(from).catch(async (error: unknown) => {
-    throw await withOthers(error, directory, from);
+    const explained = await withOthers(error, directory, from);
+    if (explained !== error || existsSync(from) || !existsSync(directory)) throw explained;
+    throw new FailureError(
+      `${directory} holds no run to go on with: there is no ${from}; begin it again, with --force if the folder is not empty`,
+      { cause: error },
+    );
   });
   const text = metadata[key];
   if (text === undefined) {

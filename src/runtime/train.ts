@@ -217,8 +217,7 @@ class Run {
       epochs: [...progress.epochs, record],
       best: best ? { epoch: record.epoch, error: valid?.error ?? record.trainError } : progress.best,
     };
-    await this.context.lock.check();
-    if (best) await writeSafetensors(this.file(runFiles.best), weightsOnly(state), this.known?.description);
+    if (best) await this.writeBest(state);
     yield { event: 'epoch', epochs: this.options.epochs, best, dataWait: this.waits.epoch.share, ...record };
     yield* this.checkpoint(state);
     await this.writeReports({ epochs: this.progress.epochs });
@@ -256,12 +255,8 @@ class Run {
     const { step, epoch } = this.progress;
     if (this.saved?.step === step && this.saved.epoch === epoch) return;
     const state = known ?? (await this.finiteState());
-    await this.context.lock.check();
-    const file = await writeCheckpoint(this.context.save, state, this.progress, this.known?.description).catch(
-      (error: unknown) => {
-        if (!(error instanceof FailureError) || !this.saved) throw error;
-        throw new FailureError(`${error.message}; ${this.lastGood()}`, { cause: error });
-      },
+    const file = await this.write(() =>
+      writeCheckpoint(this.context.save, state, this.progress, this.known?.description),
     );
     this.saved = { step, epoch };
     yield { event: 'checkpoint', file, epoch, step };
@@ -282,9 +277,23 @@ class Run {
     return state;
   }
 
-  private async writeReports(history: History): Promise<void> {
+  private writeBest(state: State): Promise<void> {
+    return this.write(() => writeSafetensors(this.file(runFiles.best), weightsOnly(state), this.known?.description));
+  }
+
+  private writeReports(history: History): Promise<void> {
+    return this.write(() => writeRunReport(history, this.options, this.context, this.data.counts));
+  }
+
+  /** Writes into the folder while it is ours. @throws FailureError naming the last good checkpoint */
+  private async write<T>(action: () => Promise<T>): Promise<T> {
     await this.context.lock.check();
-    return writeRunReport(history, this.options, this.context, this.data.counts);
+    try {
+      return await action();
+    } catch (error) {
+      if (!(error instanceof FailureError) || !this.saved) throw error;
+      throw new FailureError(`${error.message}; ${this.lastGood()}`, { cause: error });
+    }
   }
 
   private result(interrupted: boolean): ResultEvent {

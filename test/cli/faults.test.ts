@@ -1,6 +1,16 @@
 /** @file densec train when the disk, a file or the numbers fail: clear errors, and earlier checkpoints intact. */
 
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { FloatTensor } from '../../src/ir/index.js';
@@ -79,6 +89,30 @@ function fill(file: string): void {
     }
   }
 }
+
+describe('a file of the run that can not be written', () => {
+  it.each(['best.safetensors', 'results.csv', 'curves.svg', 'report.html'])(
+    '(%s) stops the run with the last good checkpoint named, from which it goes on',
+    async (file) => {
+      const save = path(`no ${file}`);
+      let spoilt = false;
+      const result = await densec(start(`no ${file}`, '--checkpoint-every', '3'), {
+        onStdout: (text) => {
+          if (spoilt || !text.includes('"event":"checkpoint"')) return;
+          spoilt = true;
+          rmSync(join(save, file), { force: true });
+          mkdirSync(join(save, file));
+        },
+      });
+      const message = `cannot write .*${file.replace('.', '\\.')}: it is a folder.*; the last good checkpoint is .*of step`;
+      expectFailure(result, new RegExp(message));
+      rmdirSync(join(save, file));
+      const rest = await resume(`no ${file}`);
+      expect(rest.code, rest.stderr).toBe(0);
+      await expectSameEnd(save, path('whole'));
+    },
+  );
+});
 
 describe('a folder', () => {
   it.skipIf(process.getuid?.() === 0)('that may not be written is refused', async () => {

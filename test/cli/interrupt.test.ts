@@ -1,6 +1,7 @@
 /** @file densec train when it is stopped, asked or not: Ctrl-C, twice, and kill -9. The long version: test/long. */
 
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readSafetensors } from '../../src/runtime/safetensors.js';
 import { type CliResult, densec, temporaryFolder } from '../helpers/cli.js';
@@ -29,6 +30,7 @@ beforeAll(async () => {
 
 describe('a run that is stopped', () => {
   it.each([
+    ['before the first step', '"event":"checkpoint"'],
     ['in mid-epoch, between two updates', '"event":"step","epoch":1,"epochs":2,"batch":5,'],
     ['after the last step of an epoch', '"event":"step","epoch":1,"epochs":2,"batch":10,'],
     ['during a validation', '"event":"evaluation","split":"validation","done":8,'],
@@ -139,6 +141,42 @@ describe('a run that is killed', () => {
     const kills = await trainThroughKills(begin, path('killed'), 5, randomSource('killed'));
     expect(kills).toBeGreaterThanOrEqual(4);
     await expectSameEnd(path('killed'), path('whole'));
+  });
+
+  it.each([0, 10, 25, 50, 100])(
+    'within %i ms of the end of an epoch, amid best weights, checkpoint and reports, ends in the same bits',
+    async (wait) => {
+      const save = path(`epoch end ${wait}`);
+      let told = false;
+      const killed = await densec(start(`epoch end ${wait}`), {
+        onStdout: (text, kill) => {
+          if (told || !text.includes('"event":"epoch"')) return;
+          told = true;
+          setTimeout(() => kill('SIGKILL'), wait);
+        },
+      });
+      expect(killed.stderr).not.toMatch(/error/);
+      await expectWhole(save);
+      const rest = await densec(start(`epoch end ${wait}`, '--resume'));
+      expect(rest.code, rest.stderr).toBe(0);
+      await expectSameEnd(save, path('whole'));
+    },
+  );
+
+  it('before its first checkpoint leaves a folder that says how to begin again', async () => {
+    const save = path('unbegun');
+    const killed = await densec(start('unbegun'), {
+      onStderr: (text, kill) => text.includes('memory') && kill('SIGKILL'),
+    });
+    expect(killed.code).toBe(null);
+    rmSync(join(save, 'last.safetensors'), { force: true });
+    const resumed = await densec(['train', '--resume', '--save', save]);
+    expect([resumed.code, resumed.stderr]).toEqual([
+      1,
+      expect.stringMatching(/holds no run to go on with: there is no .*last.safetensors; begin it again, with --force/),
+    ]);
+    const begun = await densec(start('unbegun', '--force', '--epochs', '1'));
+    expect(begun.code, begun.stderr).toBe(0);
   });
 
   it('leaves temporary files that the next one removes, and keeps no more checkpoints than asked', async () => {

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 import { randomSource } from '../helpers/random.js';
-import { expectSameEnd, trainThroughKills } from '../helpers/runs.js';
+import { expectSameEnd, expectWhole, trainThroughKills } from '../helpers/runs.js';
 import { writeIdxFolder } from '../runtime/data/files.js';
 
 const path = temporaryFolder();
@@ -38,6 +38,28 @@ describe.each<[string, string[]]>([
       const kills = await trainThroughKills(begin, path(killed), 25, random);
       expect(kills).toBeGreaterThanOrEqual(15);
       await expectSameEnd(path(killed), path(`${name} whole`));
+    },
+    20 * minutes,
+  );
+
+  it(
+    'ends in the same bits when killed at any moment of the end of an epoch',
+    async () => {
+      for (let wait = 0; wait < 300; wait += 12) {
+        const save = path(`${name} ${wait} ms after an epoch`);
+        const args = ['train', ...common, ...data, ...flags, '--data', path('digits'), '--save', save];
+        let told = 0;
+        await densec(args, {
+          onStdout: (text, kill) => {
+            told += text.split('"event":"epoch"').length - 1;
+            if (told === 1) setTimeout(() => kill('SIGKILL'), wait);
+          },
+        });
+        await expectWhole(save);
+        const rest = await densec(['train', '--resume', '--save', save, '--json']);
+        expect(rest.code, rest.stderr).toBe(0);
+        await expectSameEnd(save, path(`${name} whole`));
+      }
     },
     20 * minutes,
   );
