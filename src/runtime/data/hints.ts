@@ -15,6 +15,9 @@ const imageName = /\.(jpe?g|png)$/i;
 /** Files and folders of CIFAR's other versions. */
 const otherCifar = /^(data_batch_1(\.mat)?|cifar-10-batches-(py|mat)|cifar-100-(python|matlab))$/;
 
+/** IDX files by whatever names, as EMNIST's. */
+const idxName = /idx[13][-.]ubyte(\.gz)?$/i;
+
 /** How to unpack a file, where it is an archive. */
 export function unpackHint(path: string): string | undefined {
   const command = archives.find(([end]) => end.test(path))?.[1];
@@ -36,6 +39,10 @@ export async function folderHint(folder: string, holdsOne: (folder: string) => b
   const cifar = names.find((name) => otherCifar.test(name));
   if (cifar !== undefined) {
     return `${cifar} is of CIFAR's Python or MATLAB version: take the binary one, cifar-10-binary.tar.gz or cifar-100-binary.tar.gz`;
+  }
+  const idx = names.find((name) => idxName.test(name));
+  if (idx !== undefined) {
+    return `${idx} is an IDX file of another name: call the four files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with .gz where they have it`;
   }
   const archive = names.find((name) => unpackHint(name) !== undefined);
   if (archive !== undefined) return `there is ${archive}: ${unpackHint(archive)}`;

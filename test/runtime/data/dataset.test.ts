@@ -101,6 +101,14 @@ test.each<[string, () => Promise<string>, string]>([
     "DIR holds no data set that densec reads; cifar-10-batches-py is of CIFAR's Python or MATLAB version: take the binary one, cifar-10-binary.tar.gz or cifar-100-binary.tar.gz",
   ],
   [
+    'IDX files by other names',
+    async () => {
+      await writeFile(join(folder, 'emnist-letters-train-images-idx3-ubyte.gz'), '');
+      return folder;
+    },
+    'DIR holds no data set that densec reads; emnist-letters-train-images-idx3-ubyte.gz is an IDX file of another name: call the four files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with .gz where they have it',
+  ],
+  [
     'classes without train/',
     async () => {
       await writeImage(join(folder, 'rose', '1.jpg'), 8, 8);
