@@ -143,7 +143,7 @@ describe('a run that is killed', () => {
     await expectSameEnd(path('killed'), path('whole'));
   });
 
-  it.each([0, 10, 25, 50, 100])(
+  it.each([0, 20, 80])(
     'within %i ms of the end of an epoch, amid best weights, checkpoint and reports, ends in the same bits',
     async (wait) => {
       const save = path(`epoch end ${wait}`);
