@@ -187,7 +187,8 @@ function parseOwner(text: string): ProcessIdentity | undefined {
 
 async function lockNumbers(directory: string): Promise<number[]> {
   const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
+    // Whoever wants to write there says what is wrong with a file in its place.
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [];
     throw fileFailure('read', directory, error);
   });
   return names.flatMap((entry) => lockName.exec(entry)?.[1] ?? []).map(Number);

@@ -140,6 +140,13 @@ describe('a lock', () => {
     expect(readdirSync(run)).toEqual([]);
   });
 
+  it('is not looked for where there is no folder', async () => {
+    await refuseLocked(path('none'));
+    writeFileSync(path('file'), '');
+    await refuseLocked(path('file'));
+    await expect(RunLock.take(path('none'))).rejects.toThrow(/cannot write .*none: there is no folder/);
+  });
+
   it.skipIf(process.getuid?.() === 0)('of a folder that may not be written is refused', async () => {
     const run = folder();
     chmodSync(run, 0o555);
