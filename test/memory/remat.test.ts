@@ -75,7 +75,7 @@ describe.each([
       expect(after[name] - before[name], name).toBe(copies);
       if (!(recomputed as readonly string[]).includes(name)) expect(copies, name).toBe(0);
     }
-    for (const name of recomputed) expect(recomputedNodes(variant.training, name), name).toBeGreaterThanOrEqual(2);
+    for (const name of recomputed) expect(recomputedNodes(variant.training, name), name).toBeGreaterThanOrEqual(1);
   });
 
   it('computes no statistics twice', () => {
