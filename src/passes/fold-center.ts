@@ -5,7 +5,7 @@ import type { Pass } from './pass.js';
 import { countReaders, rewriteNodes } from './rewrite.js';
 
 /**
- * Rewrites `conv2d(x, w) − μ` as `conv2d(x, w, −μ)`, also where the convolution is the last of several that are summed. In
+ * Rewrites `conv2d(x, w) − μ` as `conv2d(x, w, −μ)`, also where the convolution is one of several that are summed. In
  * the forward pass statistics are taken in between; the backward pass has them already. The CPU's kernels add the bias last,
  * so results are the same to the bit, and so are the masks that follow.
  */
@@ -46,7 +46,10 @@ function meanOf(node: Node, producers: ReadonlyMap<Value, Node>): Value | undefi
   return isMean && x.type.shape[1] === channels ? mean : undefined;
 }
 
-/** The convolution without a bias that gives a value, or the last summand of it, and that nothing else reads. */
+/**
+ * The convolution without a bias that gives a value, or the summand that is added last, and that nothing else reads: of
+ * two convolutions the first, which `fuse-convolutions` lets take the other's result along.
+ */
 function convolutionOf(
   value: Value,
   producers: ReadonlyMap<Value, Node>,
@@ -55,5 +58,8 @@ function convolutionOf(
   const node = producers.get(value);
   if (!node || readers.get(value) !== 1) return undefined;
   if (node.operator === 'conv2d') return node.inputs.length === 2 ? node : undefined;
-  return node.operator === 'add' ? convolutionOf(node.inputs[1] as Value, producers, readers) : undefined;
+  if (node.operator !== 'add') return undefined;
+  const [first, second] = node.inputs as readonly [Value, Value];
+  const summand = producers.get(first)?.operator === 'conv2d' ? first : second;
+  return producers.get(summand)?.operator === 'conv2d' ? convolutionOf(summand, producers, readers) : undefined;
 }

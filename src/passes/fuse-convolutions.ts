@@ -20,8 +20,7 @@ export const fuseConvolutions: Pass = {
     const taken = new Map<Node, Value>();
     const joined = new Set<Value>();
     for (const node of graph.nodes) {
-      // Of two convolutions the later one, as in a sum over parts.
-      const value = node.inputs.findLast((operand) => convolutions.has(operand) && fits(node, operand));
+      const value = node.inputs.find((operand) => convolutions.has(operand) && fits(node, operand));
       if (!value) continue;
       taken.set(node, value);
       joined.add(value);

@@ -35,14 +35,14 @@ const nodesOf = (graph: Graph): string =>
     .join('\n');
 
 describe('fold-center', () => {
-  it('gives the last of several convolutions a bias', () => {
+  it('gives the convolution that is added last a bias', () => {
     expect(nodesOf(foldCenter.run(graphOf(2, 'recompute')))).toMatchInlineSnapshot(`
       "  %0: f32[4] = neg(%mean)  # forward
         %1: f32[1, 4, 1, 1] = reshape(%0) {shape=[1, 4, 1, 1]}  # recompute
-        %2: f32[N, 4, 8, 8] = conv2d(%x0, %w0) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # recompute
-        %3: f32[4] = neg(%0)  # backward
-        %4: f32[N, 4, 8, 8] = conv2d(%x1, %w1, %3) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # recompute
-        %5: f32[N, 4, 8, 8] = add(%2, %4)  # recompute
+        %2: f32[4] = neg(%0)  # backward
+        %3: f32[N, 4, 8, 8] = conv2d(%x0, %w0, %2) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # recompute
+        %4: f32[N, 4, 8, 8] = conv2d(%x1, %w1) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # recompute
+        %5: f32[N, 4, 8, 8] = add(%3, %4)  # recompute
         %6: f32[N, 4, 8, 8] = relu(%5)  # recompute"
     `);
   });
