@@ -28,6 +28,7 @@ import { poolFirst } from './passes/pool-first.js';
 import { stackOperands, stackParts } from './passes/stack.js';
 import { stackExpressions } from './passes/stack-expressions.js';
 import { sumAffine } from './passes/sum-affine.js';
+import { updateEarly } from './passes/update-early.js';
 
 /** What to compile a network for. */
 export interface CompileOptions {
@@ -109,6 +110,7 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     packState(packed),
     optimize(optimizer, packed),
     ...finish,
+    updateEarly,
   ];
   const evaluation = [evaluationMode, ...clean, packState(packed), ...finish];
   return {

@@ -4,25 +4,17 @@
 const views = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity']);
 
 const first = [0] as const;
-const either = [0, 1] as const;
 
-/** Operands over which a node may write where it is their last reader and they are surely of the result's shape. */
+/**
+ * Operands over which a node may write where it is their last reader and they are surely of the result's shape. On the CPU
+ * these are the activations and the sum of a convolution; arithmetic (Add, Mul, Sqrt, …) gets a buffer of its own, which
+ * `test/memory/aliasing.test.ts` asks the runtime about.
+ */
 const inPlace: Readonly<Record<string, readonly number[]>> = {
   Relu: first,
-  Sqrt: first,
-  Reciprocal: first,
-  Neg: first,
-  Abs: first,
   Sigmoid: first,
   HardSigmoid: first,
   Clip: first,
-  Add: either,
-  Sub: either,
-  Mul: either,
-  Div: either,
-  Sum: first,
-  Max: first,
-  Min: first,
   // What is added to.
   FusedConv: [3],
 };

@@ -26,8 +26,7 @@ const sharesFirst = /^(Reshape|Squeeze|Unsqueeze|Flatten|Identity)$/;
 
 /** Operands, by position, over which the runtime lets operators write when these die there and have the output's size. */
 const overwritten: readonly (readonly [RegExp, readonly number[]])[] = [
-  [/^(Relu|Sqrt|Reciprocal|Neg|Abs|Sigmoid|HardSigmoid|Clip|Sum|Min|Max)$/, [0]],
-  [/^(Add|Sub|Mul|Div)$/, [0, 1]],
+  [/^(Relu|Sigmoid|HardSigmoid|Clip)$/, [0]],
   // A convolution that adds its fourth operand.
   [/^FusedConv$/, [3]],
 ];

@@ -132,7 +132,8 @@ class Encoder {
   /** The nodes as they stand in the file, and as the runtime will execute them. */
   private placed(): { readonly nodes: NodeProto[]; readonly executed: readonly RunNode[] } {
     const initializers = new Set(this.initializers.map(({ name }) => name));
-    const large = new Set<string>();
+    // An output ends the life of what it is made of; for state, that is all the gradients of a segment.
+    const large = new Set(this.graph.outputs.map(({ name }) => name));
     for (const [{ type }, name] of this.names) if (sizeOf(type.shape).symbols.length > 0) large.add(name);
     const planned = this.nodes.map((proto) => ({
       proto,

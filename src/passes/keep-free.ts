@@ -137,8 +137,11 @@ function liveBytes({ nodes, outputs }: Graph): Float64Array {
   });
 }
 
+/** Whether the runtime computes a node's result over an operand: see `memory/aliasing.ts`. */
 function writesInPlace(node: Node): boolean {
-  return node.operator === 'fusedConv2d' ? node.attributes.adds : traitsOf(node.operator).elementwise === true;
+  return node.operator === 'fusedConv2d'
+    ? node.attributes.adds
+    : node.operator === 'relu' || node.operator === 'hardSigmoid';
 }
 
 function bytesOf({ type }: Value): number {

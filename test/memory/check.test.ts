@@ -36,7 +36,12 @@ const cases: readonly (readonly [string, Written, number])[] = [
     40,
   ],
   ['an output to the end', { inputs: 'x', nodes: ['a = Exp(x)', 'b = Exp(a)', 'c = Exp(b)'], outputs: 'a c' }, 32],
-  ['writing over what dies', { inputs: 'x', nodes: ['a = Exp(x)', 'b = Relu(a)', 'c = Mul(x, b)'], outputs: 'c' }, 16],
+  [
+    'writing over what dies',
+    { inputs: 'x', nodes: ['a = Exp(x)', 'b = Relu(a)', 'c = HardSigmoid(b)'], outputs: 'c' },
+    16,
+  ],
+  ['arithmetic, which writes elsewhere', { inputs: 'x', nodes: ['a = Exp(x)', 'b = Mul(x, a)'], outputs: 'b' }, 24],
   ['no writing over an input', { inputs: 'x', nodes: ['a = Relu(x)'], outputs: 'a' }, 16],
   ['no writing over an output', { inputs: 'x', nodes: ['a = Exp(x)', 'b = Relu(a)'], outputs: 'a b' }, 24],
   [
