@@ -132,7 +132,9 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
         'what to recompute: efficient as above, max also 1×1 convolutions (default: none)',
       ).choices(['none', 'efficient', 'max']),
     )
-    .addOption(new Option('--memory-budget <size>', 'cheapest plan that fits, as in 300MB'))
+    .addOption(
+      new Option('--memory-budget <size>', 'cheapest plan that fits, as in 300MB (not in this version: it is refused)'),
+    )
     .addOption(
       new Option('--target <name>', 'where the models will run').choices(['cpu', 'webgpu', 'cuda']).default('cpu'),
     )

@@ -5,13 +5,13 @@ import { planMemory } from '../memory/plan.js';
 import type { DataMemory } from './data/memory.js';
 
 /**
- * What the process grows by for each byte that the plan has alive: the runtime's arena takes regions of powers of two
- * and keeps them. Measured on the CPU: docs/decisions.md, "What a training run takes".
+ * What the process grows by for each byte that the plan has alive: the runtime's arena keeps what it once took, in pieces
+ * that don't always fit. Measured on the CPU: docs/decisions.md, "What a training run takes".
  */
-const arenaFactor = 1.5;
+const arenaFactor = 1.15;
 
-/** What the two sessions take before their first run: models, kernels, threads. */
-const sessionBytes = 80e6;
+/** What the two sessions take whatever the batch: models, kernels, threads, the first regions of their arenas. */
+const sessionBytes = 130e6;
 
 /** A run's memory by the plan of its step. */
 export interface MemoryForecast {
