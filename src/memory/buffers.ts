@@ -22,7 +22,7 @@ export interface NamedValues {
 }
 
 /**
- * A number for each value, the same for values in one buffer: a view has its operand's, an elementwise result that of an
+ * A number for each value, the same for values in one buffer: a view has its operand's, an activation that of an
  * operand which it may be written over.
  *
  * The runtime plans buffers by shapes in which the batch size is a name. It writes in place only where names agree; but it

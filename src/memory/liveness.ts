@@ -28,8 +28,8 @@ export interface Liveness {
 
 /**
  * The live bytes of a program run in `order`. Inputs live throughout, outputs from when they are computed to the end;
- * any other buffer from its producer to its last reader. Views share a buffer, and elementwise operators take over that
- * of an operand which dies with them.
+ * any other buffer from its producer to its last reader. Views share a buffer, and activations take over that of an
+ * operand which dies with them.
  */
 export function liveness(program: Program, order: readonly number[], sizes: ValueSizes): Liveness {
   const { nodes } = program;

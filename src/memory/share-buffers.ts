@@ -12,15 +12,23 @@ interface Interval {
   death: number;
 }
 
-/** Only buffers of up to this share of the peak: holding larger ones makes the runtime's arena take more. */
-const largestShare = 1 / 64;
+/** Buffers of up to this share of the peak may be held for as long as there is room. */
+const smallShare = 1 / 64;
+
+/**
+ * Larger ones are held over so many nodes at most. Returned in between, they would be merged with their neighbours or given
+ * to something smaller, and the next one of the size would take fresh memory: the arena prefers the chunk that fits best
+ * and splits it only if it is twice as large. Held for longer, they keep others from the room.
+ */
+const longestHold = 8;
 
 /**
  * Numbers of buffers, of which some stand for several one after the other.
  *
  * A buffer that is to be used again is held in between, so this is done only where what is alive then, and held already,
- * leaves room below the peak. It saves no memory. But for each value the runtime looks through all dead buffers that
- * nobody has taken over, which for thousands of them takes most of the time that loading a model takes.
+ * leaves room below the peak. It makes no less be alive. But it leaves less to the arena, which fragments; and for each
+ * value the runtime looks through all dead buffers that nobody has taken over, which for thousands of them takes most of the
+ * time that loading a model takes.
  * @param executed nodes in the order in which they run
  * @param numbers buffers of values by name, from `bufferNumbers`
  */
@@ -46,7 +54,10 @@ export function shareBuffers(
       else dead.set(ended.type, [ended]);
     }
     const candidate = dead.get(interval.type)?.pop();
-    if (!candidate || interval.bytes > peak * largestShare || !fits(alive, candidate, interval, peak)) continue;
+    if (!candidate) continue;
+    const isLarge = interval.bytes > peak * smallShare;
+    if ((isLarge && interval.birth - candidate.death > longestHold) || !fits(alive, candidate, interval, peak))
+      continue;
     for (let at = candidate.death + 1; at < interval.birth; at++) alive[at] = (alive[at] as number) + interval.bytes;
     shared.set(interval.number, shared.get(candidate.number) ?? candidate.number);
   }

@@ -82,4 +82,23 @@ describe('shared buffers', () => {
     );
     expect(shared).toBeGreaterThan(100);
   });
+
+  it.each([
+    ['soon after', 2, true],
+    ['long after', 20, false],
+  ])('hold a large one that is wanted again %s, or not', (_, gap, held) => {
+    const between = Array.from({ length: gap }, (_, index) => `small${index}`);
+    // `other` makes room: what dies behind it may be held below the peak that it sets.
+    const names = ['large', 'other', ...between, 'again', 'end'];
+    const executed = names.map((name, index): RunNode => {
+      return { operator: 'Exp', inputs: [names[index - 1] ?? 'x'], outputs: [name] };
+    });
+    const values: NamedValues = {
+      typeOf: (name) => (name === 'large' || name === 'again' ? 'f32[N, 200]' : `f32[N, ${name}]`),
+      bytesOf: (name) => (name === 'other' ? 900 : name === 'large' || name === 'again' ? 200 : 0),
+      fixed: new Set(['x', 'end']),
+    };
+    const numbers = shareBuffers(executed, bufferNumbers(executed, values), values);
+    expect(numbers.get('large') === numbers.get('again')).toBe(held);
+  });
 });
