@@ -61,6 +61,11 @@ export function staticDim(shape: Shape, axis: number, what: string): number {
   return dim;
 }
 
+/** Whether all extents are known, without a batch size. */
+export function isStatic(shape: Shape): shape is readonly number[] {
+  return shape.every((dim) => typeof dim === 'number');
+}
+
 /** A number of elements: `factor` times the product of the symbols. */
 interface Size {
   readonly factor: number;

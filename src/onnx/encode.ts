@@ -6,6 +6,7 @@ import {
   formatType,
   type Graph,
   InternalError,
+  isStatic,
   type Node,
   type NodeOf,
   type OperatorName,
@@ -134,7 +135,7 @@ class Encoder {
     const initializers = new Set(this.initializers.map(({ name }) => name));
     // An output ends the life of what it is made of; for state, that is all the gradients of a segment.
     const large = new Set(this.graph.outputs.map(({ name }) => name));
-    for (const [{ type }, name] of this.names) if (sizeOf(type.shape).symbols.length > 0) large.add(name);
+    for (const [{ type }, name] of this.names) if (!isStatic(type.shape)) large.add(name);
     const planned = this.nodes.map((proto) => ({
       proto,
       small: ![...(proto.input ?? []), ...(proto.output ?? [])].some((name) => large.has(name)),
@@ -167,7 +168,7 @@ class Encoder {
     const numbers = shareBuffers(executed, bufferNumbers(executed, values), values);
     return [...numbers].flatMap(([name, number]) => {
       const type = types.get(name);
-      if (!type || fixed.has(name) || type.shape.every((dim) => typeof dim === 'number')) return [];
+      if (!type || fixed.has(name) || isStatic(type.shape)) return [];
       const shape = type.shape.map((dim) => (typeof dim === 'number' ? dim : dim.replace(batch, `${batch}_${number}`)));
       return [valueInfo(name, { ...type, shape })];
     });

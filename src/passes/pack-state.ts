@@ -13,6 +13,7 @@ import {
   type Value,
 } from '../ir/index.js';
 import type { Pass } from './pass.js';
+import { concatenate, cut } from './pieces.js';
 
 /** Where a tensor lies in its segment; counts are elements. */
 export interface PackedTensor {
@@ -188,25 +189,15 @@ function unpack(builder: GraphBuilder, graph: Graph, segment: Segment, views: Ma
   builder.origin = { scope: 'state', phase: 'forward' };
   const runs = runsOf(segment);
   const sizes = runs.map((run) => run.reduce((sum, { shape }) => sum + elementCount(shape), 0));
-  const parts = split(builder, vector, sizes);
+  const parts = cut(builder, vector, 0, sizes);
   for (const [index, run] of runs.entries()) {
     const [part, shape] = [parts[index] as Value, extentsOf(run)];
     const whole = run[0]?.shape.length === 1 ? part : builder.emit('reshape', [part], { shape });
     const rows = run.map((tensor) => tensor.shape[0] ?? 1);
-    for (const [position, value] of split(builder, whole, rows).entries()) {
+    for (const [position, value] of cut(builder, whole, 0, rows).entries()) {
       views.set(inputNamed(graph, run[position]?.name ?? '').value, value);
     }
   }
-}
-
-/** A value cut along its first axis. */
-function split(builder: GraphBuilder, value: Value, sizes: readonly number[]): readonly Value[] {
-  return sizes.length > 1 ? builder.emitAll('split', [value], { axis: 0, sizes }) : [value];
-}
-
-/** Values side by side along their first axis. */
-function concat(builder: GraphBuilder, values: readonly Value[]): Value {
-  return values.length > 1 ? builder.emit('concat', values, { axis: 0 }) : (values[0] as Value);
 }
 
 function gather(builder: GraphBuilder, graph: Graph, segment: Segment): GraphOutput[] {
@@ -223,11 +214,11 @@ function gather(builder: GraphBuilder, graph: Graph, segment: Segment): GraphOut
       if (!value) throw new InternalError(`${name} is not updated like the rest of its segment`);
       return value;
     });
-    const whole = concat(builder, rows);
+    const whole = concatenate(builder, rows, 0);
     const shape = [elementCount(extentsOf(run))];
     return run[0]?.shape.length === 1 ? whole : builder.emit('reshape', [whole], { shape });
   });
-  const value = concat(builder, parts);
+  const value = concatenate(builder, parts, 0);
   return [{ name: `${first.role}.${segment.name}`, role: first.role, of: segment.name, value }];
 }
 

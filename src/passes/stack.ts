@@ -4,6 +4,7 @@ import {
   elementCount,
   type Graph,
   type GraphBuilder,
+  isStatic,
   type Node,
   type NodeOf,
   type Shape,
@@ -11,6 +12,7 @@ import {
 } from '../ir/index.js';
 import { removeDeadCode } from './clean.js';
 import type { Pass } from './pass.js';
+import { concatenate } from './pieces.js';
 import { countReaders, rewriteNodes } from './rewrite.js';
 
 /**
@@ -36,7 +38,7 @@ function stackOnce(graph: Graph): Graph {
   let changed = false;
   const stacked = rewriteNodes(graph, (node, inputs, builder) => {
     for (const value of node.outputs) producers.set(value, { ...node, inputs } as Node);
-    if (node.operator !== 'concat' || !isStatic(node.outputs[0] as Value)) return undefined;
+    if (node.operator !== 'concat' || !isStatic((node.outputs[0] as Value).type.shape)) return undefined;
     const { axis } = node.attributes;
     const operands = inputs.flatMap((value) => {
       const producer = producers.get(value);
@@ -60,7 +62,7 @@ function stackOnce(graph: Graph): Graph {
           ]
         : values,
     );
-    return [concat(builder, pieces, axis)];
+    return [concatenate(builder, pieces, axis)];
   });
   return changed ? stacked : graph;
 }
@@ -88,7 +90,7 @@ function liftOf(node: Node, axis: number, shared: boolean): Lift | undefined {
         key: `transpose ${permutation}`,
         least: 2,
         emit: (builder, nodes) =>
-          builder.emit('transpose', [concat(builder, sources(nodes, 0), permutation[axis] ?? 0)], { permutation }),
+          builder.emit('transpose', [concatenate(builder, sources(nodes, 0), permutation[axis] ?? 0)], { permutation }),
       };
     }
     case 'mul':
@@ -102,7 +104,7 @@ function liftOf(node: Node, axis: number, shared: boolean): Lift | undefined {
 /** A reshape, along the axis of its operand before which there are as many elements as before that of the result. */
 function liftReshape({ inputs, outputs }: NodeOf<'reshape'>, axis: number): Lift | undefined {
   const [from, to] = [inputs[0]?.type.shape ?? [], outputs[0]?.type.shape ?? []];
-  if (inputs.length > 1 || !from.every((dim) => typeof dim === 'number')) return undefined;
+  if (inputs.length > 1 || !isStatic(from)) return undefined;
   const before = product(to.slice(0, axis));
   const source = from.findIndex((dim, index) => product(from.slice(0, index)) === before && dim !== 1);
   if (source < 0) return undefined;
@@ -111,7 +113,7 @@ function liftReshape({ inputs, outputs }: NodeOf<'reshape'>, axis: number): Lift
     key: `reshape ${source} ${others(from, source)} ${others(to, axis)}`,
     least: 2,
     emit(builder, nodes) {
-      const together = concat(builder, sources(nodes, 0), source);
+      const together = concatenate(builder, sources(nodes, 0), source);
       const rows = nodes.reduce((sum, node) => sum + Number(node.outputs[0]?.type.shape[axis]), 0);
       return builder.emit('reshape', [together], { shape: to.map((dim, index) => (index === axis ? rows : dim)) });
     },
@@ -122,7 +124,7 @@ function liftReshape({ inputs, outputs }: NodeOf<'reshape'>, axis: number): Lift
 function liftArithmetic({ operator, inputs, outputs }: NodeOf<'mul' | 'div'>, axis: number): Lift | undefined {
   const [a, b] = inputs as readonly [Value, Value];
   const shape = outputs[0]?.type.shape.join();
-  const isVector = (value: Value): boolean => isStatic(value) && value.type.shape.join() === shape;
+  const isVector = ({ type }: Value): boolean => type.shape.join() === shape;
   const isNumber = ({ type }: Value): boolean => type.shape.length === 0;
   if (isVector(a) && isVector(b)) {
     return {
@@ -132,7 +134,7 @@ function liftArithmetic({ operator, inputs, outputs }: NodeOf<'mul' | 'div'>, ax
       emit: (builder, nodes) =>
         builder.emit(
           operator,
-          [concat(builder, sources(nodes, 0), axis), concat(builder, sources(nodes, 1), axis)],
+          [concatenate(builder, sources(nodes, 0), axis), concatenate(builder, sources(nodes, 1), axis)],
           {},
         ),
     };
@@ -142,7 +144,7 @@ function liftArithmetic({ operator, inputs, outputs }: NodeOf<'mul' | 'div'>, ax
     key: `${operator} by`,
     common: b,
     least: 2,
-    emit: (builder, nodes) => builder.emit(operator, [concat(builder, sources(nodes, 0), axis), b], {}),
+    emit: (builder, nodes) => builder.emit(operator, [concatenate(builder, sources(nodes, 0), axis), b], {}),
   };
 }
 
@@ -187,29 +189,29 @@ function stackPartsOf(graph: Graph, operator: 'transpose' | 'reverse'): Graph {
     if (node.operator === 'split' && fits(node)) for (const value of node.outputs) splits.set(value, node);
     else if (node.operator === operator) moved.set(node.inputs[0] as Value, node as Movement);
   }
-  const done = new Map<Node, ReadonlyMap<Value, Value>>();
-  return rewriteNodes(graph, (node, inputs, builder) => {
+  const done = new Map<Node, readonly Value[]>();
+  return rewriteNodes(graph, (node, _, builder) => {
     if (node.operator !== operator) return undefined;
     const part = node.inputs[0] as Value;
     const split = splits.get(part);
     if (!split || moved.get(part) !== node) return undefined;
+    const index = split.outputs.indexOf(part);
+    const known = done.get(split);
+    if (known) return [known[index] as Value];
     const attributes = JSON.stringify(node.attributes);
     const alike = split.outputs.every((value) => JSON.stringify(moved.get(value)?.attributes) === attributes);
     const axis = newAxis(node as Movement, split.attributes.axis);
     if (!alike || axis === undefined) return undefined;
-    const known = done.get(split);
-    if (known) return [known.get(part) as Value];
     const whole = builder.emit(operator, [split.inputs[0] as Value], node.attributes as never);
     const parts = builder.emitAll('split', [whole], { axis, sizes: split.attributes.sizes });
-    done.set(split, new Map(split.outputs.map((value, index) => [value, parts[index] as Value])));
-    return [done.get(split)?.get(part) ?? (inputs[0] as Value)];
+    done.set(split, parts);
+    return [parts[index] as Value];
   });
 }
 
 function fits({ inputs, outputs }: NodeOf<'split'>): boolean {
   const shape = inputs[0]?.type.shape ?? [];
-  const isFixed = shape.every((dim) => typeof dim === 'number');
-  return isFixed && outputs.length > 2 && elementCount(shape as readonly number[]) <= largestWhole;
+  return outputs.length > 2 && isStatic(shape) && elementCount(shape) <= largestWhole;
 }
 
 /** Where the axis of a split is found after a movement; undefined where it can't be split there any more. */
@@ -218,16 +220,8 @@ function newAxis(node: Movement, axis: number): number | undefined {
   return node.attributes.axes.includes(axis) ? undefined : axis;
 }
 
-function concat(builder: GraphBuilder, values: readonly Value[], axis: number): Value {
-  return values.length > 1 ? builder.emit('concat', values, { axis }) : (values[0] as Value);
-}
-
 function sources(nodes: readonly Node[], position: number): readonly Value[] {
   return nodes.map(({ inputs }) => inputs[position] as Value);
-}
-
-function isStatic({ type }: Value): boolean {
-  return type.shape.every((dim) => typeof dim === 'number');
 }
 
 function product(extents: readonly (number | string)[]): number {

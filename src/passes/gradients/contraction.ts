@@ -1,6 +1,6 @@
 /** @file Gradients of reductions, products, convolutions and pooling. */
 
-import { type GraphBuilder, normalizeAxes, type Shape, type Value } from '../../ir/index.js';
+import { elementCount, type GraphBuilder, isStatic, normalizeAxes, type Shape, type Value } from '../../ir/index.js';
 import { type GradientRule, sumTo } from './rule.js';
 
 export const reduceSum: GradientRule<'reduceSum'> = {
@@ -96,8 +96,5 @@ function spread(builder: GraphBuilder, gradient: Value, shape: Shape, axes: read
 
 /** The number of elements of a shape as a scalar: a constant where it is known now. */
 function elements(builder: GraphBuilder, shape: Shape): Value {
-  const known = shape.every((dim) => typeof dim === 'number');
-  return known
-    ? builder.scalar((shape as readonly number[]).reduce((product, dim) => product * dim, 1))
-    : builder.emit('sizeOf', [], { shape });
+  return isStatic(shape) ? builder.scalar(elementCount(shape)) : builder.emit('sizeOf', [], { shape });
 }

@@ -1,7 +1,16 @@
 /** @file Lowering of convolutions' gradients: to convolutions, transposed convolutions and matrix products. */
 
 import { type Convolution, flatDim, floatTensor, type GraphBuilder, type Pads, type Value } from '../../ir/index.js';
-import { batchDim, type LoweringContext, type LoweringRule, operand, reshaped, sumOver, zero } from './rule.js';
+import {
+  batchDim,
+  floatScalar,
+  type LoweringContext,
+  type LoweringRule,
+  operand,
+  reshaped,
+  sumOver,
+  zero,
+} from './rule.js';
 
 type Extents = readonly [n: number, c: number, h: number, w: number];
 
@@ -169,8 +178,7 @@ function mirrorPads([top, left, bottom, right]: Pads, kernelHeight: number, kern
  */
 function notFolded(context: LoweringContext, value: Value): Value {
   const { builder } = context;
-  const none = reshaped(builder, builder.emit('cast', [zero(context)], { to: 'float32' }), []);
-  return builder.emit('add', [value, none], {});
+  return builder.emit('add', [value, floatScalar(builder, zero(context))], {});
 }
 
 /** A batch of matrices transposed. */

@@ -1,7 +1,7 @@
 /** @file Lowering of batch statistics, normalization's gradient, ReLU's gradient and the cross-entropy. */
 
 import { floatTensor, type GraphBuilder, int64Tensor, sizeOf as sizeOfShape, type Value } from '../../ir/index.js';
-import { batchDim, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
+import { batchDim, floatScalar, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
 
 /** The mask [y > 0] as min(1, 1e38·y): cheaper on the CPU than comparing and casting. */
 export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder }) => {
@@ -12,8 +12,7 @@ export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder }) => {
 /** Two passes, mean and then mean of squared deviations: E[x²] − μ² would lose digits where μ is far from 0. */
 export const batchStatistics: LoweringRule<'batchStatistics'> = (_, inputs, { builder }) => {
   const x = operand(inputs, 0);
-  const { shape } = x.type;
-  const axes = shape.flatMap((__, axis) => (axis === 1 ? [] : [axis]));
+  const axes = axesOfChannels(x);
   const mean = builder.emit('reduceMean', [x], { axes, keepDims: true });
   const centered = builder.emit('sub', [x, mean], {});
   const variance = builder.emit('reduceMean', [product(builder, centered, centered)], { axes, keepDims: false });
@@ -55,7 +54,7 @@ export const affine: LoweringRule<'affine'> = (_, inputs, { builder, target }) =
 
 export const channelSums: LoweringRule<'channelSums'> = (_, inputs, context) => {
   const [a, b] = [operand(inputs, 0), operand(inputs, 1)];
-  const axes = a.type.shape.flatMap((__, axis) => (axis === 1 ? [] : [axis]));
+  const axes = axesOfChannels(a);
   return [sumOver(context, product(context.builder, a, b), axes), sumOver(context, a, axes)];
 };
 
@@ -94,9 +93,14 @@ export const countErrors: LoweringRule<'countErrors'> = (_, inputs, { builder })
 export const sizeOf: LoweringRule<'sizeOf'> = (node, _, { builder, batchSize }) => {
   const { factor, symbols } = sizeOfShape(node.attributes.shape);
   if (symbols.length === 0) return [builder.scalar(factor)];
-  const samples = reshaped(builder, builder.emit('cast', [batchSize()], { to: 'float32' }), []);
+  const samples = floatScalar(builder, batchSize());
   return [factor === 1 ? samples : product(builder, samples, builder.scalar(factor))];
 };
+
+/** The axes along which a channel lies: all but the second. */
+function axesOfChannels({ type }: Value): readonly number[] {
+  return type.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+}
 
 /** Labels (N) as rows of (N, K) with a 1 at the label. */
 function oneHot(builder: GraphBuilder, labels: Value, logits: Value): Value {

@@ -3,8 +3,8 @@
  * through. What was tried, and at which levels it holds: docs/decisions.md.
  */
 
-import { batch, elementCount, int64Tensor, type Value } from '../../ir/index.js';
-import { type LoweringContext, type LoweringRule, reshaped, zero } from './rule.js';
+import { batch, elementCount, int64Tensor, isStatic, type Value } from '../../ir/index.js';
+import { floatScalar, type LoweringContext, type LoweringRule, zero } from './rule.js';
 
 /** A tensor of up to so many elements is copied rather than reshaped: its Reshape could be merged with a neighbour. */
 const smallTensor = 65_536;
@@ -22,10 +22,8 @@ export const after: LoweringRule<'after'> = (_, inputs, context) => {
     return builder.emit('minimum', [...sizes, constant], {});
   };
   const { dtype, shape } = x.type;
-  const isStatic = shape.every((dim) => typeof dim === 'number');
-  if (isStatic && dtype === 'float32' && elementCount(shape as readonly number[]) <= smallTensor) {
-    const floatZero = reshaped(builder, builder.emit('cast', [zeros(1)], { to: 'float32' }), []);
-    return [builder.emit('add', [x, floatZero], {})];
+  if (dtype === 'float32' && isStatic(shape) && elementCount(shape) <= smallTensor) {
+    return [builder.emit('add', [x, floatScalar(builder, zeros(1))], {})];
   }
   return [builder.emit('reshape', [x, zeros(shape.length)], { shape })];
 };

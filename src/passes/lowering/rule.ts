@@ -104,6 +104,11 @@ export function sumOver(context: LoweringContext, value: Value, axes: readonly n
   return sum;
 }
 
+/** A vector of one element as a float32 scalar. */
+export function floatScalar(builder: GraphBuilder, value: Value): Value {
+  return reshaped(builder, builder.emit('cast', [value], { to: 'float32' }), []);
+}
+
 /** a · b, element by element. */
 export function product(builder: GraphBuilder, a: Value, b: Value): Value {
   return builder.emit('mul', [a, b], {});
