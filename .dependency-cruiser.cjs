@@ -47,7 +47,7 @@ module.exports = {
       'src/memory/share-buffers.ts',
     ),
     only('src/memory', 'src/ir', 'src/onnx'),
-    only('src/compile.ts', 'src/builders', 'src/ir', 'src/passes'),
+    only('src/compile.ts', 'src/builders', 'src/ir', 'src/memory', 'src/passes'),
     only('src/inference.ts', 'src/builders', 'src/ir', 'src/passes'),
     only('src/version.ts', 'package.json'),
     only('src/runtime', 'src'),

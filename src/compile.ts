@@ -2,6 +2,7 @@
 
 import { initialize, type Network, traceNetwork } from './builders/index.js';
 import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
+import { plannedLiveBytes } from './memory/plan.js';
 import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './passes/clean.js';
 import { differentiate } from './passes/differentiate.js';
 import { distributeConcat } from './passes/distribute-concat.js';
@@ -98,7 +99,7 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
   ];
   const policy = typeof options.remat === 'function' ? options.remat : remats[options.remat ?? 'none'];
   const share = [poolFirst, groupFeatures, distributeConcat];
-  const remat = rematerializeBelowPeak(policy, [removeDeadCode, ...lowering]);
+  const remat = rematerializeBelowPeak(policy, [removeDeadCode, ...lowering], plannedLiveBytes);
   const memory = [removeDeadCode, sumAffine, ...clean, remat, removeDeadCode, pinOrder];
   const training = [
     trainingMode,

@@ -46,10 +46,16 @@ export function encodeGraph(graph: Graph, metadata: Readonly<Record<string, stri
   return encodeModel({ ...new Encoder(graph).model(), metadataProps });
 }
 
-/** A graph as ONNX, not yet bytes, with the names its values have there. */
-export function toModel(graph: Graph): { readonly model: ModelProto; readonly names: ReadonlyMap<Value, string> } {
+/**
+ * A graph as ONNX, not yet bytes, with the names its values have there.
+ * @param order of the nodes: `placed` for the runtime, or `planned`, as in the graph, to look at only
+ */
+export function toModel(
+  graph: Graph,
+  order: 'placed' | 'planned' = 'placed',
+): { readonly model: ModelProto; readonly names: ReadonlyMap<Value, string> } {
   const encoder = new Encoder(graph);
-  return { model: encoder.model(), names: encoder.names };
+  return { model: encoder.model(order), names: encoder.names };
 }
 
 class Encoder {
@@ -66,7 +72,7 @@ class Encoder {
     this.used = new Set([...graph.nodes.flatMap((node) => node.inputs), ...graph.outputs.map(({ value }) => value)]);
   }
 
-  model(): ModelProto {
+  model(order: 'placed' | 'planned' = 'placed'): ModelProto {
     const { graph } = this;
     for (const { name, value } of graph.inputs) this.names.set(value, this.take(name));
     for (const { name } of graph.outputs) this.take(name);
@@ -75,7 +81,7 @@ class Encoder {
     for (const [name, value] of aliases) {
       this.nodes.push({ opType: 'Identity', name, input: [this.nameOf(value)], output: [name] });
     }
-    const { nodes, executed } = this.placed();
+    const { nodes, executed } = order === 'placed' ? this.placed() : { nodes: this.nodes, executed: [] };
     return {
       irVersion: 8,
       producerName: 'densec',

@@ -1,17 +1,12 @@
 /** @file Keeps what a policy would compute again where that costs no memory: the peak lies elsewhere. */
 
-import {
-  bytesPerElement,
-  concreteShape,
-  elementCount,
-  type Graph,
-  type Node,
-  traitsOf,
-  type Value,
-} from '../ir/index.js';
+import { bytesPerElement, concreteShape, elementCount, type Graph, type Node, type Value } from '../ir/index.js';
 import { type Pass, runPasses } from './pass.js';
 import type { RematPolicy } from './policies.js';
 import { rematerialize } from './rematerialize.js';
+
+/** Bytes alive while each node of a lowered graph runs, in its order, for a batch size. */
+export type LiveBytes = (graph: Graph, batchSize: number) => Float64Array;
 
 /** Images a step for which bytes are counted: enough that what grows with the batch outweighs the rest. */
 const nominalBatch = 64;
@@ -21,15 +16,17 @@ const nominalBatch = 64;
  * that stays below the peak: in DenseNet those of the last blocks, whose images are small. Later layers come first, since
  * they are kept the shortest and, having more channels, cost the most to compute again.
  * @param lowering what the graph goes through before it shows all temporaries it will need
+ * @param liveBytes how the runtime will use memory
  */
-export function rematerializeBelowPeak(policy: RematPolicy, lowering: readonly Pass[]): Pass {
+export function rematerializeBelowPeak(policy: RematPolicy, lowering: readonly Pass[], liveBytes: LiveBytes): Pass {
   return {
     name: 'rematerialize',
     run(graph) {
       const all = rematerialize(policy).run(graph);
       const units = unitsOf(graph.nodes, policy);
       if (units.length === 0) return all;
-      const kept = freeToKeep(units, runPasses(all, lowering));
+      const planned = runPasses(all, lowering);
+      const kept = freeToKeep(units, planned.nodes, liveBytes(planned, nominalBatch));
       return kept.size === 0 ? all : rematerialize((node) => policy(node) && !kept.has(node)).run(graph);
     },
   };
@@ -70,11 +67,10 @@ function unitsOf(nodes: readonly Node[], policy: RematPolicy): readonly Unit[] {
   return units;
 }
 
-/** What can be kept of a planned graph's recomputed convolutions without raising its peak. */
-function freeToKeep(units: readonly Unit[], planned: Graph): ReadonlySet<Node> {
-  const live = liveBytes(planned);
+/** What can be kept of recomputed convolutions without raising the peak; counts what is kept to what is alive. */
+function freeToKeep(units: readonly Unit[], nodes: readonly Node[], live: Float64Array): ReadonlySet<Node> {
   const peak = live.reduce((most, bytes) => Math.max(most, bytes), 0);
-  const spans = spansOf(planned.nodes);
+  const spans = spansOf(nodes);
   const kept = new Set<Node>();
   for (const { weight, kept: node } of [...units].reverse()) {
     const span = spans.get(weight);
@@ -101,47 +97,6 @@ function spansOf(nodes: readonly Node[]): ReadonlyMap<Value, readonly [from: num
     else if (origin.phase === 'recompute' && from !== undefined) spans.set(weight, [from, position]);
   }
   return spans;
-}
-
-/** Bytes alive while each node of a lowered graph runs, but for the graph's inputs. */
-function liveBytes({ nodes, outputs }: Graph): Float64Array {
-  const buffers = new Map<Value, Value>();
-  const bufferOf = (value: Value): Value => buffers.get(value) ?? value;
-  const lastReader = new Map<Value, number>();
-  for (const [position, { operator, inputs, outputs: results }] of nodes.entries()) {
-    const [source] = inputs;
-    if (source && traitsOf(operator).view) for (const value of results) buffers.set(value, bufferOf(source));
-    for (const value of inputs) lastReader.set(bufferOf(value), position);
-  }
-  for (const { value } of outputs) lastReader.set(bufferOf(value), nodes.length);
-  const alive = new Map<Value, number>();
-  let bytes = 0;
-  const release = (buffer: Value): void => {
-    bytes -= alive.get(buffer) ?? 0;
-    alive.delete(buffer);
-  };
-  return Float64Array.from(nodes, (node, position) => {
-    const dying = [...new Set(node.inputs.map(bufferOf))].filter((buffer) => lastReader.get(buffer) === position);
-    for (const value of node.outputs) {
-      if (bufferOf(value) !== value) continue;
-      const size = bytesOf(value);
-      const overwritten = writesInPlace(node) && dying.find((buffer) => alive.get(buffer) === size);
-      if (overwritten) release(overwritten);
-      alive.set(value, size);
-      bytes += size;
-    }
-    const most = bytes;
-    for (const buffer of dying) release(buffer);
-    for (const value of node.outputs) if (!lastReader.has(bufferOf(value))) release(bufferOf(value));
-    return most;
-  });
-}
-
-/** Whether the runtime computes a node's result over an operand: see `memory/aliasing.ts`. */
-function writesInPlace(node: Node): boolean {
-  return node.operator === 'fusedConv2d'
-    ? node.attributes.adds
-    : node.operator === 'relu' || node.operator === 'hardSigmoid';
 }
 
 function bytesOf({ type }: Value): number {

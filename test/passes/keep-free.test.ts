@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { densenet, traceNetwork } from '../../src/builders/index.js';
 import type { Graph } from '../../src/ir/index.js';
-import { planMemory } from '../../src/memory/plan.js';
+import { planMemory, plannedLiveBytes } from '../../src/memory/plan.js';
 import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
 import { differentiate } from '../../src/passes/differentiate.js';
 import { distributeConcat } from '../../src/passes/distribute-concat.js';
@@ -37,7 +37,7 @@ const convolvedAgain = ({ nodes }: Graph): number =>
 describe.each([22, 40])('in DenseNet-BC-%i', (depth) => {
   const graph = differentiated(depth);
   const all = planned(rematerialize(remats.max).run(graph));
-  const below = planned(rematerializeBelowPeak(remats.max, lowering).run(graph));
+  const below = planned(rematerializeBelowPeak(remats.max, lowering, plannedLiveBytes).run(graph));
 
   it('convolutions of the last block are not computed again', () => {
     const layers = (depth - 4) / 6;
@@ -52,7 +52,7 @@ describe.each([22, 40])('in DenseNet-BC-%i', (depth) => {
 
   it('a policy that recomputes no convolution gives what it gave', () => {
     const plain = rematerialize(recomputeCheap).run(graph);
-    const trimmed = rematerializeBelowPeak(recomputeCheap, lowering).run(graph);
+    const trimmed = rematerializeBelowPeak(recomputeCheap, lowering, plannedLiveBytes).run(graph);
     expect(trimmed.nodes.map(({ operator }) => operator)).toEqual(plain.nodes.map(({ operator }) => operator));
   });
 });
