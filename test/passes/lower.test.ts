@@ -1,8 +1,9 @@
-/** @file Lowering computes the same for every target: in float64, and exported, in the runtime. */
+/** @file Lowering computes the same for every target, in float64 and, exported, in the runtime; and what it writes, as text. */
 
 import { describe, expect, it } from 'vitest';
 import {
   floatTensor,
+  type Graph,
   GraphBuilder,
   InternalError,
   printGraph,
@@ -105,5 +106,87 @@ describe('dropout masks', () => {
     expectClose(await runInRuntime(lower(targets.cpu).run(graph), feeds), expected, 0);
     const kept = [...expected.values()].map(({ data }) => data.filter((value) => value > 0).length / data.length);
     for (const share of kept) expect(Math.abs(share - (1 - rate))).toBeLessThan(0.02);
+  });
+});
+
+describe('what lowering makes of a convolution’s gradient', () => {
+  const graph = (): Graph => {
+    const builder = new GraphBuilder('backward');
+    const x = builder.input({ dtype: 'float32', shape: ['N', 1, 3, 2] }, { name: 'x', role: 'batch' });
+    const gradient = builder.input({ dtype: 'float32', shape: ['N', 2, 2, 2] }, { name: 'dy', role: 'batch' });
+    const masked = builder.emit('reluGrad', [gradient, builder.emit('relu', [gradient], {})], {});
+    const window = { stride: [1, 1], pads: [0, 0, 0, 0], groups: 1, kernel: [2, 1] } as const;
+    const weight = builder.emit('conv2dWeightGrad', [x, masked], window);
+    const mean = builder.emit('div', [weight, builder.emit('sizeOf', [], { shape: ['N', 4] })], {});
+    return builder.finish([{ name: 'dw', role: 'result', value: mean }]);
+  };
+
+  it('unfolds windows by a one-hot convolution and multiplies transposed operands for cpu', () => {
+    expect(printGraph(lower(targets.cpu).run(graph()))).toMatchInlineSnapshot(`
+      "graph backward {
+        in  batch %x: f32[N, 1, 3, 2]
+        in  batch %dy: f32[N, 2, 2, 2]
+        %0: f32[N, 2, 2, 2] = relu(%dy)  # forward
+        %1: f32[N, 2, 2, 2] = hardSigmoid(%0) {alpha=1e+38, beta=0}  # forward
+        %2: f32[N, 2, 2, 2] = mul(%dy, %1)  # forward
+        %3: f32[2, 1, 2, 1] = constant() {value=[2, 1, 2, 1](1, 0, 0, 1)}  # forward
+        %4: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %5: i64[1] = constant() {value=[1](0)}  # forward
+        %6: i64[1] = minimum(%4, %5)  # forward
+        %7: f32[1] = cast(%6) {to=float32}  # forward
+        %8: f32[] = reshape(%7) {shape=[]}  # forward
+        %9: f32[2, 1, 2, 1] = add(%3, %8)  # forward
+        %10: f32[N, 2, 2, 2] = conv2d(%x, %9) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward
+        %11: f32[N, 2, 4] = reshape(%2) {shape=[N, 2, 4]}  # forward
+        %12: f32[N, 2, 4] = reshape(%10) {shape=[N, 2, 4]}  # forward
+        %13: f32[N, 2, 2] = matMul(%11, %12) {transposeA=false, transposeB=true}  # forward
+        %14: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %15: i64[1] = constant() {value=[1](0)}  # forward
+        %16: i64[1] = minimum(%14, %15)  # forward
+        %17: f32[2, 2] = reduceSum(%13, %16) {axes=[0], keepDims=false}  # forward
+        %18: f32[2, 1, 2, 1] = reshape(%17) {shape=[2, 1, 2, 1]}  # forward
+        %19: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %20: f32[1] = cast(%19) {to=float32}  # forward
+        %21: f32[] = reshape(%20) {shape=[]}  # forward
+        %22: f32[] = constant() {value=(4)}  # forward
+        %23: f32[] = mul(%21, %22)  # forward
+        %24: f32[2, 1, 2, 1] = div(%18, %23)  # forward
+        out result dw = %24
+      }"
+    `);
+  });
+
+  it('unfolds windows by slices and transposes before products for webgpu', () => {
+    expect(printGraph(lower(targets.webgpu).run(graph()))).toMatchInlineSnapshot(`
+      "graph backward {
+        in  batch %x: f32[N, 1, 3, 2]
+        in  batch %dy: f32[N, 2, 2, 2]
+        %0: f32[N, 2, 2, 2] = relu(%dy)  # forward
+        %1: f32[N, 2, 2, 2] = hardSigmoid(%0) {alpha=1e+38, beta=0}  # forward
+        %2: f32[N, 2, 2, 2] = mul(%dy, %1)  # forward
+        %3: f32[N, 1, 2, 2] = slice(%x) {axes=[2, 3], starts=[0, 0], ends=[2, 2], steps=[1, 1]}  # forward
+        %4: f32[N, 1, 1, 2, 2] = reshape(%3) {shape=[N, 1, 1, 2, 2]}  # forward
+        %5: f32[N, 1, 2, 2] = slice(%x) {axes=[2, 3], starts=[1, 0], ends=[3, 2], steps=[1, 1]}  # forward
+        %6: f32[N, 1, 1, 2, 2] = reshape(%5) {shape=[N, 1, 1, 2, 2]}  # forward
+        %7: f32[N, 1, 2, 2, 2] = concat(%4, %6) {axis=2}  # forward
+        %8: f32[N, 2, 2, 2] = reshape(%7) {shape=[N, 2, 2, 2]}  # forward
+        %9: f32[N, 2, 4] = reshape(%2) {shape=[N, 2, 4]}  # forward
+        %10: f32[N, 2, 4] = reshape(%8) {shape=[N, 2, 4]}  # forward
+        %11: f32[N, 4, 2] = transpose(%10) {permutation=[0, 2, 1]}  # forward
+        %12: f32[N, 2, 2] = matMul(%9, %11) {transposeA=false, transposeB=false}  # forward
+        %13: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %14: i64[1] = constant() {value=[1](0)}  # forward
+        %15: i64[1] = minimum(%13, %14)  # forward
+        %16: f32[2, 2] = reduceSum(%12, %15) {axes=[0], keepDims=false}  # forward
+        %17: f32[2, 1, 2, 1] = reshape(%16) {shape=[2, 1, 2, 1]}  # forward
+        %18: i64[1] = shape(%x) {start=0, end=1}  # forward
+        %19: f32[1] = cast(%18) {to=float32}  # forward
+        %20: f32[] = reshape(%19) {shape=[]}  # forward
+        %21: f32[] = constant() {value=(4)}  # forward
+        %22: f32[] = mul(%20, %21)  # forward
+        %23: f32[2, 1, 2, 1] = div(%17, %22)  # forward
+        out result dw = %23
+      }"
+    `);
   });
 });

@@ -3,7 +3,15 @@
 import { describe, expect, it } from 'vitest';
 import { densenet, traceNetwork } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
-import { type Graph, GraphBuilder, type GraphInput, printGraph, type TensorType } from '../../src/ir/index.js';
+import {
+  findOutput,
+  type Graph,
+  GraphBuilder,
+  type GraphInput,
+  printGraph,
+  type TensorType,
+} from '../../src/ir/index.js';
+import { removeDeadCode } from '../../src/passes/clean.js';
 import { optimize } from '../../src/passes/optimize.js';
 import {
   correctionNames,
@@ -16,16 +24,107 @@ import { evaluate, type NdArray, ndArray } from '../helpers/evaluate.js';
 
 const vector: TensorType = { dtype: 'float32', shape: [2] };
 
+const parameter = { name: 'w', role: 'parameter', initializer: { kind: 'constant', value: 0 } } as const;
+
 /** A parameter with its gradient. */
 function graph(): Graph {
   const builder = new GraphBuilder('state');
-  const parameter = { name: 'w', role: 'parameter', initializer: { kind: 'constant', value: 0 } } as const;
   builder.input(vector, parameter satisfies Omit<Extract<GraphInput, { role: 'parameter' | 'counter' }>, 'value'>);
   const gradient = builder.input(vector, { name: 'g', role: 'batch' });
   return builder.finish([{ name: 'gradient.w', role: 'gradient', of: 'w', value: gradient }]);
 }
 
 const optimized = (choice: OptimizerChoice): Graph => optimize(resolveOptimizer(choice)).run(graph());
+
+describe('sgd', () => {
+  /** A parameter with its gradient, a running statistic with an observation, and a counter. */
+  const state = (): Graph => {
+    const builder = new GraphBuilder('state');
+    builder.input(vector, parameter);
+    builder.input(vector, { name: 'mean', role: 'running', initializer: parameter.initializer, momentum: 0.25 });
+    builder.input(
+      { dtype: 'int64', shape: [] },
+      { name: 'count', role: 'counter', initializer: parameter.initializer },
+    );
+    const gradient = builder.input(vector, { name: 'g', role: 'batch' });
+    const observed = builder.input(vector, { name: 'o', role: 'batch' });
+    return builder.finish([
+      { name: 'loss', role: 'result', value: gradient },
+      { name: 'gradient.w', role: 'gradient', of: 'w', value: gradient },
+      { name: 'observed.mean', role: 'observation', of: 'mean', value: observed },
+    ]);
+  };
+
+  it('appends the update of parameters, momentum, running statistics and counters', () => {
+    const options = { momentum: 0.5, weightDecay: 0.125, nesterov: true };
+    expect(printGraph(optimize(resolveOptimizer(options)).run(state()))).toMatchInlineSnapshot(`
+      "graph state {
+        in  parameter %w: f32[2]
+        in  running %mean: f32[2]
+        in  counter %count: i64[]
+        in  batch %g: f32[2]
+        in  batch %o: f32[2]
+        in  scalar %learning_rate: f32[]
+        in  momentum %momentum.w: f32[2]
+        %0: f32[] = constant() {value=(0.125)}  # update optimizer
+        %1: f32[2] = mul(%w, %0)  # update optimizer
+        %2: f32[2] = add(%g, %1)  # update optimizer
+        %3: f32[] = constant() {value=(0.5)}  # update optimizer
+        %4: f32[2] = mul(%momentum.w, %3)  # update optimizer
+        %5: f32[2] = add(%4, %2)  # update optimizer
+        %6: f32[2] = mul(%5, %3)  # update optimizer
+        %7: f32[2] = add(%2, %6)  # update optimizer
+        %8: f32[2] = mul(%7, %learning_rate)  # update optimizer
+        %9: f32[2] = sub(%w, %8)  # update optimizer
+        %10: f32[2] = sub(%o, %mean)  # update optimizer
+        %11: f32[] = constant() {value=(0.25)}  # update optimizer
+        %12: f32[2] = mul(%10, %11)  # update optimizer
+        %13: f32[2] = add(%mean, %12)  # update optimizer
+        %14: i64[] = constant() {value=(1)}  # update optimizer
+        %15: i64[] = add(%count, %14)  # update optimizer
+        out result loss = %g
+        out next next.w of w = %9
+        out next next.momentum.w of momentum.w = %5
+        out next next.mean of mean = %13
+        out next next.count of count = %15
+      }"
+    `);
+  });
+
+  /** Only the parameter's update. */
+  const descent = (momentum: number): string => {
+    const updated = optimize(resolveOptimizer({ momentum, weightDecay: 0, nesterov: false })).run(state());
+    const inputs = updated.inputs.filter(({ name }) => /w|g|rate/.test(name));
+    return printGraph(removeDeadCode.run({ ...updated, inputs, outputs: [findOutput(updated, 'next.w')] }));
+  };
+
+  it('descends along the momentum without Nesterov’s look ahead, and along the gradient without momentum', () => {
+    expect(descent(0.5)).toMatchInlineSnapshot(`
+      "graph state {
+        in  parameter %w: f32[2]
+        in  batch %g: f32[2]
+        in  scalar %learning_rate: f32[]
+        in  momentum %momentum.w: f32[2]
+        %0: f32[] = constant() {value=(0.5)}  # update optimizer
+        %1: f32[2] = mul(%momentum.w, %0)  # update optimizer
+        %2: f32[2] = add(%1, %g)  # update optimizer
+        %3: f32[2] = mul(%2, %learning_rate)  # update optimizer
+        %4: f32[2] = sub(%w, %3)  # update optimizer
+        out next next.w of w = %4
+      }"
+    `);
+    expect(descent(0)).toMatchInlineSnapshot(`
+      "graph state {
+        in  parameter %w: f32[2]
+        in  batch %g: f32[2]
+        in  scalar %learning_rate: f32[]
+        %0: f32[2] = mul(%g, %learning_rate)  # update optimizer
+        %1: f32[2] = sub(%w, %0)  # update optimizer
+        out next next.w of w = %1
+      }"
+    `);
+  });
+});
 
 describe('adamw', () => {
   it('averages gradient and square, divides by the weights of the averages, and decays apart', () => {
