@@ -8,7 +8,7 @@ import { readSafetensors } from '../../src/runtime/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 import { writeBroken, writeImageFolder } from '../helpers/images.js';
 import { matFile } from '../helpers/mat.js';
-import { someBytes, writeCifar10 } from '../runtime/data/files.js';
+import { writeCifar10, writeSvhnFolder } from '../runtime/data/files.js';
 
 const path = temporaryFolder();
 
@@ -47,14 +47,7 @@ describe('densec train on colour images in memory', () => {
 describe('densec train on SVHN', () => {
   it('takes MATLAB files, and eval the normalization that was trained with', async () => {
     await mkdir(path('svhn'));
-    for (const [name, count] of [
-      ['train', 12],
-      ['test', 5],
-    ] as const) {
-      const X = { name: 'X', shape: [32, 32, 3, count], data: someBytes(count * 3072, count) };
-      const y = { name: 'y', shape: [count, 1], data: Float64Array.from({ length: count }, (_, at) => (at % 10) + 1) };
-      writeFileSync(path('svhn', `${name}_32x32.mat`), matFile([X, y]));
-    }
+    await writeSvhnFolder(path('svhn'), 12, 5);
     const base = ['train', ...network, ...short, '--data', path('svhn'), '--valid-size', '0', '--save', path('digits')];
     const trained = await densec(base);
     expect(trained.code).toBe(0);

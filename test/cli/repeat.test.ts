@@ -4,29 +4,17 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 import { writeImageFolder } from '../helpers/images.js';
-import { matFile } from '../helpers/mat.js';
 import { expectSameEnd } from '../helpers/runs.js';
-import { cifarRecords, someBytes, writeIdxFolder } from '../runtime/data/files.js';
+import { cifarRecords, writeIdxFolder, writeSvhnFolder } from '../runtime/data/files.js';
 
 const path = temporaryFolder();
-
-function writeSvhn(folder: string): void {
-  for (const [name, count] of [
-    ['train', 24],
-    ['test', 6],
-  ] as const) {
-    const X = { name: 'X', shape: [32, 32, 3, count], data: someBytes(count * 3072, count) };
-    const y = { name: 'y', shape: [count, 1], data: Float64Array.from({ length: count }, (_, at) => (at % 10) + 1) };
-    writeFileSync(`${folder}/${name}_32x32.mat`, matFile([X, y]));
-  }
-}
 
 beforeAll(async () => {
   for (const kind of ['cifar-10', 'idx', 'svhn', 'photos']) mkdirSync(path(kind));
   const records = (count: number): Buffer => cifarRecords(Array.from({ length: count }, (_, at) => [at % 10]));
   for (let file = 1; file <= 5; file++) writeFileSync(path('cifar-10', `data_batch_${file}.bin`), records(5));
   writeFileSync(path('cifar-10', 'test_batch.bin'), records(6));
-  writeSvhn(path('svhn'));
+  await writeSvhnFolder(path('svhn'), 24, 6);
   await writeIdxFolder(path('idx'), 28, 25, 6);
   await writeImageFolder(path('photos'), { train: 12, val: 3 });
 });

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Split } from '../../../src/runtime/data/dataset.js';
+import { matFile } from '../../helpers/mat.js';
 
 /** A new empty folder. */
 export function makeFolder(): Promise<string> {
@@ -61,4 +62,16 @@ export async function writeCifar10(folder: string): Promise<void> {
     await writeFile(join(folder, `data_batch_${file}.bin`), cifarRecords([[file - 1], [file + 4]]));
   }
   await writeFile(join(folder, 'test_batch.bin'), cifarRecords([[3]]));
+}
+
+/** Writes SVHN's two files, of some pixels, with labels 1, 2, … 10, 1, … as SVHN has them. */
+export async function writeSvhnFolder(folder: string, train: number, test: number): Promise<void> {
+  for (const [name, count] of [
+    ['train', train],
+    ['test', test],
+  ] as const) {
+    const X = { name: 'X', shape: [32, 32, 3, count], data: someBytes(count * 3072, count) };
+    const y = { name: 'y', shape: [count, 1], data: Float64Array.from({ length: count }, (_, at) => (at % 10) + 1) };
+    await writeFile(join(folder, `${name}_32x32.mat`), matFile([X, y]));
+  }
 }
