@@ -7,8 +7,8 @@ import { Rewriter } from './rewrite.js';
 /**
  * The runtime runs depth first, so it would follow the gradient down to the first layer and leave weight gradients,
  * reductions and sums of gradients for later, keeping alive all they read. Where recomputation begins, it is made to wait
- * (`after`) for everything the backward pass has computed so far and nothing has read yet; where nothing is recomputed,
- * the gradient that enters a convolution's backward pass waits.
+ * (`after`) for everything the backward pass has computed so far and nothing has read yet. Where nothing is recomputed,
+ * order costs little: what weight gradients read is kept from the forward pass in any case.
  */
 export const pinOrder: Pass = {
   name: 'pin-order',
@@ -18,9 +18,9 @@ export const pinOrder: Pass = {
     rewriter.apply((node, inputs, builder) => {
       const { phase } = node.origin;
       if (phase !== 'backward' && phase !== 'recompute') return undefined;
-      const result = pins.place(node, inputs, builder, rewriter);
-      if (!result) pins.note(node, inputs);
-      return result;
+      if (node.operator === 'after') return [pins.pinned(inputs as readonly [Value, Value], builder)];
+      pins.note(node, inputs);
+      return undefined;
     });
     return rewriter.builder.finish(rewriter.outputs());
   },
@@ -34,27 +34,14 @@ class Pins {
   /** What the values of the backward pass are made of, and when. */
   private readonly made = new Map<Value, { readonly inputs: readonly Value[]; readonly time: number }>();
 
-  /** Makes a node wait where it should. */
-  place(node: Node, inputs: readonly Value[], builder: GraphBuilder, rewriter: Rewriter): readonly Value[] | undefined {
-    if (node.operator === 'after') {
-      const [x, signal] = inputs as [Value, Value];
-      const signals = this.signals(x, [signal], this.enters(signal));
-      // A copy waits for something in any case, or it would be merged with what it is a copy of.
-      return [this.wait(builder, x, signals.length > 0 ? signals : [signal])];
-    }
-    const entering = enteringGradient(node);
-    const gradient = entering === undefined ? undefined : inputs[entering];
-    if (entering === undefined || !gradient || !this.enters(gradient)) return undefined;
-    this.unread.delete(gradient);
-    const signals = this.signals(gradient, [], true);
-    if (signals.length === 0) return undefined;
-    const waiting = this.wait(builder, gradient, signals);
-    this.entered.add(waiting);
-    rewriter.replace(node.inputs[entering] as Value, waiting);
-    const operands = inputs.map((value, index) => (index === entering ? waiting : value));
-    builder.append({ ...node, inputs: operands } as Node);
-    this.note(node, operands);
-    return node.outputs;
+  /** What recomputation reads for `x` where it begins. */
+  pinned([x, signal]: readonly [Value, Value], builder: GraphBuilder): Value {
+    const signals = this.signals(x, [signal], this.enters(signal));
+    // A copy waits for something in any case, or it would be merged with what it is a copy of.
+    const all = [x, ...(signals.length > 0 ? signals : [signal])];
+    const waiting = builder.emit('after', all, {});
+    this.remember(all, [waiting]);
+    return waiting;
   }
 
   /** Keeps account of what a node reads and computes. */
@@ -72,12 +59,6 @@ class Pins {
     if (this.entered.has(gradient)) return false;
     this.entered.add(gradient);
     return true;
-  }
-
-  private wait(builder: GraphBuilder, x: Value, signals: readonly Value[]): Value {
-    const waiting = builder.emit('after', [x, ...signals], {});
-    this.remember([x, ...signals], [waiting]);
-    return waiting;
   }
 
   /** What `x` has to wait for: some values, all that is unread too if asked, but nothing that one of these implies. */
@@ -101,11 +82,4 @@ class Pins {
   private remember(inputs: readonly Value[], outputs: readonly Value[]): void {
     for (const value of outputs) this.made.set(value, { inputs, time: this.made.size });
   }
-}
-
-/** Which operand of a convolution's backward pass is the gradient at its output. */
-function enteringGradient({ operator }: Node): number | undefined {
-  if (operator === 'conv2dInputGrad') return 0;
-  if (operator === 'conv2dWeightGrad') return 1;
-  return undefined;
 }
