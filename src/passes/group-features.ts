@@ -27,9 +27,9 @@ export const groupFeatures: Pass = {
     return rewriteNodes(graph, (node, inputs, builder) => {
       if (!isChannelConcat(node) || node.inputs.some((value) => formed.has(value))) return undefined;
       const operands = families.get(node)?.operands(node, inputs, builder) ?? inputs;
-      // What is small beside the largest is not worth a few parts.
-      const isSmall = elementsOf(node.outputs) <= largest / (partsOfLargest - 1);
-      const parts = isSmall ? joined(operands, builder) : joinSmall(operands, largest / partsOfLargest, builder);
+      const target = largest / partsOfLargest;
+      const fitsOne = elementsOf(node.outputs) <= target;
+      const parts = fitsOne ? joined(operands, builder) : joinSmall(operands, target, builder);
       if (parts.length === 1) return parts;
       return [builder.emit('concat', parts, { axis: 1 })];
     });
