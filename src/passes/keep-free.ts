@@ -1,9 +1,10 @@
 /** @file Keeps what a policy would compute again where that costs no memory: the peak lies elsewhere. */
 
 import { bytesPerElement, concreteShape, elementCount, type Graph, type Node, type Value } from '../ir/index.js';
+import { convolutionsOf, operandSize } from './convolutions.js';
 import { type Pass, runPasses } from './pass.js';
 import type { RematPolicy } from './policies.js';
-import { rematerialize } from './rematerialize.js';
+import { madeTwice, rematerialize } from './rematerialize.js';
 
 /** Bytes alive while each node of a lowered graph runs, in its order, for a batch size. */
 export type LiveBytes = (graph: Graph, batchSize: number) => Float64Array;
@@ -13,8 +14,9 @@ const nominalBatch = 64;
 
 /**
  * Rematerializes as the policy says, looks when how much would be alive, and keeps results of convolutions after all where
- * that stays below the peak: in DenseNet those of the last blocks, whose images are small. Later layers come first, since
- * they are kept the shortest and, having more channels, cost the most to compute again.
+ * that stays below the peak: in DenseNet most of the last blocks, whose images are small. First come those that cost the
+ * most to compute again for a byte that is kept, by the elements that they read, twice where the backward pass makes these
+ * again. What is kept is not computed again, which may leave room for more: it goes on until nothing more fits.
  * @param lowering what the graph goes through before it shows all temporaries it will need
  * @param liveBytes how the runtime will use memory
  */
@@ -22,67 +24,77 @@ export function rematerializeBelowPeak(policy: RematPolicy, lowering: readonly P
   return {
     name: 'rematerialize',
     run(graph) {
-      const all = rematerialize(policy).run(graph);
-      const units = unitsOf(graph.nodes, policy);
-      if (units.length === 0) return all;
-      const planned = runPasses(all, lowering);
-      const kept = freeToKeep(units, planned.nodes, liveBytes(planned, nominalBatch));
-      return kept.size === 0 ? all : rematerialize((node) => policy(node) && !kept.has(node)).run(graph);
+      const candidates = new Set(candidatesOf(graph.nodes, policy));
+      const kept = new Set<Node>();
+      let peak: number | undefined;
+      for (;;) {
+        const rematerialized = rematerialize((node) => policy(node) && !kept.has(node)).run(graph);
+        if (candidates.size === 0) return rematerialized;
+        const planned = runPasses(rematerialized, lowering);
+        const live = liveBytes(planned, nominalBatch);
+        peak ??= largest(live);
+        const fitting = keptBelow(peak, candidates, planned.nodes, live);
+        if (fitting.length === 0) return rematerialized;
+        for (const candidate of fitting) {
+          candidates.delete(candidate);
+          kept.add(candidate.result);
+        }
+      }
     },
   };
 }
 
-/** A convolution, maybe of several parts, and what would be kept of it. */
-interface Unit {
+/** A convolution that a policy computes again. */
+interface Candidate {
+  /** The weight of its first part. */
   readonly weight: Value;
-  readonly kept: Node;
+  /** What would be kept of it: its last part, or what is centered of that, which is all that the backward pass wants. */
+  readonly result: Node;
+  /** Bytes of the result. */
+  readonly bytes: number;
+  /** Elements a sample that computing it again reads. */
+  readonly reads: number;
 }
 
-/** Convolutions that a policy computes again, in the order of the forward pass. */
-function unitsOf(nodes: readonly Node[], policy: RematPolicy): readonly Unit[] {
-  const units: Unit[] = [];
-  /** The weight of a convolution's first part, by the sum so far. */
-  const first = new Map<Value, Value>();
-  const last = new Map<Value, Node>();
-  for (const node of nodes) {
-    if (node.origin.phase !== 'forward' || !policy(node)) continue;
-    const [x, weight] = node.inputs as readonly [Value, Value];
-    const [output] = node.outputs as readonly [Value];
-    if (node.operator === 'conv2d') first.set(output, weight);
-    else if (node.operator === 'conv2dAdd' && first.has(x)) {
-      first.set(output, first.get(x) as Value);
-      first.delete(x);
-      last.delete(x);
-    } else if (node.operator === 'center' && last.has(x)) {
-      // What is centered is all that the backward pass wants of it.
-      last.set(x, node);
-      continue;
-    } else continue;
-    last.set(output, node);
-  }
-  for (const [output, kept] of last) {
-    const weight = first.get(output);
-    if (weight) units.push({ weight, kept });
-  }
-  return units;
+/** What might be kept, the most worth it first. */
+function candidatesOf(nodes: readonly Node[], policy: RematPolicy): readonly Candidate[] {
+  const centered = new Map<Value, Node>();
+  for (const node of nodes) if (node.operator === 'center') centered.set(node.inputs[0] as Value, node);
+  const twice = madeTwice(nodes);
+  const candidates = convolutionsOf(nodes)
+    .filter((parts) => parts.every((part) => part.origin.phase === 'forward' && policy(part)))
+    .map((parts): Candidate => {
+      const weight = (parts[0] as Node).inputs[1] as Value;
+      const last = parts.at(-1) as Node;
+      const result = centered.get(last.outputs[0] as Value) ?? last;
+      const bytes = result.outputs.reduce((sum, value) => sum + bytesOf(value), 0);
+      const reads = parts.reduce((sum, part) => sum + operandSize(part) * (twice.has(part) ? 2 : 1), 0);
+      return { weight, result, bytes, reads };
+    });
+  // Of equals the later one is kept the shortest.
+  return candidates.reverse().sort((a, b) => b.reads / b.bytes - a.reads / a.bytes);
 }
 
-/** What can be kept of recomputed convolutions without raising the peak; counts what is kept to what is alive. */
-function freeToKeep(units: readonly Unit[], nodes: readonly Node[], live: Float64Array): ReadonlySet<Node> {
-  const peak = live.reduce((most, bytes) => Math.max(most, bytes), 0);
+/** The candidates that can be kept without raising the peak; counts them to what is alive. */
+function keptBelow(
+  peak: number,
+  candidates: Iterable<Candidate>,
+  nodes: readonly Node[],
+  live: Float64Array,
+): readonly Candidate[] {
   const spans = spansOf(nodes);
-  const kept = new Set<Node>();
-  for (const { weight, kept: node } of [...units].reverse()) {
+  return [...candidates].filter(({ weight, bytes }) => {
     const span = spans.get(weight);
-    if (!span) continue;
+    if (!span) return false;
     const [from, to] = span;
-    const bytes = node.outputs.reduce((sum, value) => sum + bytesOf(value), 0);
-    const most = live.subarray(from, to).reduce((sum, other) => Math.max(sum, other), 0);
-    if (most + bytes > peak) continue;
+    if (largest(live.subarray(from, to)) + bytes > peak) return false;
     for (let position = from; position < to; position++) live[position] = (live[position] as number) + bytes;
-    kept.add(node);
-  }
-  return kept;
+    return true;
+  });
+}
+
+function largest(numbers: Float64Array): number {
+  return numbers.reduce((most, number) => Math.max(most, number), 0);
 }
 
 /** From where a convolution first runs to where it runs again, by its weight. */

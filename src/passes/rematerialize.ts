@@ -8,10 +8,10 @@ import {
   type Node,
   type NodeOf,
   type OperatorName,
-  sizeOf,
   traitsOf,
   type Value,
 } from '../ir/index.js';
+import { convolutionsOf, operandSize } from './convolutions.js';
 import type { Pass } from './pass.js';
 import type { RematPolicy } from './policies.js';
 
@@ -39,7 +39,7 @@ class Rematerializer {
   private readonly backward = new Set<Value>();
   private readonly copies: Copies = new Map();
   /** Convolutions of which the operands are not held until they are wanted themselves. */
-  private readonly large: ReadonlySet<Node>;
+  private readonly twice: ReadonlySet<Node>;
   /** What each copy waits for. */
   private readonly madeFor = new Map<Value, Value>();
   /** The latest value of the backward pass that has a batch axis: what copies wait for where nothing closer is. */
@@ -50,7 +50,7 @@ class Rematerializer {
     private readonly policy: RematPolicy,
   ) {
     this.builder = new GraphBuilder(graph.name, graph.inputs);
-    this.large = largeConvolutions(graph.nodes);
+    this.twice = madeTwice(graph.nodes);
   }
 
   run(): Graph {
@@ -100,9 +100,8 @@ class Rematerializer {
   }
 
   private copyOf(node: Node, value: Value, signal: Value, copies: Copies): Value {
-    // What only a dear operator reads, such as the operands of a convolution, is made again when its own turn comes, if it
-    // is large: between the two lies the backward pass of what the convolution is recomputed for.
-    const own = traitsOf(node.operator).cheap || !this.large.has(node) ? copies : new Map(copies);
+    // Between this and the turn of the operands lies the backward pass of what the convolution is recomputed for.
+    const own = this.twice.has(node) ? new Map(copies) : copies;
     const inputs = node.inputs.map((input) => this.recomputed(input, signal, own));
     this.builder.origin = { scope: node.origin.scope, phase: 'recompute' };
     // A copy that was made for something earlier holds nothing back, and an equal node might be merged with this one.
@@ -132,32 +131,26 @@ class Rematerializer {
   }
 }
 
-/** Share of the largest operands from which on they are not held. */
-const largeShare = 0.6;
-
 /**
- * Convolutions with operands close to the largest. The backward pass of the last layer of a block holds the block's
- * features and their gradients; that of a layer with c of its C channels holds c of both, which leaves room for 2·(C − c):
- * enough to hold c more up to two thirds of C.
+ * Parts of convolutions whose operands are not held for the backward pass of the convolution when it is computed again. The
+ * backward pass of a block's last layer holds the block's C channels of features and as many of gradients; that of a layer
+ * with c channels holds c of both, which leaves room for 2·(C − c). Seven eighths of that go to the layer's operands, the
+ * last parts first: these are concatenations, which would be made again too.
  */
-function largeConvolutions(nodes: readonly Node[]): ReadonlySet<Node> {
-  const sizes = new Map<Node, number>();
-  const sums = new Map<Value, Node>();
-  for (const node of nodes) {
-    if (node.operator !== 'conv2d' && node.operator !== 'conv2dAdd') continue;
-    const [first, second] = node.inputs as readonly [Value, Value];
-    const before = node.operator === 'conv2dAdd' ? sums.get(first) : undefined;
-    const operand = before ? second : first;
-    sizes.set(node, sizeOf(operand.type.shape).factor + (before ? (sizes.get(before) ?? 0) : 0));
-    sums.set(node.outputs[0] as Value, node);
+export function madeTwice(nodes: readonly Node[]): ReadonlySet<Node> {
+  const convolutions = convolutionsOf(nodes);
+  const sizes = convolutions.map((parts) => parts.reduce((sum, part) => sum + operandSize(part), 0));
+  const largest = Math.max(0, ...sizes);
+  const twice = new Set<Node>();
+  for (const [index, parts] of convolutions.entries()) {
+    let room = (7 / 8) * 2 * (largest - (sizes[index] as number));
+    for (const part of [...parts].reverse()) {
+      const size = operandSize(part);
+      if (size <= room) room -= size;
+      else twice.add(part);
+    }
   }
-  // Parts of one convolution count together: each takes the size of the last.
-  for (const node of [...sizes.keys()].reverse()) {
-    const before = node.operator === 'conv2dAdd' ? sums.get(node.inputs[0] as Value) : undefined;
-    if (before) sizes.set(before, sizes.get(node) ?? 0);
-  }
-  const largest = Math.max(0, ...sizes.values());
-  return new Set([...sizes].filter(([, size]) => size > largeShare * largest).map(([node]) => node));
+  return twice;
 }
 
 function copied(copies: Copies, value: Value, { operator }: Node): Value {

@@ -1,10 +1,11 @@
-/** @file Keeping what costs no memory: less is computed again, and the peak stays where it was. */
+/** @file Keeping what costs no memory: less is computed again, or twice, and the peak stays where it was. */
 
 import { describe, expect, it } from 'vitest';
 import { densenet, traceNetwork } from '../../src/builders/index.js';
-import type { Graph } from '../../src/ir/index.js';
+import type { Graph, Node } from '../../src/ir/index.js';
 import { planMemory, plannedLiveBytes } from '../../src/memory/plan.js';
 import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
+import { convolutionsOf, operandSize } from '../../src/passes/convolutions.js';
 import { differentiate } from '../../src/passes/differentiate.js';
 import { distributeConcat } from '../../src/passes/distribute-concat.js';
 import { fuseConvolutions } from '../../src/passes/fuse-convolutions.js';
@@ -16,7 +17,7 @@ import { trainingMode } from '../../src/passes/modes.js';
 import { runPasses } from '../../src/passes/pass.js';
 import { pinOrder } from '../../src/passes/pin-order.js';
 import { recomputeCheap, remats } from '../../src/passes/policies.js';
-import { rematerialize } from '../../src/passes/rematerialize.js';
+import { madeTwice, rematerialize } from '../../src/passes/rematerialize.js';
 import { sumAffine } from '../../src/passes/sum-affine.js';
 
 const clean = [removeDeadCode, shareSubexpressions];
@@ -54,5 +55,36 @@ describe.each([22, 40])('in DenseNet-BC-%i', (depth) => {
     const plain = rematerialize(recomputeCheap).run(graph);
     const trimmed = rematerializeBelowPeak(recomputeCheap, lowering, plannedLiveBytes).run(graph);
     expect(trimmed.nodes.map(({ operator }) => operator)).toEqual(plain.nodes.map(({ operator }) => operator));
+  });
+});
+
+describe('operands of a convolution that is computed again', () => {
+  const { nodes } = differentiated(40);
+  const all = convolutionsOf(nodes);
+  const block = all.filter((parts) =>
+    /^features\.denseblock1\.denselayer\d+\.conv1$/.test(parts[0]?.origin.scope ?? ''),
+  );
+  const twice = madeTwice(nodes);
+  const sizeOf = (parts: readonly Node[]): number => parts.reduce((sum, part) => sum + operandSize(part), 0);
+  const held = (parts: readonly Node[]): readonly Node[] => parts.filter((part) => !twice.has(part));
+
+  it('are held until the backward pass reads them where a layer is narrow', () => {
+    expect(block).toHaveLength(6);
+    for (const parts of block.slice(0, 3)) expect(held(parts)).toEqual(parts);
+  });
+
+  it('are made twice where it is almost as wide as any', () => {
+    expect(held(block.at(-1) ?? [])).toEqual([]);
+  });
+
+  it('are held in part between the two, the last parts first', () => {
+    const partly = block.filter((parts) => held(parts).length > 0 && held(parts).length < parts.length);
+    expect(partly).not.toEqual([]);
+    for (const parts of partly) expect(held(parts)).toContain(parts.at(-1));
+  });
+
+  it('take no more room than the features and gradients of the later layers leave', () => {
+    const largest = Math.max(...all.map(sizeOf));
+    for (const parts of block) expect(sizeOf(held(parts))).toBeLessThanOrEqual(2 * (largest - sizeOf(parts)));
   });
 });
