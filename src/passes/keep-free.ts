@@ -12,11 +12,14 @@ export type LiveBytes = (graph: Graph, batchSize: number) => Float64Array;
 /** Images a step for which bytes are counted: enough that what grows with the batch outweighs the rest. */
 const nominalBatch = 64;
 
+/** What is kept is not computed again, which leaves room for a few more; a third round finds hardly any. */
+const rounds = 2;
+
 /**
  * Rematerializes as the policy says, looks when how much would be alive, and keeps results of convolutions after all where
  * that stays below the peak: in DenseNet most of the last blocks, whose images are small. First come those that cost the
  * most to compute again for a byte that is kept, by the elements that they read, twice where the backward pass makes these
- * again. What is kept is not computed again, which may leave room for more: it goes on until nothing more fits.
+ * again.
  * @param lowering what the graph goes through before it shows all temporaries it will need
  * @param liveBytes how the runtime will use memory
  */
@@ -26,20 +29,18 @@ export function rematerializeBelowPeak(policy: RematPolicy, lowering: readonly P
     run(graph) {
       const candidates = new Set(candidatesOf(graph.nodes, policy));
       const kept = new Set<Node>();
+      const rematerialized = (): Graph => rematerialize((node) => policy(node) && !kept.has(node)).run(graph);
       let peak: number | undefined;
-      for (;;) {
-        const rematerialized = rematerialize((node) => policy(node) && !kept.has(node)).run(graph);
-        if (candidates.size === 0) return rematerialized;
-        const planned = runPasses(rematerialized, lowering);
+      for (let round = 0; round < rounds && candidates.size > 0; round++) {
+        const planned = runPasses(rematerialized(), lowering);
         const live = liveBytes(planned, nominalBatch);
         peak ??= largest(live);
-        const fitting = keptBelow(peak, candidates, planned.nodes, live);
-        if (fitting.length === 0) return rematerialized;
-        for (const candidate of fitting) {
+        for (const candidate of keptBelow(peak, candidates, planned.nodes, live)) {
           candidates.delete(candidate);
           kept.add(candidate.result);
         }
       }
+      return rematerialized();
     },
   };
 }
