@@ -31,7 +31,8 @@ export function replaceSection(page: string, name: string, content: string): str
   return page.replace(section, (_, begin: string, end: string) => `${begin}\n\n${content}\n\n${end}`);
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+/** A table, its cells to the right. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)));
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell, column) => cell.padStart(widths[column] ?? 0)).join(' | ')} |`;
