@@ -129,7 +129,7 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
     .addOption(
       new Option(
         '--remat <policy>',
-        'what to recompute: efficient as above, max also 1×1 convolutions (default: none)',
+        'what to recompute: efficient as above, max also 1×1 convolutions where the peak falls by it (default: none)',
       ).choices(['none', 'efficient', 'max']),
     )
     .addOption(
