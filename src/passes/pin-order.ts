@@ -29,18 +29,18 @@ export const pinOrder: Pass = {
 class Pins {
   /** What the backward pass has computed and nothing has read or waited for yet. */
   private readonly unread = new Set<Value>();
-  /** Gradients at which something waits already: all that is computed from one of them belongs together. */
+  /** Gradients at which something waits already: all that is recomputed for one of them belongs together. */
   private readonly entered = new Set<Value>();
   /** What the values of the backward pass are made of, and when. */
   private readonly made = new Map<Value, { readonly inputs: readonly Value[]; readonly time: number }>();
 
-  /** What recomputation reads for `x` where it begins. */
-  pinned([x, signal]: readonly [Value, Value], builder: GraphBuilder): Value {
-    const signals = this.signals(x, [signal], this.enters(signal));
+  /** What recomputation reads for `x` where it begins, at a gradient. */
+  pinned([x, gradient]: readonly [Value, Value], builder: GraphBuilder): Value {
+    const signals = this.signals(x, gradient);
     // A copy waits for something in any case, or it would be merged with what it is a copy of.
-    const all = [x, ...(signals.length > 0 ? signals : [signal])];
-    const waiting = builder.emit('after', all, {});
-    this.remember(all, [waiting]);
+    const operands = [x, ...(signals.length > 0 ? signals : [gradient])];
+    const waiting = builder.emit('after', operands, {});
+    this.remember(operands, [waiting]);
     return waiting;
   }
 
@@ -54,18 +54,15 @@ class Pins {
     for (const value of node.outputs) if (value.type.shape.length > 0) this.unread.add(value);
   }
 
-  /** Whether a gradient is met for the first time. */
-  private enters(gradient: Value): boolean {
-    if (this.entered.has(gradient)) return false;
-    this.entered.add(gradient);
-    return true;
-  }
-
-  /** What `x` has to wait for: some values, all that is unread too if asked, but nothing that one of these implies. */
-  private signals(x: Value, some: readonly Value[], andUnread: boolean): readonly Value[] {
-    const all = new Set([...some, ...(andUnread ? this.unread : [])]);
+  /** What `x` has to wait for at a gradient: that and, the first time, all that is unread, but nothing implied by these. */
+  private signals(x: Value, gradient: Value): readonly Value[] {
+    const all = new Set([gradient]);
+    if (!this.entered.has(gradient)) {
+      this.entered.add(gradient);
+      for (const value of this.unread) all.add(value);
+      this.unread.clear();
+    }
     all.delete(x);
-    if (andUnread) this.unread.clear();
     const earliest = Math.min(...[...all].map((signal) => this.made.get(signal)?.time ?? 0));
     const implied = new Set<Value>();
     const open = [x, ...all];
