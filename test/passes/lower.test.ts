@@ -109,6 +109,31 @@ describe('dropout masks', () => {
   });
 });
 
+describe('what lowering makes of a transposition', () => {
+  const orders = (filters: number, perGroup: number, groups: number): readonly string[] => {
+    const builder = new GraphBuilder('backward');
+    const gradient = builder.input({ dtype: 'float32', shape: ['N', filters, 2, 2] }, { name: 'dy', role: 'batch' });
+    const shape = [filters, perGroup, 1, 1];
+    const weight = builder.input({ dtype: 'float32', shape }, { name: 'w', role: 'batch' });
+    const inputShape = ['N', perGroup * groups, 2, 2];
+    const window = { stride: [1, 1], pads: [0, 0, 0, 0], groups, inputShape } as const;
+    const value = builder.emit('conv2dInputGrad', [gradient, weight], window);
+    const { nodes } = lower(targets.cpu).run(builder.finish([{ name: 'dx', role: 'result', value }]));
+    return nodes.map(({ operator }) => operator);
+  };
+
+  it('is a reshape where only axes of one element change places', () => {
+    expect(orders(1, 3, 1)).toEqual(['reshape', 'conv2d']);
+    expect(orders(3, 1, 1)).toEqual(['reshape', 'conv2d']);
+    expect(orders(2, 2, 2)).not.toContain('transpose');
+  });
+
+  it('is one where elements do', () => {
+    expect(orders(2, 3, 1)).toEqual(['transpose', 'conv2d']);
+    expect(orders(4, 2, 2)).toContain('transpose');
+  });
+});
+
 describe('what lowering makes of a convolution’s gradient', () => {
   const graph = (): Graph => {
     const builder = new GraphBuilder('backward');

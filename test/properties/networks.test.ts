@@ -98,6 +98,7 @@ describe('a random network', () => {
           for (const graph of [compiled.training, compiled.evaluation]) {
             verifyGraph(graph);
             const feeds = steadyFeeds(compiled, graph, spec);
+            fc.pre(feeds !== undefined);
             const expected = evaluate(graph, feeds, spec.batchSize);
             expectClose(await runInRuntime(graph, feeds), expected, precision);
           }
@@ -176,9 +177,10 @@ function derived(spec: NetworkSpec): { forward: Graph; differentiated: Graph; si
 
 /**
  * Feeds at which float32 and float64 take the same side of every kink: a ReLU or a max pool may decide either way
- * where rounding makes the difference, and both gradients are right then.
+ * where rounding makes the difference, and both gradients are right then. None where a network has a kink everywhere,
+ * such as a max pool over what is always equal.
  */
-function steadyFeeds(compiled: Compiled, graph: Graph, { classes, batchSize }: NetworkSpec): Feeds {
+function steadyFeeds(compiled: Compiled, graph: Graph, { classes, batchSize }: NetworkSpec): Feeds | undefined {
   for (let attempt = 0; attempt < 50; attempt++) {
     const random = randomSource(`attempt ${attempt}`);
     const feeds = packedFeeds(graph, compiled.segments, randomSituation(compiled, classes, batchSize, random));
@@ -188,7 +190,7 @@ function steadyFeeds(compiled: Compiled, graph: Graph, { classes, batchSize }: N
     });
     if (sides.every((side) => side === sides[0])) return feeds;
   }
-  throw new Error('every batch is close to a kink');
+  return undefined;
 }
 
 /** Every float changed by up to `amount` of it. */

@@ -6,12 +6,21 @@ import { compile } from '../../src/compile.js';
 import { writeBundle } from '../../src/runtime/bundle.js';
 import { type Check, verify } from '../../src/runtime/verify/index.js';
 import { temporaryFolder } from '../helpers/cli.js';
-import { networkOf, networkSpecs } from '../helpers/networks.js';
+import { type NetworkSpec, networkOf, networkSpecs } from '../helpers/networks.js';
 
 const options = {
   seed: Number(process.env.DENSEC_SEED ?? 20_240_817),
   numRuns: process.env.DENSEC_LONG ? 300 : 3,
 };
+/** Weights of a single filter: the runtime would rather split what is stacked of them before it transposes it. */
+const narrow: NetworkSpec = {
+  image: [1, 1, 1],
+  layers: Array.from({ length: 3 }, () => ({ kind: 'dense', layers: 2, growth: 1, residual: false })),
+  head: 'pool',
+  classes: 2,
+  batchSize: 2,
+};
+
 const timeout = process.env.DENSEC_LONG ? 3_600_000 : 60_000;
 const folder = temporaryFolder();
 
@@ -37,7 +46,7 @@ describe('the plan of a random network', () => {
             expect(failed, remat).toEqual([]);
           }
         }),
-        options,
+        { ...options, examples: [[narrow]] },
       ),
     timeout,
   );

@@ -9,6 +9,7 @@ import {
   operand,
   reshaped,
   sumOver,
+  transposed,
   zero,
 } from './rule.js';
 
@@ -61,7 +62,7 @@ export const conv2dWeightGrad: LoweringRule<'conv2dWeightGrad'> = (node, inputs,
     const columns = builder.emit('im2col', [gradient], { kernel, stride, pads: mirrored, mirrored: true });
     const sums = contractPositions(context, columns, x, 1);
     const byTap = reshaped(builder, sums, [filters, kernel[0], kernel[1], channels]);
-    return [noted(builder.emit('transpose', [byTap], { permutation: [0, 3, 1, 2] }), sums, context)];
+    return [noted(transposed(builder, byTap, [0, 3, 1, 2]), sums, context)];
   }
   const columns = unfold(context, x, { kernel, stride, pads });
   const sums = contractPositions(context, gradient, columns, groups);
@@ -123,9 +124,7 @@ function contractPositions(context: LoweringContext, a: Value, b: Value, groups:
   const positions = height * width;
   if (groups === 1 && rows * columns > 2 * (rows + columns) * positions) {
     const inside = (value: Value, channels: number): Value => {
-      const byChannel = builder.emit('transpose', [reshaped(builder, value, [n, channels, positions])], {
-        permutation: [1, 0, 2],
-      });
+      const byChannel = transposed(builder, reshaped(builder, value, [n, channels, positions]), [1, 0, 2]);
       return reshaped(builder, byChannel, [channels, flatDim([n, positions])]);
     };
     return builder.emit('matMul', [inside(a, rows), inside(b, columns)], { transposeA: false, transposeB: true });
@@ -154,17 +153,13 @@ function unfold(
 /** (O, C / groups, kH, kW) → (C, O / groups, kH, kW) with the taps in opposite order. */
 function flipTransposed(builder: GraphBuilder, weight: Value, groups: number): Value {
   const [filters, perGroup, height, width] = extents(weight);
-  const transposed =
+  const byGroup = (): Value => reshaped(builder, weight, [groups, filters / groups, perGroup, height, width]);
+  const shape = [perGroup * groups, filters / groups, height, width];
+  const swapped =
     groups === 1
-      ? builder.emit('transpose', [weight], { permutation: [1, 0, 2, 3] })
-      : reshaped(
-          builder,
-          builder.emit('transpose', [reshaped(builder, weight, [groups, filters / groups, perGroup, height, width])], {
-            permutation: [0, 2, 1, 3, 4],
-          }),
-          [perGroup * groups, filters / groups, height, width],
-        );
-  return height * width === 1 ? transposed : builder.emit('reverse', [transposed], { axes: [2, 3] });
+      ? transposed(builder, weight, [1, 0, 2, 3])
+      : reshaped(builder, transposed(builder, byGroup(), [0, 2, 1, 3, 4]), shape);
+  return height * width === 1 ? swapped : builder.emit('reverse', [swapped], { axes: [2, 3] });
 }
 
 /** Padding that makes a convolution with the mirrored kernel its own transpose. */
@@ -186,5 +181,5 @@ export function swapLastAxes(builder: GraphBuilder, value: Value): Value {
   const rank = value.type.shape.length;
   const permutation = Array.from({ length: rank }, (_, axis) => axis);
   permutation.splice(rank - 2, 2, rank - 1, rank - 2);
-  return builder.emit('transpose', [value], { permutation });
+  return transposed(builder, value, permutation);
 }

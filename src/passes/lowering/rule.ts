@@ -2,6 +2,7 @@
 
 import {
   batch,
+  type Dim,
   type Graph,
   type GraphBuilder,
   InternalError,
@@ -81,6 +82,23 @@ export function operand(inputs: readonly Value[], index: number): Value {
 /** The elements under another shape; nothing where the shape is the same. */
 export function reshaped(builder: GraphBuilder, value: Value, shape: Shape): Value {
   return value.type.shape.join() === shape.join() ? value : builder.emit('reshape', [value], { shape });
+}
+
+/**
+ * A tensor with its axes in another order. Where only axes of extent 1 change places this is a reshape: it costs nothing, and
+ * of a transposition that costs nothing the runtime would make others.
+ */
+export function transposed(builder: GraphBuilder, value: Value, permutation: readonly number[]): Value {
+  const { shape } = value.type;
+  const moved = permutation.filter((axis) => shape[axis] !== 1);
+  const keepsOrder = moved.every((axis, index) => index === 0 || (moved[index - 1] as number) < axis);
+  return keepsOrder
+    ? reshaped(
+        builder,
+        value,
+        permutation.map((axis) => shape[axis] as Dim),
+      )
+    : builder.emit('transpose', [value], { permutation });
 }
 
 /** [0] as int64, which the runtime finds out only when the graph runs. */

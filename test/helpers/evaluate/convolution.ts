@@ -122,13 +122,18 @@ function convolve(
   x: NdArray,
   weight: NdArray,
   bias?: NdArray,
+  sum?: NdArray,
 ): Float64Array {
   const y = new Float64Array(shape.reduce((product, extent) => product * extent, 1));
   visitProducts({ ...attributes, x: x.shape, weight: weight.shape, y: shape }, (atX, atWeight, atY) =>
     accumulate(y, atY, at(x.data, atX) * at(weight.data, atWeight)),
   );
+  // In the order of the CPU's kernels, so that exact equality here is what to expect there.
+  const total = sum ? y.map((value, index) => value + at(sum.data, index)) : y;
   const [, filters, height, width] = shape as Extents;
-  return bias ? y.map((sum, index) => sum + at(bias.data, Math.floor(index / (height * width)) % filters)) : y;
+  return bias
+    ? total.map((value, index) => value + at(bias.data, Math.floor(index / (height * width)) % filters))
+    : total;
 }
 
 export const convolution: Kernels<
@@ -153,9 +158,8 @@ export const convolution: Kernels<
     const { adds, relu } = call.attributes;
     const [x, weight, ...others] = call.inputs as [NdArray, NdArray, ...NdArray[]];
     const sum = adds ? others.pop() : undefined;
-    const y = convolve(call.attributes, call.shape(), x, weight, others[0]);
-    const added = y.map((value, index) => value + (sum ? at(sum.data, index) : 0));
-    return [relu ? added.map((value) => Math.max(0, value)) : added];
+    const y = convolve(call.attributes, call.shape(), x, weight, others[0], sum);
+    return [relu ? y.map((value) => Math.max(0, value)) : y];
   },
   // The transpose of the convolution that maps its output's shape to its input's.
   convTranspose2d(call) {
