@@ -83,12 +83,13 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
   const segments = [...packed, ...optimizerSegments(optimizer)];
   const clean = [removeDeadCode, shareSubexpressions];
   const fuse = target.fusedConvolution ? [fuseConvolutions] : [];
-  const lowering = [elideExpand, lower(target), foldCenter, ...fuse];
+  const center = foldCenter(target.fusedConvolution);
+  const lowering = [elideExpand, lower(target), center, ...fuse];
   const finish = [
     elideExpand,
     lower(target),
     dropUnits,
-    foldCenter,
+    center,
     stackExpressions,
     stackOperands,
     stackParts,

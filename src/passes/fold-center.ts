@@ -5,11 +5,12 @@ import type { Pass } from './pass.js';
 import { countReaders, rewriteNodes } from './rewrite.js';
 
 /**
- * Rewrites `conv2d(x, w) − μ` as `conv2d(x, w, −μ)`, also where the convolution is one of several that are summed. In
- * the forward pass statistics are taken in between; the backward pass has them already. The CPU's kernels add the bias last,
- * so results are the same to the bit, and so are the masks that follow.
+ * Rewrites `conv2d(x, w) − μ` as `conv2d(x, w, −μ)`. In the forward pass statistics are taken in between; the backward
+ * pass has them already. Kernels add the bias last, so results are the same to the bit, and so are the masks that follow.
+ * @param intoSums also where the convolution is one of several that are summed: for targets whose convolutions take the sum
+ * along and add the bias after it
  */
-export const foldCenter: Pass = {
+export const foldCenter = (intoSums: boolean): Pass => ({
   name: 'fold-center',
   run(graph) {
     const readers = countReaders(graph);
@@ -20,7 +21,7 @@ export const foldCenter: Pass = {
     for (const node of graph.nodes) {
       for (const value of node.outputs) producers.set(value, node);
       const mean = meanOf(node, producers);
-      const convolution = mean && convolutionOf(node.inputs[0] as Value, producers, readers);
+      const convolution = mean && convolutionOf(node.inputs[0] as Value, intoSums, producers, readers);
       if (!mean || !convolution) continue;
       biases.set(convolution, mean);
       dropped.add(node);
@@ -33,7 +34,7 @@ export const foldCenter: Pass = {
       return [builder.emit('conv2d', [...inputs, bias], node.attributes)];
     });
   },
-};
+});
 
 /** The vector that a recomputed node subtracts from its operand's channels. */
 function meanOf(node: Node, producers: ReadonlyMap<Value, Node>): Value | undefined {
@@ -52,14 +53,17 @@ function meanOf(node: Node, producers: ReadonlyMap<Value, Node>): Value | undefi
  */
 function convolutionOf(
   value: Value,
+  intoSums: boolean,
   producers: ReadonlyMap<Value, Node>,
   readers: ReadonlyMap<Value, number>,
 ): NodeOf<'conv2d'> | undefined {
   const node = producers.get(value);
   if (!node || readers.get(value) !== 1) return undefined;
   if (node.operator === 'conv2d') return node.inputs.length === 2 ? node : undefined;
-  if (node.operator !== 'add') return undefined;
+  if (node.operator !== 'add' || !intoSums) return undefined;
   const [first, second] = node.inputs as readonly [Value, Value];
   const summand = producers.get(first)?.operator === 'conv2d' ? first : second;
-  return producers.get(summand)?.operator === 'conv2d' ? convolutionOf(summand, producers, readers) : undefined;
+  return producers.get(summand)?.operator === 'conv2d'
+    ? convolutionOf(summand, intoSums, producers, readers)
+    : undefined;
 }

@@ -35,8 +35,14 @@ const nodesOf = (graph: Graph): string =>
     .join('\n');
 
 describe('fold-center', () => {
+  it('leaves a sum alone where the target adds it after the bias', () => {
+    const [one, two] = [graphOf(1, 'recompute'), graphOf(2, 'recompute')];
+    expect(nodesOf(foldCenter(false).run(one))).toBe(nodesOf(foldCenter(true).run(one)));
+    expect(printGraph(foldCenter(false).run(two))).toBe(printGraph(two));
+  });
+
   it('gives the convolution that is added last a bias', () => {
-    expect(nodesOf(foldCenter.run(graphOf(2, 'recompute')))).toMatchInlineSnapshot(`
+    expect(nodesOf(foldCenter(true).run(graphOf(2, 'recompute')))).toMatchInlineSnapshot(`
       "  %0: f32[4] = neg(%mean)  # forward
         %1: f32[1, 4, 1, 1] = reshape(%0) {shape=[1, 4, 1, 1]}  # recompute
         %2: f32[4] = neg(%0)  # backward
@@ -49,7 +55,7 @@ describe('fold-center', () => {
 
   it('leaves the forward pass alone', () => {
     const graph = graphOf(1, 'forward');
-    expect(printGraph(foldCenter.run(graph))).toBe(printGraph(graph));
+    expect(printGraph(foldCenter(true).run(graph))).toBe(printGraph(graph));
   });
 
   it.each([
@@ -66,7 +72,7 @@ describe('fold-center', () => {
         return [name, randomArray(shape, random, 'normal')];
       }),
     );
-    const folded = runPasses(graph, [foldCenter, fuseConvolutions]);
+    const folded = runPasses(graph, [foldCenter(true), fuseConvolutions]);
     expect(folded.nodes.some(({ operator }) => operator === 'sub')).toBe(false);
     const [plain, biased] = [await runInRuntime(fuseConvolutions.run(graph), feeds), await runInRuntime(folded, feeds)];
     expect(biased.get('out')).toEqual(plain.get('out'));
