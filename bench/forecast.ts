@@ -20,7 +20,7 @@ import { writeFileAtomic } from '../src/runtime/atomic-file.js';
 import { writeBundle } from '../src/runtime/bundle.js';
 import { forecastMemory } from '../src/runtime/forecast.js';
 import type { RunGrowth } from './forecast-run.js';
-import { replaceSection, table } from './markdown.js';
+import { megabytes, replaceSection, table } from './markdown.js';
 
 /** DenseNet-BC, growth rate 12, 32×32 images. */
 const runs: readonly (readonly [depth: number, remat: RematName, batchSize: number])[] = [
@@ -89,7 +89,6 @@ async function measured(depth: number, remat: RematName, batchSize: number, thre
 }
 
 function tableOf(figures: readonly Figures[]): string {
-  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
   const head = [
     'depth',
     'recomputed',

@@ -6,7 +6,6 @@ import { type LivePeak, policies } from './live-peaks.js';
 /** A table of live peaks: a line for each depth, columns for the policies. */
 export function livePeakTable(peaks: readonly LivePeak[], batchSize: number): string {
   const depths = [...new Set(peaks.map(({ depth }) => depth))];
-  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
   const rows = depths.map((depth) => {
     const figures = policies.map((remat) => peaks.find((peak) => peak.depth === depth && peak.remat === remat));
     return [
@@ -30,6 +29,9 @@ export function replaceSection(page: string, name: string, content: string): str
   }
   return page.replace(section, (_, begin: string, end: string) => `${begin}\n\n${content}\n\n${end}`);
 }
+
+/** Whole megabytes, of 10⁶ bytes, without the unit. */
+export const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
 
 /** A table, its cells to the right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {

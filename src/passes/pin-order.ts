@@ -2,27 +2,25 @@
 
 import { batch, type GraphBuilder, type Node, type Value } from '../ir/index.js';
 import type { Pass } from './pass.js';
-import { Rewriter } from './rewrite.js';
+import { rewriteNodes } from './rewrite.js';
 
 /**
  * The runtime runs depth first, so it would follow the gradient down to the first layer and leave weight gradients,
  * reductions and sums of gradients for later, keeping alive all they read. Where recomputation begins, it is made to wait
- * (`after`) for everything the backward pass has computed so far and nothing has read yet. Where nothing is recomputed,
- * order costs little: what weight gradients read is kept from the forward pass in any case.
+ * (`after`) for everything the backward pass has computed so far and nothing has read yet. Gradients
+ * themselves needn't wait: nodes are placed (`src/memory/place.ts`) so that weight gradients run where they are planned.
  */
 export const pinOrder: Pass = {
   name: 'pin-order',
   run(graph) {
     const pins = new Pins();
-    const rewriter = new Rewriter(graph);
-    rewriter.apply((node, inputs, builder) => {
+    return rewriteNodes(graph, (node, inputs, builder) => {
       const { phase } = node.origin;
       if (phase !== 'backward' && phase !== 'recompute') return undefined;
       if (node.operator === 'after') return [pins.pinned(inputs as readonly [Value, Value], builder)];
       pins.note(node, inputs);
       return undefined;
     });
-    return rewriter.builder.finish(rewriter.outputs());
   },
 };
 
