@@ -32,7 +32,10 @@ export function printBundle({ directory, manifest }: Bundle, json: boolean): voi
     ['input', `[N, ${inputShape.join(', ')}]`],
     ['classes', facts.classes],
     ['recomputed', facts.remat === 'none' ? 'nothing' : facts.remat],
-    ['target', facts.target],
+    [
+      'target',
+      facts.kernels === 'plain' ? facts.target : `${facts.target}, with densec's own kernels for ${facts.kernels}`,
+    ],
     ['optimizer', describeOptimizer(optimizer)],
     ['nodes', models.training.nodes],
     ['runs with', describeChoice(sessionChoices.training)],

@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import { architectures, type DenseNetConfig, type DenseNetOptions, denseNetConfig } from '../src/builders/index.js';
 import type { CompileOptions } from '../src/compile.js';
 import { RequestError } from '../src/ir/index.js';
-import type { TargetName } from '../src/passes/lowering/index.js';
+import type { KernelsName, TargetName } from '../src/passes/lowering/index.js';
 import type { OptimizerChoice } from '../src/passes/optimizer-options.js';
 import type { RematName } from '../src/passes/policies.js';
 import { parseDevice } from '../src/runtime/devices.js';
@@ -48,6 +48,7 @@ export interface BuildFlags {
   readonly remat?: RematName;
   readonly memoryBudget?: string;
   readonly target: TargetName;
+  readonly kernels: KernelsName;
   readonly optimizer: 'sgd' | 'adamw';
   readonly momentum?: number;
   readonly nesterov?: boolean;
@@ -77,6 +78,7 @@ export const buildFlagNames = [
   'remat',
   'memoryBudget',
   'target',
+  'kernels',
   'optimizer',
   'momentum',
   'nesterov',
@@ -137,6 +139,14 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
     )
     .addOption(
       new Option('--target <name>', 'where the models will run').choices(['cpu', 'webgpu', 'cuda']).default('cpu'),
+    )
+    .addOption(
+      new Option(
+        '--kernels <kind>',
+        "operators of the training step: plain, ONNX's own, for any program; or cudnn, with densec's own for cuDNN and CUDA, which only densec runs (--target cuda)",
+      )
+        .choices(['plain', 'cudnn'])
+        .default('plain'),
     )
     .optionsGroup('Optimizer:')
     .addOption(
@@ -237,6 +247,7 @@ function refuse(optimizer: string, flags: Readonly<Record<string, unknown>>, rem
 export function compileOptions(flags: BuildFlags & { readonly seed: number }): CompileOptions {
   return {
     target: flags.target,
+    kernels: flags.kernels,
     remat: rematOption(flags),
     optimizer: optimizerOptions(flags),
     ...(flags.freeze && { freeze: flags.freeze }),

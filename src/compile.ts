@@ -3,16 +3,18 @@
 import { initialize, type Network, traceNetwork } from './builders/index.js';
 import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
 import { plannedLiveBytes } from './memory/plan.js';
+import { accumulate } from './passes/accumulate.js';
 import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './passes/clean.js';
 import { differentiate } from './passes/differentiate.js';
-import { distributeConcat } from './passes/distribute-concat.js';
+import { distributeConcat, shareStatistics } from './passes/distribute-concat.js';
 import { foldCenter } from './passes/fold-center.js';
 import { type Freeze, freezeParameters } from './passes/freeze.js';
+import { elideNormalizable, fuseAffine } from './passes/fuse-affine.js';
 import { fuseConvolutions } from './passes/fuse-convolutions.js';
-import { groupFeatures } from './passes/group-features.js';
+import { groupFeatures, groupManyFeatures } from './passes/group-features.js';
 import { rematerializeBelowPeak } from './passes/keep-free.js';
 import { lower } from './passes/lower.js';
-import { type TargetName, targets } from './passes/lowering/index.js';
+import { type KernelsName, type Target, type TargetName, targetOf } from './passes/lowering/index.js';
 import { evaluationMode, leastBatchSize, trainingMode } from './passes/modes.js';
 import { optimize } from './passes/optimize.js';
 import {
@@ -34,6 +36,8 @@ import { updateEarly } from './passes/update-early.js';
 /** What to compile a network for. */
 export interface CompileOptions {
   readonly target?: TargetName;
+  /** Whether the training step may use operators of our own (`cudnn`, for the target cuda); by default ONNX's only. */
+  readonly kernels?: KernelsName;
   readonly optimizer?: OptimizerChoice;
   /** What to compute again instead of keeping it: a named policy or one's own. */
   readonly remat?: RematName | RematPolicy;
@@ -60,6 +64,7 @@ export interface Compiled {
   /** The state to begin with: parameters, running statistics and counters by name. */
   readonly initial: ReadonlyMap<string, TensorData>;
   readonly target: TargetName;
+  readonly kernels: KernelsName;
   /** What is recomputed: the policy's name, or `custom` for one's own. */
   readonly remat: RematName | 'custom';
   readonly optimizer: OptimizerOptions;
@@ -72,7 +77,8 @@ export interface Compiled {
  * @throws RequestError when the network's shapes don't fit or an option is out of range
  */
 export function compile(network: Network, options: CompileOptions = {}): Compiled {
-  const target = targets[options.target ?? 'cpu'];
+  const kernels = options.kernels ?? 'plain';
+  const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
   const forward = runPasses(traceNetwork(network), options.freeze ? [freezeParameters(options.freeze)] : []);
   if (!forward.inputs.some(({ role }) => role === 'parameter')) {
@@ -85,9 +91,9 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
   const fuse = target.fusedConvolution ? [fuseConvolutions] : [];
   const center = foldCenter(target.fusedConvolution);
   const lowering = [elideExpand, lower(target), center, ...fuse];
-  const finish = [
+  const finish = (lowered: Target): Pass[] => [
     elideExpand,
-    lower(target),
+    lower(lowered),
     dropUnits,
     center,
     stackExpressions,
@@ -99,7 +105,11 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     ...fuse,
   ];
   const policy = typeof options.remat === 'function' ? options.remat : remats[options.remat ?? 'none'];
-  const share = [poolFirst, groupFeatures, distributeConcat];
+  const fused = target.kernels.has('affineRelu');
+  const share = fused
+    ? [poolFirst, groupManyFeatures, shareStatistics, fuseAffine]
+    : [poolFirst, groupFeatures, distributeConcat];
+  const derive = fused ? [differentiate, elideNormalizable, accumulate] : [differentiate];
   const remat = rematerializeBelowPeak(policy, [removeDeadCode, ...lowering], plannedLiveBytes);
   const memory = [removeDeadCode, sumAffine, ...clean, remat, removeDeadCode, pinOrder];
   const training = [
@@ -107,14 +117,14 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     ...clean,
     ...share,
     ...clean,
-    differentiate,
+    ...derive,
     ...memory,
     packState(packed),
     optimize(optimizer, packed),
-    ...finish,
+    ...finish(target),
     updateEarly,
   ];
-  const evaluation = [evaluationMode, ...clean, packState(packed), ...finish];
+  const evaluation = [evaluationMode, ...clean, packState(packed), ...finish(targetOf(target.name))];
   return {
     training: runPasses(forward, training, options.observe),
     evaluation: runPasses(forward, evaluation, options.observe),
@@ -122,6 +132,7 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     segments,
     initial: initialState(forward, options.seed ?? 0),
     target: target.name,
+    kernels,
     remat: typeof options.remat === 'function' ? 'custom' : (options.remat ?? 'none'),
     optimizer,
     leastBatchSize: leastBatchSize(forward),

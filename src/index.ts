@@ -19,7 +19,7 @@ export {
 export { type MemoryPlan, planMemory } from './memory/plan.js';
 export { encodeGraph } from './onnx/index.js';
 export type { Freeze } from './passes/freeze.js';
-export type { TargetName } from './passes/lowering/index.js';
+export type { KernelsName, TargetName } from './passes/lowering/index.js';
 export {
   type AdamwOptions,
   defaultOptimizer,

@@ -17,6 +17,11 @@ const inPlace: Readonly<Record<string, readonly number[]>> = {
   Clip: first,
   // What is added to.
   FusedConv: [3],
+  // Operators of our own, whose kernels allow it.
+  CenterGrad: first,
+  ReluGrad: first,
+  // x, where it is one part.
+  AffineRelu: [3],
 };
 
 /** Whether an operator's output is its first operand's memory. */
@@ -24,7 +29,9 @@ export function isView(operator: string): boolean {
   return views.has(operator);
 }
 
-/** Positions of the operands over which an operator may write. */
-export function inPlaceOperands(operator: string): readonly number[] {
-  return inPlace[operator] ?? [];
+/** Positions of the operands over which an operator may write an output. */
+export function inPlaceOperands(operator: string, output = 0): readonly number[] {
+  // After the gradients at scale and shift, each part's, which may be written over the sum that it is added to.
+  if (operator === 'AffineReluGrad') return output < 2 ? [] : [4 + 2 * (output - 2)];
+  return output === 0 ? (inPlace[operator] ?? []) : [];
 }

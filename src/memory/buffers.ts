@@ -50,19 +50,19 @@ export function bufferNumbers(executed: readonly RunNode[], values: NamedValues)
   const taken = new Map<number, number>();
   const ownerOf = (number: number): number => taken.get(number) ?? number;
   for (const [index, { operator, inputs, outputs }] of executed.entries()) {
-    const [result] = outputs;
-    if (result === undefined) continue;
-    const type = values.typeOf(result);
-    const overwritten = inPlaceOperands(operator)
-      .map((position) => inputs[position] ?? '')
-      .find((name) => {
-        const number = numbers.get(name);
-        return (
-          number !== undefined && lastReader.get(number) === index && !fixed.has(number) && values.typeOf(name) === type
-        );
-      });
-    if (overwritten === undefined) continue;
-    taken.set(numbers.get(result) as number, ownerOf(numbers.get(overwritten) as number));
+    for (const [output, result] of outputs.entries()) {
+      const type = values.typeOf(result);
+      const overwritten = inPlaceOperands(operator, output)
+        .map((position) => inputs[position] ?? '')
+        .find((name) => {
+          const number = numbers.get(name);
+          if (number === undefined || fixed.has(number) || inputs.filter((other) => other === name).length > 1)
+            return false;
+          return lastReader.get(number) === index && values.typeOf(name) === type;
+        });
+      if (overwritten === undefined) continue;
+      taken.set(numbers.get(result) as number, ownerOf(numbers.get(overwritten) as number));
+    }
   }
   return new Map([...numbers].map(([name, number]) => [name, ownerOf(number)]));
 }

@@ -27,8 +27,9 @@ const sharesFirst = /^(Reshape|Squeeze|Unsqueeze|Flatten|Identity)$/;
 /** Operands, by position, over which the runtime lets operators write when these die there and have the output's size. */
 const overwritten: readonly (readonly [RegExp, readonly number[]])[] = [
   [/^(Relu|Sigmoid|HardSigmoid|Clip)$/, [0]],
-  // A convolution that adds its fourth operand.
-  [/^FusedConv$/, [3]],
+  // A convolution that adds its fourth operand; our affine map of one part.
+  [/^(FusedConv|AffineRelu)$/, [3]],
+  [/^(CenterGrad|ReluGrad)$/, [0]],
 ];
 
 /** A buffer: alive from the node at `birth` to that at `death`, both included. */
@@ -54,7 +55,7 @@ export function observedPeak({ nodes, inputs, outputs }: ObservedRun): number {
       const bytes = node.outputBytes[index] ?? 0;
       const outside = outputs.has(name);
       const death = outside ? end : Math.max(position, lastRead.get(name) ?? position);
-      const shared = sharedBuffer(node, bytes, position, outside, buffers);
+      const shared = sharedBuffer(node, index, bytes, position, outside, buffers);
       if (shared) {
         shared.death = Math.max(shared.death, death);
         buffers.set(name, shared);
@@ -71,6 +72,7 @@ export function observedPeak({ nodes, inputs, outputs }: ObservedRun): number {
 /** The buffer of an operand that an output lies in, if it gets none of its own. */
 function sharedBuffer(
   { operator, inputs }: ObservedNode,
+  output: number,
   bytes: number,
   position: number,
   outside: boolean,
@@ -81,10 +83,16 @@ function sharedBuffer(
     // What the caller will take is copied out of it.
     return source?.bytes === bytes && !outside ? source : undefined;
   }
-  const operands = overwritten.find(([operators]) => operators.test(operator))?.[1] ?? [];
-  return operands
+  return overwritable(operator, output)
     .map((operand) => buffers.get(inputs[operand] ?? ''))
     .find((buffer) => buffer && !buffer.outside && buffer.death === position && buffer.bytes === bytes);
+}
+
+/** Operands over which an output may be written. */
+function overwritable(operator: string, output: number): readonly number[] {
+  // Its outputs from the third on belong to pairs of operands from the fifth on, each written over the first of its pair.
+  if (operator === 'AffineReluGrad') return output >= 2 ? [2 * output] : [];
+  return output === 0 ? (overwritten.find(([operators]) => operators.test(operator))?.[1] ?? []) : [];
 }
 
 function highestOverlap(intervals: readonly Interval[], end: number): number {

@@ -55,16 +55,16 @@ export function liveness(program: Program, order: readonly number[], sizes: Valu
   let live = sum(alive.values());
   const timeline: number[] = [];
   let peak = { bytes: live, at: 0, tensors: new Map(alive) };
-  for (const [position, index] of order.entries()) {
-    const node = nodes[index];
+  for (const [position, nodeIndex] of order.entries()) {
+    const node = nodes[nodeIndex];
     if (!node) continue;
     const dying = [...new Set(node.inputs.map(rootOf))].filter(
       (name) => lastUse.get(name) === position && alive.has(name),
     );
-    for (const output of node.outputs) {
+    for (const [index, output] of node.outputs.entries()) {
       if (rootOf(output) !== output) continue;
       const bytes = sizes.bytes(output);
-      const reused = inPlaceOperands(node.operator)
+      const reused = inPlaceOperands(node.operator, index)
         .map((position) => rootOf(node.inputs[position] ?? ''))
         .find((name) => dying.includes(name) && alive.get(name) === bytes && !takenOver.has(name));
       if (reused !== undefined) {

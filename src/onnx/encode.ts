@@ -66,7 +66,8 @@ class Encoder {
   private readonly initializers: TensorProto[] = [];
   private readonly shared = new Map<string, string>();
   private readonly nodes: NodeProto[] = [];
-  private fused = false;
+  /** Operator sets beside ONNX's own. */
+  private readonly domains = new Set<string>();
 
   constructor(private readonly graph: Graph) {
     this.used = new Set([...graph.nodes.flatMap((node) => node.inputs), ...graph.outputs.map(({ value }) => value)]);
@@ -85,7 +86,10 @@ class Encoder {
     return {
       irVersion: 8,
       producerName: 'densec',
-      opsetImport: [{ domain: '', version: opset }, ...(this.fused ? [{ domain: 'com.microsoft', version: 1 }] : [])],
+      opsetImport: [
+        { domain: '', version: opset },
+        ...[...this.domains].sort().map((domain) => ({ domain, version: 1 })),
+      ],
       graph: {
         name: graph.name,
         node: nodes,
@@ -120,7 +124,7 @@ class Encoder {
     const operation = writer(node as NodeOf<OperatorName>);
     const operands =
       operation.operands?.map((index) => (index === absent ? undefined : node.inputs[index])) ?? node.inputs;
-    this.fused ||= operation.domain !== undefined;
+    if (operation.domain) this.domains.add(operation.domain);
     const output = this.outputNames(node, operation.optionalOutputs ?? false);
     this.nodes.push({
       opType: operation.operator,

@@ -1,6 +1,14 @@
 /** @file How each operator of the IR is written in ONNX, opset 17. */
 
-import { type DType, int64Tensor, type NodeOf, type OperatorName, type Shape, type TensorData } from '../ir/index.js';
+import {
+  type Convolution,
+  type DType,
+  int64Tensor,
+  type NodeOf,
+  type OperatorName,
+  type Shape,
+  type TensorData,
+} from '../ir/index.js';
 import { elementTypes } from './protobuf.js';
 
 /** The value of an attribute: numbers are floats where wrapped, else integers. */
@@ -10,7 +18,7 @@ export type OnnxAttribute = number | string | readonly number[] | { readonly flo
 export interface OnnxOperation {
   readonly operator: string;
   /** The operator set, ONNX's own where absent. */
-  readonly domain?: 'com.microsoft';
+  readonly domain?: 'com.microsoft' | 'densec';
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
   /** Which operands, in ONNX's order, `absent` for one that isn't given; all in the IR's order where this is left out. */
   readonly operands?: readonly number[];
@@ -33,6 +41,13 @@ export type Composite = 'composite';
 const named =
   (operator: string): Writer<OperatorName> =>
   () => ({ operator });
+
+/** An operator of our own: a composite one for which the target has a kernel, so that lowering left it. */
+const own = (operator: string, attributes: OnnxOperation['attributes'] = {}): OnnxOperation => ({
+  operator,
+  domain: 'densec',
+  attributes,
+});
 
 const indices = (values: readonly (number | bigint)[]): TensorData => int64Tensor([values.length], values);
 
@@ -75,8 +90,12 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
     trailing: inputs.length > 1 ? [] : [indices(shape.map((dim) => (typeof dim === 'number' ? dim : 1)))],
   }),
   transpose: ({ attributes: { permutation } }) => ({ operator: 'Transpose', attributes: { perm: permutation } }),
-  concat: ({ attributes: { axis } }) => ({ operator: 'Concat', attributes: { axis } }),
-  split: ({ attributes: { axis, sizes } }) => ({ operator: 'Split', attributes: { axis }, trailing: [indices(sizes)] }),
+  concat: ({ attributes: { axis, kernel } }) =>
+    kernel === 'own' ? own('Concat', { axis }) : { operator: 'Concat', attributes: { axis } },
+  split: ({ attributes: { axis, sizes, kernel } }) =>
+    kernel === 'own'
+      ? own('Split', { axis, sizes })
+      : { operator: 'Split', attributes: { axis }, trailing: [indices(sizes)] },
   slice: ({ attributes: { axes, starts, ends, steps } }) => ({
     operator: 'Slice',
     trailing: [starts, ends, axes, steps].map(indices),
@@ -139,8 +158,10 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
       output_padding: outputPadding,
     },
   }),
-  conv2dInputGrad: 'composite',
-  conv2dWeightGrad: 'composite',
+  conv2dInputGrad: ({ attributes: { inputShape, ...convolution } }) =>
+    own('ConvInputGrad', { ...window(convolution), input_extents: inputShape.slice(2) as readonly number[] }),
+  conv2dWeightGrad: ({ attributes: { kernel, ...convolution } }) =>
+    own('ConvWeightGrad', { ...window(convolution), kernel_shape: kernel }),
   im2col: 'composite',
   maxPool2d: ({ attributes: { kernel, stride, pads } }) => ({
     operator: 'MaxPool',
@@ -152,27 +173,42 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
     operator: 'AveragePool',
     attributes: { kernel_shape: kernel, strides: stride, pads, count_include_pad: 1 },
   }),
-  averagePool2dGrad: 'composite',
+  averagePool2dGrad: ({ attributes: { kernel, stride, pads, inputShape } }) =>
+    own('AveragePoolGrad', {
+      kernel_shape: kernel,
+      strides: stride,
+      pads,
+      count_include_pad: 1,
+      input_extents: inputShape.slice(2) as readonly number[],
+    }),
 
   batchNorm: 'composite',
-  batchStatistics: 'composite',
+  batchStatistics: () => own('BatchStatistics'),
   normalize: ({ attributes: { epsilon } }) => ({
     operator: 'BatchNormalization',
     attributes: { epsilon: { float: epsilon } },
     operands: [0, 3, 4, 1, 2],
   }),
   center: 'composite',
-  normalizer: 'composite',
+  normalizer: ({ attributes: { epsilon } }) => own('Normalizer', { epsilon: { float: epsilon } }),
   affine: 'composite',
+  normalizable: 'composite',
+  affineRelu: ({ attributes: { relu } }) => own('AffineRelu', { relu: relu ? 1 : 0 }),
+  affineReluGrad: ({ attributes: { relu, accumulates } }) => own('AffineReluGrad', { relu: relu ? 1 : 0, accumulates }),
+  centerGrad: ({ attributes: { epsilon } }) => own('CenterGrad', { epsilon: { float: epsilon } }),
   channelSums: 'composite',
 
-  reluGrad: 'composite',
+  reluGrad: () => own('ReluGrad'),
   dropout: 'composite',
   dropoutMask: 'composite',
   crossEntropy: 'composite',
   crossEntropyGrad: 'composite',
   countErrors: 'composite',
 };
+
+function window({ stride, pads, groups }: Convolution): Readonly<Record<string, OnnxAttribute>> {
+  return { strides: stride, pads, group: groups };
+}
 
 function elementType(dtype: DType): number {
   return elementTypes[dtype];

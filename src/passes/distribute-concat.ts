@@ -18,7 +18,13 @@ import { Rewriter } from './rewrite.js';
  */
 export const distributeConcat: Pass = {
   name: 'distribute-concat',
-  run: (graph) => new Distributor(graph).run(),
+  run: (graph) => new Distributor(graph, true).run(),
+};
+
+/** Only takes statistics, and what is centered, of the operands: for targets on which fewer, larger nodes are faster. */
+export const shareStatistics: Pass = {
+  name: 'share-statistics',
+  run: (graph) => new Distributor(graph, false).run(),
 };
 
 /** A value that is emitted when it is first wanted, so that all done with one part stands together. */
@@ -34,7 +40,11 @@ class Distributor {
   /** Values as those read them that normalize by their statistics, by epsilon and value. */
   private readonly normalizable = new Map<number, Map<Value, Value>>();
 
-  constructor(graph: Graph) {
+  constructor(
+    graph: Graph,
+    /** Whether what follows works on the operands too. */
+    private readonly partByPart: boolean,
+  ) {
     this.rewriter = new Rewriter(graph);
   }
 
@@ -66,7 +76,7 @@ class Distributor {
           inputs.flatMap((value) => this.virtual.get(value)?.parts ?? [whole(value)]),
         );
     }
-    const result = parts && this.partwise(node, parts, inputs.slice(1), builder);
+    const result = parts && this.partByPart && this.partwise(node, parts, inputs.slice(1), builder);
     if (result) return result;
     for (const value of inputs) this.build(value);
     return undefined;

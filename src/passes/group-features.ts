@@ -36,6 +36,18 @@ export const groupFeatures: Pass = {
   },
 };
 
+/** Most parts that one kernel of ours reads. */
+const mostParts = 60;
+
+/** Groups features only where a layer would read more of them than a kernel of ours takes. */
+export const groupManyFeatures: Pass = {
+  name: 'group-many-features',
+  run: (graph) =>
+    graph.nodes.some((node) => isChannelConcat(node) && node.inputs.length > mostParts)
+      ? groupFeatures.run(graph)
+      : graph,
+};
+
 function isFormed(node: Node): boolean {
   return node.operator === 'concat' && node.attributes.as !== undefined;
 }

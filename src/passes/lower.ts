@@ -33,22 +33,40 @@ export function lower(target: Target): Pass {
       for (let round = 0; round < 4; round++) {
         lowered = lowerOnce(lowered, target);
         // The last rules may have emitted operators that the target wants otherwise.
-        if (!lowered.nodes.some(({ operator }) => traitsOf(operator).composite)) return lowerOnce(lowered, target);
+        if (!lowered.nodes.some((node) => isLeft(node, target))) return lowerOnce(lowered, target);
       }
-      const left = lowered.nodes.find(({ operator }) => traitsOf(operator).composite);
+      const left = lowered.nodes.find((node) => isLeft(node, target));
       throw new InternalError(`${left?.operator} has no lowering for ${target.name}`);
     },
   };
+}
+
+/** Whether a node is composite and the target has no kernel for it. */
+function isLeft({ operator }: Node, { kernels }: Target): boolean {
+  return traitsOf(operator).composite === true && !kernels.has(operator);
 }
 
 function lowerOnce(graph: Graph, target: Target): Graph {
   const sums = new Map<Value, Value>();
   return rewriteNodes(graph, (node, inputs, builder) => {
     const context: LoweringContext = { builder, target, graph, sums, batchSize: () => batchSize(graph, builder) };
+    if (target.kernels.has(node.operator)) {
+      // The runtime can't tell the shapes of what operators of ours compute, so others can wait for them as they are.
+      for (const value of node.outputs) sums.set(value, value);
+      return withOwnKernel(node, inputs, builder);
+    }
     const rule = loweringRules[node.operator] as LoweringRule<OperatorName> | undefined;
     if (rule) return rule(node as NodeOf<OperatorName>, inputs, context);
     return lowerPrimitive(node, inputs, context);
   });
+}
+
+/** A node that the target has a kernel of ours for: left, but for concatenations and splits, which say so. */
+function withOwnKernel(node: Node, inputs: readonly Value[], builder: GraphBuilder): readonly Value[] | undefined {
+  const { operator, attributes } = node;
+  if ((operator !== 'concat' && operator !== 'split') || attributes.kernel) return undefined;
+  if (inputs.some(({ type }) => type.dtype !== 'float32')) return undefined;
+  return builder.emitAll(operator, inputs, { ...attributes, kernel: 'own' });
 }
 
 /** What a target asks for beside composite operators. */

@@ -177,6 +177,7 @@ function describe(
     layers: forward.nodes.filter(({ operator }) => operator === 'conv2d' || operator === 'matMul').length,
     leastBatchSize: compiled.leastBatchSize,
     target: compiled.target,
+    kernels: compiled.kernels,
     remat: compiled.remat,
     optimizer: manifestOptimizer(compiled.optimizer),
     seed,

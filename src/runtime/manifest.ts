@@ -89,6 +89,8 @@ const schema = z.object({
   layers: count,
   leastBatchSize: count,
   target: z.enum(['cpu', 'webgpu', 'cuda']),
+  /** Whether the training model has operators of ours; bundles from before there were any don't say. */
+  kernels: z.enum(['plain', 'cudnn']).default('plain'),
   remat: z.enum(['none', 'efficient', 'max', 'custom']),
   optimizer,
   seed: z.number().int(),

@@ -11,7 +11,7 @@ import { type Bundle, trainingHash } from './bundle.js';
  * version of densec compiles the network to another model
  */
 export function compileAgain({ directory, manifest }: Bundle): Compiled {
-  const { network, remat, target, optimizer, models } = manifest;
+  const { network, remat, target, kernels, optimizer, models } = manifest;
   if (!network || remat === 'custom') {
     throw new RequestError(
       `${directory} holds a network or policy of one's own, which only its program can build; call planMemory there`,
@@ -21,7 +21,7 @@ export function compileAgain({ directory, manifest }: Bundle): Compiled {
     manifest.state.filter((segment) => segment.frozen).flatMap(({ tensors }) => tensors.map(({ name }) => name)),
   );
   const freeze = frozen.size > 0 ? (name: string): boolean => frozen.has(name) : undefined;
-  const compiled = compile(densenet(network), { target, remat, optimizer, freeze });
+  const compiled = compile(densenet(network), { target, kernels, remat, optimizer, freeze });
   if (trainingHash(compiled) !== models.training.sha256) {
     throw new FailureError(
       `${directory} was built by densec ${manifest.densec}, which compiled its network otherwise; build it again to see a plan`,

@@ -298,6 +298,40 @@ row(
 row('center', [image, f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[N, 4, 8, 6]');
 row('normalizer', [f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[4], f32[4]');
 row('normalizer', [f32(4), f32(3)], { epsilon: 1e-5 }, 'normalizer(f32[4], f32[3]): operand 1 must have the shape [4]');
+row('normalizable', [image, f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[N, 4, 8, 6]');
+const other = f32('N', 2, 8, 6);
+row('affineRelu', [f32(6), f32(6), f32(6), image, other], { relu: true }, 'f32[N, 6, 8, 6]');
+row(
+  'affineRelu',
+  [f32(6), f32(6), f32(4), image, other],
+  { relu: true },
+  'affineRelu(f32[6], f32[6], f32[4], f32[N, 4, 8, 6], f32[N, 2, 8, 6]): operand 2 must have the shape [6]',
+);
+row(
+  'affineRelu',
+  [f32(6), f32(6), f32(6), image, f32('N', 2, 8, 5)],
+  { relu: true },
+  'affineRelu(f32[6], f32[6], f32[6], f32[N, 4, 8, 6], f32[N, 2, 8, 5]): the parts of x must differ in their channels only',
+);
+row(
+  'affineReluGrad',
+  [f32('N', 6, 8, 6), f32(6), f32(6), f32(6), image, image, other, other],
+  { relu: true, accumulates: [1, 0] },
+  'f32[6], f32[6], f32[N, 4, 8, 6], f32[N, 2, 8, 6]',
+);
+row(
+  'affineReluGrad',
+  [f32('N', 6, 8, 6), f32(6), f32(6), f32(6), image, image],
+  { relu: true, accumulates: [1] },
+  'affineReluGrad(f32[N, 6, 8, 6], f32[6], f32[6], f32[6], f32[N, 4, 8, 6], f32[N, 4, 8, 6]): the parts must have 6 channels together',
+);
+row('centerGrad', [image, image, f32(4), f32(4)], { epsilon: 1e-5 }, 'f32[N, 4, 8, 6]');
+row(
+  'centerGrad',
+  [other, image, f32(4), f32(4)],
+  { epsilon: 1e-5 },
+  'centerGrad(f32[N, 2, 8, 6], f32[N, 4, 8, 6], f32[4], f32[4]): the gradient must have the shape of x',
+);
 row('crossEntropy', [f32('N', 5), i64('N')], {}, 'f32[], f32[N, 5]');
 row('crossEntropy', [f32('N', 5), f32('N')], {}, 'crossEntropy(f32[N, 5], f32[N]): operand 1 must be int64');
 row(

@@ -25,9 +25,11 @@ import {
   type Shape,
   type Value,
 } from '../../src/ir/index.js';
+import { accumulate } from '../../src/passes/accumulate.js';
 import { dropUnits, mergeReshapes, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
 import { differentiate } from '../../src/passes/differentiate.js';
-import { distributeConcat } from '../../src/passes/distribute-concat.js';
+import { distributeConcat, shareStatistics } from '../../src/passes/distribute-concat.js';
+import { elideNormalizable, fuseAffine } from '../../src/passes/fuse-affine.js';
 import { fuseConvolutions } from '../../src/passes/fuse-convolutions.js';
 import { groupFeatures } from '../../src/passes/group-features.js';
 import { trainingMode } from '../../src/passes/modes.js';
@@ -292,5 +294,53 @@ describe('drop-units', () => {
       return builder.emit('neg', [builder.emit('mul', [builder.scalar(1), x], {})], {});
     });
     expect(nodesOf(same(graph, dropUnits))).toMatchInlineSnapshot(`"  %0: f32[N, 2] = neg(%x)"`);
+  });
+});
+
+describe('fuse-affine', () => {
+  it('takes concatenation, batch norm and ReLU in one operator', () => {
+    const graph = trace(2, (x) => pointwise(relu(batchNorm(concat([x, relu(x)]), { name: 'norm' })), 'mix', 3));
+    expect(nodesOf(rewritten(graph, shareStatistics, fuseAffine, removeDeadCode))).toMatchInlineSnapshot(`
+      "  %0: f32[N, 2, 4, 4] = relu(%images)
+        %1: f32[2], %2: f32[2] = batchStatistics(%images)
+        %3: f32[2], %4: f32[2] = batchStatistics(%0)
+        %5: f32[4] = concat(%2, %4) {axis=0}
+        %6: f32[4], %7: f32[4] = normalizer(%5, %norm.weight) {epsilon=0.00001}
+        %8: f32[N, 2, 4, 4] = normalizable(%images, %1, %2) {epsilon=0.00001}
+        %9: f32[N, 2, 4, 4] = normalizable(%0, %3, %4) {epsilon=0.00001}
+        %10: f32[4] = concat(%1, %3) {axis=0}
+        %11: f32[N, 4, 4, 4] = affineRelu(%6, %norm.bias, %10, %8, %9) {relu=true}
+        %12: f32[N, 3, 4, 4] = conv2d(%11, %mix.weight) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}
+        %13: f32[N, 3] = reduceMean(%12) {axes=[2, 3], keepDims=false}
+        %14: f32[N, 2] = matMul(%13, %fc.weight) {transposeA=false, transposeB=true}
+        %15: f32[] = reduceSum(%14) {axes=[0, 1], keepDims=false}"
+    `);
+  });
+
+  it('leaves out the ReLU where something else reads what it does', () => {
+    const graph = trace(2, (x) => {
+      const y = batchNorm(x, { name: 'norm' });
+      return add(relu(y), y);
+    });
+    expect(nodesOf(rewritten(graph, fuseAffine, removeDeadCode))).toMatch(/affineRelu.*relu=false/);
+  });
+
+  it('keeps groups, and takes parts from them', () => {
+    rewritten(trace(2, denseBlock), groupFeatures, shareStatistics, fuseAffine, removeDeadCode);
+  });
+});
+
+describe('accumulate', () => {
+  const derive = [differentiate, elideNormalizable, removeDeadCode, shareSubexpressions];
+
+  it('adds to what is there in the kernel that computes the gradient', () => {
+    const graph = runPasses(trace(2, denseBlock), [shareStatistics, fuseAffine, ...derive]);
+    const before = nodesOf(graph).match(/ add\(/g)?.length ?? 0;
+    const accumulated = runPasses(graph, [accumulate, removeDeadCode]);
+    const feeds = randomFeeds(graph);
+    expectClose(evaluate(accumulated, feeds, batchSize), evaluate(graph, feeds, batchSize), 1e-12);
+    expect(nodesOf(accumulated).match(/ add\(/g)?.length ?? 0).toBeLessThan(before);
+    expect(nodesOf(accumulated).match(/affineReluGrad.*accumulates=\[[01], 1/g)).not.toBeNull();
+    expect(printGraph(accumulate.run(accumulated))).toBe(printGraph(accumulated));
   });
 });

@@ -109,6 +109,31 @@ describe('a random network', () => {
   );
 
   it(
+    'computes the same with operators of our own, whatever is recomputed',
+    () =>
+      fc.assert(
+        fc.property(
+          networkSpecs,
+          fc.constantFrom('none' as const, 'efficient' as const, 'max' as const),
+          (spec, remat) => {
+            const network = networkOf(spec);
+            const [plain, own] = [
+              compile(network, { target: 'cuda' }),
+              compile(network, { target: 'cuda', kernels: 'cudnn', remat }),
+            ];
+            const situation = randomSituation(plain, spec.classes, spec.batchSize, randomSource('situation'));
+            const [expected, found] = [plain, own].map(({ training, segments }) =>
+              evaluate(training, packedFeeds(training, segments, situation), spec.batchSize),
+            ) as [Map<string, NdArray>, Map<string, NdArray>];
+            expectClose(found, expected, exactness);
+          },
+        ),
+        options,
+      ),
+    timeout,
+  );
+
+  it(
     'computes the very same where the backward pass recomputes, and that pass reads nothing it should recompute',
     () =>
       fc.assert(

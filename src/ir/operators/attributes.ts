@@ -65,10 +65,11 @@ export interface OperatorAttributes {
   transpose: { readonly permutation: readonly number[] };
   /**
    * Side by side along an axis. `as` tells what is planned for the result: a `group` is kept in its operands' stead, which
-   * the backward pass takes from it; a `part` is small enough to be made again. Neither is taken apart any more.
+   * the backward pass takes from it; a `part` is small enough to be made again. Neither is taken apart any more. `kernel`
+   * asks for our own instead of the runtime's.
    */
-  concat: { readonly axis: number; readonly as?: 'group' | 'part' };
-  split: { readonly axis: number; readonly sizes: readonly number[] };
+  concat: { readonly axis: number; readonly as?: 'group' | 'part'; readonly kernel?: 'own' };
+  split: { readonly axis: number; readonly sizes: readonly number[]; readonly kernel?: 'own' };
   /** Elements start, start + step, … < end along each named axis. */
   slice: {
     readonly axes: readonly number[];
@@ -139,6 +140,24 @@ export interface OperatorAttributes {
   normalize: { readonly epsilon: number };
   /** x · scale + shift, channel by channel; without a shift, x · scale. */
   affine: None;
+  /**
+   * x itself, from (x, mean, variance), for readers that subtract these statistics of its own and normalize by them. As of
+   * `center`, its gradient takes account of how both statistics depend on x, for all readers at once.
+   */
+  normalizable: { readonly epsilon: number };
+  /**
+   * relu?((x − mean) · scale + shift), channel by channel, from (scale, shift, mean, x…): the parts of x lie side by side
+   * along the channels in the result.
+   */
+  affineRelu: { readonly relu: boolean };
+  /**
+   * Gradient of `affineRelu` at scale, shift and the parts of x, from (the output's gradient, scale, shift, mean, and for
+   * each part a tensor of its shape and x). The tensor is added to the part's gradient where `accumulates` is 1; where it is
+   * 0 the tensor is not read (x stands in its place). The gradients at scale and shift are the sums over each channel.
+   */
+  affineReluGrad: { readonly relu: boolean; readonly accumulates: readonly (0 | 1)[] };
+  /** Gradient of `normalizable` at x, from (gradient, x, mean, variance). */
+  centerGrad: { readonly epsilon: number };
   /** Sums of a·b and of a over the positions of each channel and sample, from (a, b): two matrices (N, C). */
   channelSums: None;
 

@@ -10,6 +10,10 @@ type Normalization =
   | 'normalizer'
   | 'normalize'
   | 'affine'
+  | 'normalizable'
+  | 'affineRelu'
+  | 'affineReluGrad'
+  | 'centerGrad'
   | 'channelSums'
   | 'crossEntropy'
   | 'crossEntropyGrad'
@@ -19,6 +23,13 @@ type Normalization =
 function checkChannelVectors(inputs: Operands, channelsOf: number, first: number): void {
   const channels = staticDim(inputs.shape(channelsOf), 1, 'the operand');
   for (let index = first; index < inputs.types.length; index++) {
+    inputs.require(sameShape(inputs.shape(index), [channels]), `operand ${index} must have the shape [${channels}]`);
+  }
+}
+
+/** Requires vectors with one value for each of some channels. */
+function checkVectors(inputs: Operands, operands: readonly number[], channels: number): void {
+  for (const index of operands) {
     inputs.require(sameShape(inputs.shape(index), [channels]), `operand ${index} must have the shape [${channels}]`);
   }
 }
@@ -81,6 +92,58 @@ export const normalization: Definitions<Normalization> = {
     composite: true,
     infer(inputs) {
       checkChannelVectors(inputs, 0, 1);
+      return sameAsFirst(inputs);
+    },
+  },
+  normalizable: {
+    operands: ['x', 'mean', 'variance'],
+    cheap: true,
+    composite: true,
+    infer(inputs) {
+      checkChannelVectors(inputs, 0, 1);
+      return sameAsFirst(inputs);
+    },
+  },
+  affineRelu: {
+    operands: ['scale', 'shift', 'mean', 'x...'],
+    cheap: true,
+    composite: true,
+    infer(inputs) {
+      const parts = inputs.types.slice(3).map((_, part) => inputs.image(3 + part));
+      const [first] = parts;
+      const agree = parts.every(({ n, h, w }) => n === first?.n && h === first.h && w === first.w);
+      inputs.require(agree, 'the parts of x must differ in their channels only');
+      const channels = parts.reduce((sum, { c }) => sum + c, 0);
+      checkVectors(inputs, [0, 1, 2], channels);
+      return [float([first?.n ?? 0, channels, first?.h ?? 0, first?.w ?? 0])];
+    },
+  },
+  affineReluGrad: {
+    operands: ['outputGradient', 'scale', 'shift', 'mean', 'sumsAndParts...'],
+    composite: true,
+    infer(inputs, { accumulates }) {
+      const { n, c, h, w } = inputs.image(0);
+      checkVectors(inputs, [1, 2, 3], c);
+      const count = accumulates.length;
+      inputs.require(inputs.types.length === 4 + 2 * count, `needs a sum and x for each of ${count} parts`);
+      const parts = accumulates.map((_, part) => inputs.at(5 + 2 * part));
+      for (const part of parts.keys()) {
+        const x = inputs.image(5 + 2 * part);
+        inputs.require(x.n === n && x.h === h && x.w === w, `part ${part} must have the gradient's positions`);
+        const fits = sameShape(inputs.shape(4 + 2 * part), inputs.shape(5 + 2 * part));
+        inputs.require(fits, `the sum of part ${part} must have its shape`);
+      }
+      const channels = parts.reduce((sum, { shape }) => sum + staticDim(shape, 1, 'affineReluGrad: a part'), 0);
+      inputs.require(channels === c, `the parts must have ${c} channels together`);
+      return [float([c]), float([c]), ...parts];
+    },
+  },
+  centerGrad: {
+    operands: ['gradient', 'x', 'mean', 'variance'],
+    composite: true,
+    infer(inputs) {
+      inputs.require(sameShape(inputs.shape(0), inputs.shape(1)), 'the gradient must have the shape of x');
+      checkChannelVectors(inputs, 1, 2);
       return sameAsFirst(inputs);
     },
   },

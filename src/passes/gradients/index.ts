@@ -47,6 +47,8 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   maxPool2dGrad: ofBackward,
   averagePool2dGrad: ofBackward,
   channelSums: ofBackward,
+  affineReluGrad: ofBackward,
+  centerGrad: ofBackward,
   reluGrad: ofBackward,
   crossEntropyGrad: ofBackward,
 };

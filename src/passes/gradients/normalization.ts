@@ -42,6 +42,33 @@ export const center: GradientRule<'center'> = {
   },
 };
 
+/** As `center`'s, in one operator; x itself is saved instead of what is centered. */
+export const normalizable: GradientRule<'normalizable'> = {
+  saves: { inputs: [0, 1, 2] },
+  backward: (node) => [
+    node.builder.emit('centerGrad', [node.gradient(), node.input(0), node.input(1), node.input(2)], node.attributes),
+    undefined,
+    undefined,
+  ],
+};
+
+/**
+ * The gradients at scale and shift are sums over what comes through the ReLU; those at the parts of x begin without a sum:
+ * `accumulate` lets them take along what else arrives. Nothing flows into the mean: `normalizable` takes care of it.
+ */
+export const affineRelu: GradientRule<'affineRelu'> = {
+  saves: { inputs: 'all' },
+  backward(node) {
+    const parts = Array.from({ length: node.inputCount - 3 }, (_, part) => node.input(3 + part));
+    const [atScale, atShift, ...atParts] = node.builder.emitAll(
+      'affineReluGrad',
+      [node.gradient(), node.input(0), node.input(1), node.input(2), ...parts.flatMap((x) => [x, x])],
+      { relu: node.attributes.relu, accumulates: parts.map(() => 0 as const) },
+    );
+    return [atScale, atShift, undefined, ...atParts];
+  },
+};
+
 /**
  * For readers other than normalization. μ = Σx / M and σ² = Σ(x − μ)² / M, so dx = dμ / M + (x − μ)·2·dσ² / M: an affine
  * map of each channel.

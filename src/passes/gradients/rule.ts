@@ -14,7 +14,7 @@ import {
 
 /** Operands and outputs of the forward node that a rule's backward pass reads, by position. */
 export interface Saved {
-  readonly inputs?: readonly number[];
+  readonly inputs?: readonly number[] | 'all';
   readonly outputs?: readonly number[];
 }
 
@@ -84,7 +84,8 @@ export class BackwardNode<K extends OperatorName> {
 
   private read(kind: 'inputs' | 'outputs', index: number): Value {
     const value = this.node[kind][index];
-    if (!value || !this.saved[kind]?.includes(index)) {
+    const saved = this.saved[kind];
+    if (!value || !(saved === 'all' || saved?.includes(index))) {
       throw new InternalError(`the gradient rule of ${this.node.operator} reads ${kind}[${index}] but doesn't save it`);
     }
     return value;

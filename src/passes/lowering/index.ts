@@ -5,12 +5,16 @@ import { conv2dAdd, conv2dInputGrad, conv2dWeightGrad, im2col } from './convolut
 import { dropoutMask } from './dropout.js';
 import {
   affine,
+  affineRelu,
+  affineReluGrad,
   batchStatistics,
   center,
+  centerGrad,
   channelSums,
   countErrors,
   crossEntropy,
   crossEntropyGrad,
+  normalizable,
   normalizer,
   reluGrad,
   sizeOf,
@@ -26,6 +30,10 @@ export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } =
   center,
   normalizer,
   affine,
+  affineRelu,
+  affineReluGrad,
+  normalizable,
+  centerGrad,
   channelSums,
   crossEntropy,
   crossEntropyGrad,
@@ -43,5 +51,13 @@ export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } =
 
 export { swapLastAxes } from './convolution.js';
 export { expandBatch, splitBySlices } from './movement.js';
-export { type LoweringContext, type LoweringRule, type Target, type TargetName, targets } from './rule.js';
+export {
+  type KernelsName,
+  type LoweringContext,
+  type LoweringRule,
+  type Target,
+  type TargetName,
+  targetOf,
+  targets,
+} from './rule.js';
 export { averageByProduct };

@@ -1,6 +1,13 @@
 /** @file Lowering of batch statistics, normalization's gradient, ReLU's gradient and the cross-entropy. */
 
-import { floatTensor, type GraphBuilder, int64Tensor, sizeOf as sizeOfShape, type Value } from '../../ir/index.js';
+import {
+  floatTensor,
+  type GraphBuilder,
+  int64Tensor,
+  sizeOf as sizeOfShape,
+  type TensorData,
+  type Value,
+} from '../../ir/index.js';
 import { batchDim, floatScalar, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
 
 /** The mask [y > 0] as min(1, 1e38·y): cheaper on the CPU than comparing and casting. */
@@ -47,9 +54,51 @@ export const affine: LoweringRule<'affine'> = (_, inputs, { builder, target }) =
     return [builder.emit('conv2d', shift ? [x, weight, shift] : [x, weight], attributes)];
   }
   if (!shift) return [product(builder, x, reshaped(builder, scale, [1, channels, ...Array<number>(rank - 2).fill(1)]))];
-  const filled = (value: number): Value =>
-    builder.constant(floatTensor([channels], new Float32Array(channels).fill(value)));
+  const filled = (value: number): Value => builder.constant(filledVector(channels, value));
   return [builder.emit('normalize', [x, filled(0), filled(1), scale, shift], { epsilon: 0 })];
+};
+
+export const normalizable: LoweringRule<'normalizable'> = (_, inputs) => [operand(inputs, 0)];
+
+/** For targets without a kernel of this kind: batch normalization in its inference form, and a ReLU. */
+export const affineRelu: LoweringRule<'affineRelu'> = (node, inputs, { builder }) => {
+  const [scale, shift, mean, ...parts] = inputs as [Value, Value, Value, ...Value[]];
+  const whole = joined(builder, parts);
+  const ones = builder.constant(filledVector(mean.type.shape[0] as number, 1));
+  const result = builder.emit('normalize', [whole, mean, ones, scale, shift], { epsilon: 0 });
+  return [node.attributes.relu ? builder.emit('relu', [result], {}) : result];
+};
+
+/** For targets without a kernel of this kind, of the operators that `affine` and `relu` have gradients of. */
+export const affineReluGrad: LoweringRule<'affineReluGrad'> = (node, inputs, { builder }) => {
+  const [gradient, scale, shift, mean, ...pairs] = inputs as [Value, Value, Value, Value, ...Value[]];
+  const { relu, accumulates } = node.attributes;
+  const parts = accumulates.map((_, part) => pairs[2 * part + 1] as Value);
+  const variance = builder.constant(filledVector(mean.type.shape[0] as number, 1));
+  const centered = builder.emit('center', [joined(builder, parts), mean, variance], { epsilon: 0 });
+  const result = builder.emit('affine', [centered, scale, shift], {});
+  const through = relu ? builder.emit('reluGrad', [gradient, result], {}) : gradient;
+  const sums = builder.emitAll('channelSums', [through, centered], {});
+  const scaled = builder.emit('affine', [through, scale], {});
+  const sizes = parts.map(({ type }) => type.shape[1] as number);
+  const shares = parts.length === 1 ? [scaled] : builder.emitAll('split', [scaled], { axis: 1, sizes });
+  const gradients = shares.map((share, part) =>
+    accumulates[part] ? builder.emit('add', [pairs[2 * part] as Value, share], {}) : share,
+  );
+  return [...sums, ...gradients];
+};
+
+/** g − mean(g) − (x − μ)·mean(g·(x − μ))/(σ² + ε), the means over each channel: see the gradient rule of `center`. */
+export const centerGrad: LoweringRule<'centerGrad'> = (node, inputs, { builder }) => {
+  const [gradient, x, mean, variance] = inputs as [Value, Value, Value, Value];
+  const centered = builder.emit('center', [x, mean, variance], node.attributes);
+  const size = builder.emit('sizeOf', [], { shape: x.type.shape.filter((_, axis) => axis !== 1) });
+  const count = builder.emit('neg', [size], {});
+  const [products, sums] = builder.emitAll('channelSums', [gradient, centered], {}) as [Value, Value];
+  const spread = builder.emit('add', [variance, builder.scalar(node.attributes.epsilon)], {});
+  const slope = builder.emit('div', [products, product(builder, spread, count)], {});
+  const offset = builder.emit('div', [sums, count], {});
+  return [builder.emit('add', [gradient, builder.emit('affine', [centered, slope, offset], {})], {})];
 };
 
 export const channelSums: LoweringRule<'channelSums'> = (_, inputs, context) => {
@@ -100,6 +149,15 @@ export const sizeOf: LoweringRule<'sizeOf'> = (node, _, { builder, batchSize }) 
 /** The axes along which a channel lies: all but the second. */
 function axesOfChannels({ type }: Value): readonly number[] {
   return type.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+}
+
+/** Parts side by side along the channels. */
+function joined(builder: GraphBuilder, parts: readonly Value[]): Value {
+  return parts.length === 1 ? (parts[0] as Value) : builder.emit('concat', parts, { axis: 1 });
+}
+
+function filledVector(length: number, value: number): TensorData {
+  return floatTensor([length], new Float32Array(length).fill(value));
 }
 
 /** Labels (N) as rows of (N, K) with a 1 at the label. */

@@ -9,6 +9,7 @@ import {
   int64Tensor,
   type NodeOf,
   type OperatorName,
+  RequestError,
   type Shape,
   type Value,
 } from '../../ir/index.js';
@@ -27,6 +28,8 @@ export interface Target {
   readonly fusedConvolution: boolean;
   /** Most outputs that a split may have. */
   readonly splitOutputs: number;
+  /** Composite operators, and ways of moving elements, for which the target has kernels of ours: lowering leaves them. */
+  readonly kernels: ReadonlySet<OperatorName>;
 }
 
 /** The targets by name. */
@@ -37,6 +40,7 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     transposedMatMul: true,
     fusedConvolution: true,
     splitOutputs: Number.POSITIVE_INFINITY,
+    kernels: new Set(),
   },
   // Its convolutions take long for one channel a group.
   cuda: {
@@ -45,10 +49,51 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     transposedMatMul: true,
     fusedConvolution: false,
     splitOutputs: Number.POSITIVE_INFINITY,
+    kernels: new Set(),
   },
   // WebGPU gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader.
-  webgpu: { name: 'webgpu', im2col: 'slices', transposedMatMul: false, fusedConvolution: false, splitOutputs: 8 },
+  webgpu: {
+    name: 'webgpu',
+    im2col: 'slices',
+    transposedMatMul: false,
+    fusedConvolution: false,
+    splitOutputs: 8,
+    kernels: new Set(),
+  },
 };
+
+/** Which kernels a graph may ask for: ONNX's operators only, or also those of ours for cuDNN and CUDA. */
+export type KernelsName = 'plain' | 'cudnn';
+
+/** What `--kernels cudnn` adds to a target. */
+const ownKernels: readonly OperatorName[] = [
+  'conv2dInputGrad',
+  'conv2dWeightGrad',
+  'batchStatistics',
+  'normalizer',
+  'affineRelu',
+  'affineReluGrad',
+  'centerGrad',
+  'reluGrad',
+  'averagePool2dGrad',
+  'concat',
+  'split',
+];
+
+/**
+ * A target by name, with the kernels that a graph for it may ask for.
+ * @throws RequestError where the target has no kernels of ours
+ */
+export function targetOf(name: TargetName, kernels: KernelsName = 'plain'): Target {
+  const target = targets[name];
+  if (kernels === 'plain') return target;
+  if (name !== 'cuda') {
+    throw new RequestError(
+      `kernels cudnn are for the target cuda, not ${name}; add --target cuda, or leave --kernels out`,
+    );
+  }
+  return { ...target, kernels: new Set(ownKernels) };
+}
 
 /** What a rule emits to and may ask. */
 export interface LoweringContext {

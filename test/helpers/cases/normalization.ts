@@ -97,6 +97,32 @@ const trainingCases: readonly Case[] = [
   }),
 ];
 
+/** Batch norm as operators of our own compute it: of one part of x, or of two parts side by side. */
+const fusedCases = ([[4], [2, 3]] as const).flatMap((widths) =>
+  [true, false].map((relu) =>
+    differentiableCase(`affineRelu of ${widths.length} parts${relu ? '' : ' without a ReLU'}`, (draft) => {
+      const { builder } = draft;
+      const parts = widths.map((width) => draft.parameter(['N', width, 3, 5]));
+      const channels = widths.reduce<number>((sum, width) => sum + width, 0);
+      const statistics = parts.map((x) => builder.emitAll('batchStatistics', [x], {}) as [Value, Value]);
+      const sources = parts.map((x, part) =>
+        builder.emit('normalizable', [x, ...(statistics[part] as [Value, Value])], { epsilon }),
+      );
+      const whole = (index: 0 | 1): Value =>
+        builder.emit(
+          'concat',
+          statistics.map((pair) => pair[index]),
+          { axis: 0 },
+        );
+      const [scale] = builder.emitAll('normalizer', [whole(1), draft.parameter([channels])], { epsilon }) as [
+        Value,
+        Value,
+      ];
+      return builder.emit('affineRelu', [scale, draft.parameter([channels]), whole(0), ...sources], { relu });
+    }),
+  ),
+);
+
 const crossEntropyCases = ([2, 5] as const).flatMap((classes) => [
   differentiableCase(`crossEntropy of ${classes} classes`, (draft) => {
     const logits = draft.parameter(['N', classes]);
@@ -126,6 +152,7 @@ const dropoutCases = (
 export const normalizationCases: readonly Case[] = [
   ...normalizeCases,
   ...trainingCases,
+  ...fusedCases,
   ...crossEntropyCases,
   ...dropoutCases,
 ];

@@ -18,6 +18,29 @@ function sumByChannel(shape: readonly number[], term: (index: number, channel: n
   return sums;
 }
 
+const element = at;
+
+/** Calls back for each element of a concatenation of parts (N, C, …): the part, positions in it and in the whole, the channel. */
+function forEachElement(
+  [samples = 0, channels = 0, ...extents]: readonly number[],
+  parts: readonly Float64Array[],
+  visit: (part: Float64Array, at: number, to: number, channel: number) => void,
+): void {
+  const positions = count(extents);
+  for (let sample = 0; sample < samples; sample++) {
+    let first = 0;
+    for (const part of parts) {
+      const size = part.length / samples;
+      for (let offset = 0; offset < size; offset++) {
+        const channel = first + Math.floor(offset / positions);
+        const to = (sample * channels + first) * positions + offset;
+        visit(part, sample * size + offset, to, channel);
+      }
+      first += size / positions;
+    }
+  }
+}
+
 /** Largest class of a row, the first of equal ones. */
 function predicted({ shape, data }: NdArray, sample: number): number {
   const classes = at(shape, 1);
@@ -32,6 +55,10 @@ export const normalization: Kernels<
   | 'normalizer'
   | 'normalize'
   | 'affine'
+  | 'normalizable'
+  | 'affineRelu'
+  | 'affineReluGrad'
+  | 'centerGrad'
   | 'channelSums'
   | 'crossEntropy'
   | 'crossEntropyGrad'
@@ -76,6 +103,51 @@ export const normalization: Kernels<
       x.data.map((value, index) => {
         const c = channel(index);
         return value * at(scale.data, c) + (shift ? at(shift.data, c) : 0);
+      }),
+    ];
+  },
+  normalizable: (call) => [call.input(0).data],
+  affineRelu(call) {
+    const [scale, shift, mean, ...parts] = call.inputs.map(({ data }) => data) as Float64Array[];
+    if (!scale || !shift || !mean) throw new Error('affineRelu takes three vectors');
+    const result = call.zeros(0);
+    forEachElement(call.shape(), parts, (part, at, to, c) => {
+      const value = (element(part, at) - element(mean, c)) * element(scale, c) + element(shift, c);
+      result[to] = call.attributes.relu ? Math.max(0, value) : value;
+    });
+    return [result];
+  },
+  affineReluGrad(call) {
+    const [gradient, scale, shift, mean, ...pairs] = call.inputs.map(({ data }) => data) as Float64Array[];
+    if (!gradient || !scale || !shift || !mean) throw new Error('affineReluGrad takes a gradient and three vectors');
+    const { relu, accumulates } = call.attributes;
+    const parts = accumulates.map((_, part) => pairs[2 * part + 1] as Float64Array);
+    const results = accumulates.map((adds, part) =>
+      adds ? Float64Array.from(pairs[2 * part] as Float64Array) : call.zeros(2 + part),
+    );
+    const [atScale, atShift] = [call.zeros(0), call.zeros(1)];
+    forEachElement(call.input(0).shape, parts, (part, at, to, c) => {
+      const centered = element(part, at) - element(mean, c);
+      if (relu && centered * element(scale, c) + element(shift, c) <= 0) return;
+      accumulate(atScale, c, element(gradient, to) * centered);
+      accumulate(atShift, c, element(gradient, to));
+      const result = results[parts.indexOf(part)] as Float64Array;
+      accumulate(result, at, element(gradient, to) * element(scale, c));
+    });
+    return [atScale, atShift, ...results];
+  },
+  centerGrad(call) {
+    const [gradient, x, mean, variance] = [call.input(0), call.input(1), call.input(2), call.input(3)];
+    const channel = channelOf(x.shape);
+    const share = at(x.shape, 1) / count(x.shape);
+    const centered = x.data.map((value, index) => value - at(mean.data, channel(index)));
+    const sums = sumByChannel(x.shape, (index) => at(gradient.data, index) * share);
+    const products = sumByChannel(x.shape, (index) => at(gradient.data, index) * at(centered, index) * share);
+    return [
+      gradient.data.map((value, index) => {
+        const c = channel(index);
+        const slope = at(products, c) / (at(variance.data, c) + call.attributes.epsilon);
+        return value - at(sums, c) - at(centered, index) * slope;
       }),
     ];
   },
