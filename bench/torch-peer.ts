@@ -54,7 +54,8 @@ export async function measureTorch(python: string, request: TorchRequest): Promi
   return { stepMs: 1000 * stepSeconds, peakGrowthBytes: growthBytes, sessionMs: null };
 }
 
-function torchArguments({ config, efficient, batchSize, steps, threads, seed }: TorchRequest): string[] {
+/** The flags of the peer that describe a measurement. */
+export function torchArguments({ config, efficient, batchSize, steps, threads, seed }: TorchRequest): string[] {
   const values: readonly (readonly [string, string | number])[] = [
     ['block-config', config.blockConfig.join()],
     ['growth-rate', config.growthRate],

@@ -356,7 +356,7 @@ def curve(options, model, _images, _labels):
     print(json.dumps({"torch": torch.__version__.split("+")[0], "losses": losses}))
 
 
-def main():
+def parse_options():
     parser = argparse.ArgumentParser(description="DenseNet-BC in PyTorch, timed or written down")
     parser.add_argument("task", choices=["bench", "reference", "curve"])
     parser.add_argument("--depth", type=int, default=100)
@@ -383,8 +383,11 @@ def main():
     parser.add_argument("--state", help="safetensors that curve begins with")
     parser.add_argument("--batches", help="safetensors that curve trains on: images and labels of all batches")
     parser.add_argument("--out", default=".", help="where reference writes")
-    options = parser.parse_args()
+    return parser.parse_args()
 
+
+def main():
+    options = parse_options()
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     config = configuration(options)
