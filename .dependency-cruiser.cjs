@@ -37,16 +37,8 @@ module.exports = {
     only('src/ir'),
     only('src/builders', 'src/ir'),
     only('src/passes', 'src/ir'),
-    // A model is written for how the runtime orders nodes and reuses memory.
-    only(
-      'src/onnx',
-      'src/ir',
-      'src/memory/buffers.ts',
-      'src/memory/execution-order.ts',
-      'src/memory/place.ts',
-      'src/memory/share-buffers.ts',
-    ),
-    only('src/memory', 'src/ir', 'src/onnx'),
+    only('src/memory', 'src/ir'),
+    only('src/onnx', 'src/ir', 'src/memory'),
     only('src/compile.ts', 'src/builders', 'src/ir', 'src/memory', 'src/passes'),
     only('src/inference.ts', 'src/builders', 'src/ir', 'src/passes'),
     only('src/version.ts', 'package.json'),

@@ -111,7 +111,7 @@ async function ownPeers(options: PeersOptions, directory: string): Promise<Peer[
     const { measure } = stepsContestant(remat, { ...request, session: sessionChoices.training });
     peers.push({
       name: `densec ${remat}`,
-      predictedLivePeakBytes: planMemory(compiled.training, batchSize).peakBytes,
+      predictedLivePeakBytes: planMemory(compiled.schedules.training, batchSize).peakBytes,
       nodes: bundle.manifest.models.training.nodes,
       async measure() {
         const { stepMs, peakGrowthBytes, sessionMs } = summarize([await measure()]);

@@ -91,7 +91,7 @@ function ownRow(
         firstStepSeconds: (measured.sessionMs + (measured.stepMs[0] ?? 0)) / 1000,
         allocatorPeakBytes: measured.arena?.peakBytes ?? null,
         cardPeakBytes: watched?.() ?? null,
-        planBytes: planMemory(compiled.training, batchSize).peakBytes,
+        planBytes: planMemory(compiled.schedules.training, batchSize).peakBytes,
         nodes: bundle.manifest.models.training.nodes,
       };
     },

@@ -33,8 +33,8 @@ export function livePeaks(
   return depths.flatMap((depth) =>
     policies.map((remat) => {
       const began = performance.now();
-      const { training } = compile(densenet({ depth }), { remat });
-      const { peakBytes, order } = planMemory(training, batchSize);
+      const { schedules } = compile(densenet({ depth }), { remat });
+      const { peakBytes, order } = planMemory(schedules.training, batchSize);
       const seconds = (performance.now() - began) / 1000;
       const peak = { depth, remat, bytes: peakBytes, nodes: order.length, seconds };
       onPeak(peak);

@@ -1,8 +1,16 @@
 /** @file The compiler from end to end: a network in the DSL becomes a training graph and an evaluation graph. */
 
 import { initialize, type Network, traceNetwork } from './builders/index.js';
-import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
-import { plannedLiveBytes } from './memory/plan.js';
+import {
+  copyOutputs,
+  type Graph,
+  type GraphInput,
+  int64Tensor,
+  RequestError,
+  staticShape,
+  type TensorData,
+} from './ir/index.js';
+import { plannedLiveBytes, type Schedule, schedule } from './memory/schedule.js';
 import { accumulate } from './passes/accumulate.js';
 import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './passes/clean.js';
 import { differentiate } from './passes/differentiate.js';
@@ -57,6 +65,8 @@ export interface Compiled {
   readonly training: Graph;
   /** Loss, errors and logits with the running statistics. */
   readonly evaluation: Graph;
+  /** How the runtime will execute each of the two. */
+  readonly schedules: { readonly training: Schedule; readonly evaluation: Schedule };
   /** The forward pass as traced, before any pass. */
   readonly forward: Graph;
   /** How the state's tensors lie in the graphs' inputs. */
@@ -125,9 +135,14 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     updateEarly,
   ];
   const evaluation = [evaluationMode, ...clean, packState(packed), ...finish(targetOf(target.name))];
+  const schedules = {
+    training: schedule(copyOutputs(runPasses(forward, training, options.observe))),
+    evaluation: schedule(copyOutputs(runPasses(forward, evaluation, options.observe))),
+  };
   return {
-    training: runPasses(forward, training, options.observe),
-    evaluation: runPasses(forward, evaluation, options.observe),
+    training: schedules.training.graph,
+    evaluation: schedules.evaluation.graph,
+    schedules,
     forward,
     segments,
     initial: initialState(forward, options.seed ?? 0),

@@ -17,29 +17,27 @@ export function planCommand(): Command {
     .addOption(new Option('--batch-size <n>', 'images a step').argParser(wholeNumber(1)).makeOptionMandatory())
     .option('--json', 'print JSON: the peak, what is alive there, and the live bytes at each node')
     .action(async (directory: string, { batchSize, json }: { batchSize: number; json?: boolean }) => {
-      const plan = planMemory(compileAgain(await openBundle(directory)).training, batchSize);
+      const plan = planMemory(compileAgain(await openBundle(directory)).schedules.training, batchSize);
       if (json) printJson(asJson(plan, batchSize));
       else show(plan, batchSize);
     });
 }
 
 function asJson(plan: MemoryPlan, batchSize: number): object {
-  const nodes = plan.order.map((index) => plan.program.nodes[index]?.name ?? '');
   return {
     batchSize,
     predictedLivePeakBytes: plan.peakBytes,
-    peakAt: nodes[plan.peakAt],
+    peakAt: plan.order[plan.peakAt],
     tensors: plan.tensors,
-    timeline: plan.timeline.map((bytes, position) => ({ node: nodes[position], bytes })),
+    timeline: plan.timeline.map((bytes, position) => ({ node: plan.order[position], bytes })),
   };
 }
 
 function show(plan: MemoryPlan, batchSize: number): void {
-  const node = plan.program.nodes[plan.order[plan.peakAt] ?? 0];
   printFacts([
     ['batch size', batchSize],
     ['live peak', megabytes(plan.peakBytes)],
-    ['reached at', `${node?.name} (${plan.peakAt + 1} of ${plan.order.length} nodes)`],
+    ['reached at', `${plan.order[plan.peakAt]} (${plan.peakAt + 1} of ${plan.order.length} nodes)`],
   ]);
   const largest = plan.tensors.slice(0, shownTensors);
   const rest = plan.tensors.slice(shownTensors);

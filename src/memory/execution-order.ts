@@ -1,8 +1,8 @@
 /** @file The order in which the runtime's sequential executor runs a program. */
 
 /** What order depends on: who reads whose outputs, and indices, which are positions in the file. */
-export interface OrderedNodes {
-  readonly nodes: readonly { readonly inputs: readonly string[]; readonly outputs: readonly string[] }[];
+export interface OrderedNodes<V> {
+  readonly nodes: readonly { readonly inputs: readonly (V | undefined)[]; readonly outputs: readonly V[] }[];
 }
 
 /**
@@ -12,13 +12,13 @@ export interface OrderedNodes {
  * index, as are the producers of each node that is popped, so the producer with the highest index is expanded first. A
  * node runs once all its producers have.
  */
-export function executionOrder({ nodes }: OrderedNodes): readonly number[] {
-  const producer = new Map<string, number>();
+export function executionOrder<V>({ nodes }: OrderedNodes<V>): readonly number[] {
+  const producer = new Map<V, number>();
   for (const [index, node] of nodes.entries()) for (const output of node.outputs) producer.set(output, index);
   const producersOf = nodes.map((node) => {
     const found = new Set<number>();
     for (const input of node.inputs) {
-      const index = producer.get(input);
+      const index = input === undefined ? undefined : producer.get(input);
       if (index !== undefined) found.add(index);
     }
     return [...found].sort((a, b) => a - b);

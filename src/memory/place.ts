@@ -3,7 +3,7 @@
 import type { OrderedNodes } from './execution-order.js';
 
 /** A node to be placed. */
-export type PlannedNode = OrderedNodes['nodes'][number] & {
+export type PlannedNode<V> = OrderedNodes<V>['nodes'][number] & {
   /** Whether it reads and computes nothing that takes room: when it runs matters only where all else is equal. */
   readonly small?: boolean;
 };
@@ -16,7 +16,7 @@ export type PlannedNode = OrderedNodes['nodes'][number] & {
  * decide.
  * @param planned nodes in the order in which they are to run
  */
-export function placeNodes<T extends PlannedNode>(planned: readonly T[]): T[] {
+export function placeNodes<V, T extends PlannedNode<V> = PlannedNode<V>>(planned: readonly T[]): T[] {
   const producersOf = producers(planned);
   const before = planned.map((): number[] => []);
   for (const [index, found] of producersOf.entries()) for (const producer of found) before[producer]?.push(index);
@@ -28,11 +28,11 @@ export function placeNodes<T extends PlannedNode>(planned: readonly T[]): T[] {
 }
 
 /** The producers of each node, in planned order. */
-function producers(planned: OrderedNodes['nodes']): readonly (readonly number[])[] {
-  const producer = new Map<string, number>();
-  for (const [index, { outputs }] of planned.entries()) for (const name of outputs) producer.set(name, index);
+function producers<V>(planned: OrderedNodes<V>['nodes']): readonly (readonly number[])[] {
+  const producer = new Map<V, number>();
+  for (const [index, { outputs }] of planned.entries()) for (const value of outputs) producer.set(value, index);
   return planned.map(({ inputs }) => {
-    const found = new Set(inputs.flatMap((name) => producer.get(name) ?? []));
+    const found = new Set(inputs.flatMap((value) => (value === undefined ? [] : (producer.get(value) ?? []))));
     return [...found].sort((a, b) => a - b);
   });
 }

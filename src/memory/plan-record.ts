@@ -1,8 +1,7 @@
 /** @file What a bundle keeps of its memory plan, so that anyone can hold the model and the runtime against it. */
 
-import { type Graph, InternalError, type Phase, type Value } from '../ir/index.js';
-import { toModel } from '../onnx/index.js';
-import { type MemoryPlan, planMemory } from './plan.js';
+import { type Graph, InternalError, type Value } from '../ir/index.js';
+import { type Schedule, scheduledLiveness } from './schedule.js';
 
 /** A plan by the names of values, which the runtime's optimizer keeps where it gives nodes other names and indices. */
 export interface PlanRecord {
@@ -27,23 +26,20 @@ export interface PeakLine {
 /** Two batch sizes at which no two tensors have the same size by accident. */
 const probes = [1009, 2003] as const;
 
-/** The record of a training graph's plan. @throws InternalError when its backward pass doesn't depend on the logits */
-export function recordPlan(graph: Graph): PlanRecord {
-  const [one, other] = probes.map((size) => planMemory(graph, size)) as [MemoryPlan, MemoryPlan];
-  const { names } = toModel(graph);
-  const order = one.order.map((index) => one.program.nodes[index]?.outputs[0] ?? '');
-  const phases = new Map<string, Phase>();
-  for (const { outputs, origin } of graph.nodes) {
-    for (const value of outputs) phases.set(names.get(value) ?? '', origin.phase);
-  }
-  const gradients = new Set([...descendantsOf(graph, 'logits')].map((value) => names.get(value)));
-  const backward = order.findIndex((name) => phases.get(name) === 'backward' && gradients.has(name));
+/** The record of a training graph's schedule. @throws InternalError when its backward pass doesn't depend on the logits */
+export function recordPlan(scheduled: Schedule): PlanRecord {
+  const { graph, names, order } = scheduled;
+  const [one, other] = probes.map((size) => scheduledLiveness(scheduled, size).timeline) as [number[], number[]];
+  const gradients = descendantsOf(graph, 'logits');
+  const backward = order.findIndex(
+    ({ node, outputs }) => node.origin.phase === 'backward' && gradients.has(outputs[0] as Value),
+  );
   if (backward < 0) throw new InternalError(`the graph ${graph.name} has no backward pass that depends on its logits`);
   return {
-    order,
-    recompute: order.flatMap((name, position) => (phases.get(name) === 'recompute' ? [position] : [])),
+    order: order.map(({ outputs }) => names.get(outputs[0] as Value) ?? ''),
+    recompute: order.flatMap(({ node }, position) => (node.origin.phase === 'recompute' ? [position] : [])),
     backward,
-    livePeak: upperEnvelope(linesThrough(one.timeline, other.timeline)),
+    livePeak: upperEnvelope(linesThrough(one, other)),
     runningShare: Object.fromEntries(
       graph.inputs.flatMap((input) => (input.role === 'running' ? [[input.name, input.momentum]] : [])),
     ),

@@ -1,6 +1,7 @@
 /** @file Which dead buffers later values may take over, without more being alive at the peak. */
 
-import type { NamedValues, RunNode } from './buffers.js';
+import type { ValueTypes } from './buffers.js';
+import type { MemoryNode } from './node.js';
 
 /** A buffer from the node that first writes it to the last one that reads it. */
 interface Interval {
@@ -30,13 +31,13 @@ const longestHold = 8;
  * value the runtime looks through all dead buffers that nobody has taken over, which for thousands of them takes most of the
  * time that loading a model takes.
  * @param executed nodes in the order in which they run
- * @param numbers buffers of values by name, from `bufferNumbers`
+ * @param numbers buffers of values, from `bufferNumbers`
  */
-export function shareBuffers(
-  executed: readonly RunNode[],
-  numbers: ReadonlyMap<string, number>,
-  values: NamedValues,
-): ReadonlyMap<string, number> {
+export function shareBuffers<V>(
+  executed: readonly MemoryNode<V>[],
+  numbers: ReadonlyMap<V, number>,
+  values: ValueTypes<V>,
+): ReadonlyMap<V, number> {
   const intervals = intervalsOf(executed, numbers, values);
   const alive = new Float64Array(executed.length);
   for (const { birth, death, bytes } of intervals)
@@ -61,7 +62,7 @@ export function shareBuffers(
     for (let at = candidate.death + 1; at < interval.birth; at++) alive[at] = (alive[at] as number) + interval.bytes;
     shared.set(interval.number, shared.get(candidate.number) ?? candidate.number);
   }
-  return new Map([...numbers].map(([name, number]) => [name, shared.get(number) ?? number]));
+  return new Map([...numbers].map(([value, number]) => [value, shared.get(number) ?? number]));
 }
 
 /** Whether a dead buffer can be held until the next one begins. */
@@ -71,18 +72,19 @@ function fits(alive: Float64Array, { death }: Interval, { birth, bytes }: Interv
 }
 
 /** Intervals of buffers whose size depends on the batch, in order of their births; those of inputs and outputs are left out. */
-function intervalsOf(
-  executed: readonly RunNode[],
-  numbers: ReadonlyMap<string, number>,
-  values: NamedValues,
+function intervalsOf<V>(
+  executed: readonly MemoryNode<V>[],
+  numbers: ReadonlyMap<V, number>,
+  values: ValueTypes<V>,
 ): readonly Interval[] {
-  const fixed = new Set([...values.fixed].flatMap((name) => numbers.get(name) ?? []));
+  const fixed = new Set([...values.fixed].flatMap((value) => numbers.get(value) ?? []));
   const intervals = new Map<number, Interval>();
   for (const [index, { inputs, outputs }] of executed.entries()) {
-    for (const name of [...inputs, ...outputs]) {
-      const number = numbers.get(name);
-      const type = values.typeOf(name);
-      const bytes = values.bytesOf(name);
+    for (const value of [...inputs, ...outputs]) {
+      if (value === undefined) continue;
+      const number = numbers.get(value);
+      const type = values.typeOf(value);
+      const bytes = values.bytesOf(value);
       if (number === undefined || type === undefined || bytes === 0 || fixed.has(number)) continue;
       const known = intervals.get(number);
       if (known) known.death = index;

@@ -2,4 +2,5 @@
 
 export { encodeGraph, toModel } from './encode.js';
 export { inputTypes } from './inputs.js';
+export { type Program, type ProgramNode, programOf } from './program.js';
 export { decodeModel, type ModelProto, modelMetadata, sampleShape } from './protobuf.js';

@@ -22,8 +22,6 @@ export interface OnnxOperation {
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
   /** Which operands, in ONNX's order, `absent` for one that isn't given; all in the IR's order where this is left out. */
   readonly operands?: readonly number[];
-  /** Whether outputs may be left out at the end where nothing reads them; kernels then compute less. */
-  readonly optionalOutputs?: true;
   /** Constant operands that come before the others. */
   readonly leading?: readonly TensorData[];
   /** Constant operands that come after the others. */
@@ -83,6 +81,7 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
     trailing: extents ? [] : [indices(targetExtents(shape, x?.type.shape ?? []))],
   }),
   after: 'composite',
+  copy: named('Identity'),
   head: named('Slice'),
   expand: ({ attributes: { shape }, inputs }) => ({
     operator: 'Expand',
@@ -165,7 +164,6 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   im2col: 'composite',
   maxPool2d: ({ attributes: { kernel, stride, pads } }) => ({
     operator: 'MaxPool',
-    optionalOutputs: true,
     attributes: { kernel_shape: kernel, strides: stride, pads },
   }),
   maxPool2dGrad: 'composite',

@@ -8,6 +8,7 @@ import type { DenseNetConfig, Network } from '../builders/index.js';
 import type { Compiled } from '../compile.js';
 import { FailureError, type Graph } from '../ir/index.js';
 import { recordPlan } from '../memory/plan-record.js';
+import type { Schedule } from '../memory/schedule.js';
 import { encodeGraph } from '../onnx/index.js';
 import { dropoutInputs } from '../passes/modes.js';
 import type { OptimizerOptions } from '../passes/optimizer-options.js';
@@ -52,8 +53,8 @@ export async function writeBundle(
 ): Promise<Bundle> {
   const target = resolve(directory);
   await prepareOutputFolder(target, options.force ?? false);
-  const training = encodeGraph(compiled.training);
-  const evaluation = encodeGraph(compiled.evaluation);
+  const training = encodeGraph(compiled.schedules.training);
+  const evaluation = encodeGraph(compiled.schedules.evaluation);
   const manifest = describe(network, compiled, options, training, evaluation);
   let temporary: string | undefined;
   try {
@@ -191,11 +192,11 @@ function describe(
       ...segment,
       tensors: segment.tensors.map((tensor) => ({ ...tensor, shape: [...tensor.shape] })),
     })),
-    plan: describePlan(compiled.training),
+    plan: describePlan(compiled.schedules.training),
   };
 }
 
-function describePlan(training: Graph): NonNullable<Manifest['plan']> {
+function describePlan(training: Schedule): NonNullable<Manifest['plan']> {
   const { order, recompute, livePeak, ...rest } = recordPlan(training);
   return { ...rest, order: [...order], recompute: [...recompute], livePeak: [...livePeak] };
 }
@@ -218,8 +219,8 @@ async function checkHash(path: string, expected: string): Promise<void> {
 }
 
 /** The hash that the manifest of a compiled network keeps of its training model. */
-export function trainingHash({ training }: Compiled): string {
-  return sha256(encodeGraph(training));
+export function trainingHash({ schedules }: Compiled): string {
+  return sha256(encodeGraph(schedules.training));
 }
 
 /** The hash that manifests keep of a model. */

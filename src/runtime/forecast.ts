@@ -37,15 +37,14 @@ const timelinePoints = 480;
 
 /** The forecast for a compiled network on some data. */
 export function forecastMemory(
-  { training, evaluation }: Pick<Compiled, 'training' | 'evaluation'>,
+  { schedules: { training, evaluation } }: Pick<Compiled, 'schedules'>,
   batchSize: number,
   data: DataMemory,
 ): MemoryForecast {
   const dataBytes = data.fixedBytes + data.batches * batchSize * data.imageBytes;
-  const { peakBytes, peakAt, timeline, order, program } = planMemory(training, batchSize);
+  const { peakBytes, peakAt, timeline, order } = planMemory(training, batchSize);
   // Training and evaluation have a session each, and neither's arena shrinks.
   const evaluating = planMemory(evaluation, batchSize).peakBytes;
-  const names = order.map((index) => program.nodes[index]?.name ?? '');
   const last = Math.max(1, order.length - 1);
   return {
     batchSize,
@@ -53,12 +52,12 @@ export function forecastMemory(
     processBytes: Math.round(sessionBytes + arenaFactor * (peakBytes + evaluating) + dataBytes),
     dataBytes,
     data,
-    peakAt: names[peakAt] ?? '',
+    peakAt: order[peakAt] ?? '',
     peakPosition: peakAt / last,
     backwardPosition:
       Math.max(
         0,
-        names.findIndex((name) => name.startsWith('backward/')),
+        training.order.findIndex(({ node }) => node.origin.phase === 'backward'),
       ) / last,
     timeline: peaksOfParts(timeline, timelinePoints),
   };
@@ -70,7 +69,7 @@ export function forecastMemory(
  * @param bytes what is free
  */
 export function fittingBatchSize(
-  compiled: Pick<Compiled, 'training' | 'evaluation'>,
+  compiled: Pick<Compiled, 'schedules'>,
   forecast: MemoryForecast,
   bytes: number,
 ): number {

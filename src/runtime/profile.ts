@@ -4,8 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FailureError } from '../ir/index.js';
-import { type Program, programOf } from '../memory/program.js';
-import { decodeModel } from '../onnx/index.js';
+import { decodeModel, type Program, programOf } from '../onnx/index.js';
 import { type KernelEvent, readProfile } from './profile-reader.js';
 import type { Inspection } from './protocol.js';
 

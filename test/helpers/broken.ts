@@ -3,7 +3,7 @@
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { executionOrder } from '../../src/memory/execution-order.js';
-import { programOf } from '../../src/memory/program.js';
+import { programOf } from '../../src/onnx/program.js';
 import {
   type AttributeProto,
   decodeModel,

@@ -2,8 +2,7 @@
 
 import { InferenceSession } from 'onnxruntime-node';
 import type { Graph } from '../../src/ir/index.js';
-import type { Program } from '../../src/memory/program.js';
-import { encodeGraph } from '../../src/onnx/index.js';
+import { encodeGraph, type Program } from '../../src/onnx/index.js';
 import { profiled } from '../../src/runtime/profile.js';
 import type { KernelEvent } from '../../src/runtime/profile-reader.js';
 import type { Feeds, NdArray } from './evaluate.js';

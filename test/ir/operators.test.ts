@@ -268,6 +268,8 @@ row('averagePool2d', [image], { ...window, pads: [1, 1, 1, 1] }, 'f32[N, 4, 5, 4
 row('averagePool2d', [image], { ...window, kernel: [9, 2] }, `averagePool2d(f32[N, 4, 8, 6]): ${tooLarge}`);
 row('averagePool2dGrad', [f32('N', 4, 4, 3)], { ...window, inputShape: ['N', 4, 8, 6] }, 'f32[N, 4, 8, 6]');
 
+row('copy', [image], {}, 'f32[N, 4, 8, 6]');
+
 // Normalization and losses.
 const vectors = [f32(4), f32(4), f32(4), f32(4)] as const;
 row('batchNorm', [image, ...vectors], { epsilon: 1e-5, momentum: 0.1 }, 'f32[N, 4, 8, 6]');

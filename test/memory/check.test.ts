@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ObservedNode, observedPeak } from '../../src/memory/check.js';
 import { liveness } from '../../src/memory/liveness.js';
+import { memoryNode } from '../helpers/memory-node.js';
 
 interface Written {
   readonly inputs: string;
@@ -84,15 +85,18 @@ describe('the observed peak', () => {
           const outputs = operator === 'Split' ? [`v${index}`, `w${index}`] : [`v${index}`];
           const size = operator === 'Reshape' ? (bytes.get(inputs[0] as string) ?? 0) : own;
           for (const name of outputs) bytes.set(name, size);
-          return { name: `n${index}`, operator, inputs, outputs };
+          return memoryNode(operator, inputs, outputs);
         });
         // The last node that makes a buffer of its own gives the output, so that no output is a view.
         const output = nodes.findLast(({ operator }) => operator !== 'Reshape')?.outputs[0] ?? 'x';
-        const predicted = liveness({ inputs: ['x', 'y'], outputs: [output], nodes }, [...nodes.keys()], {
-          bytes: (name) => bytes.get(name) ?? 0,
-        }).peakBytes;
+        const run = { inputs: ['x', 'y'], outputs: [output], nodes };
+        const predicted = liveness(run, (name) => bytes.get(name) ?? 0).peakBytes;
         const observed = observedPeak({
-          nodes: nodes.map((node) => ({ ...node, outputBytes: node.outputs.map((name) => bytes.get(name) ?? 0) })),
+          nodes: nodes.map((node) => ({
+            ...node,
+            inputs: node.inputs.map((name) => name ?? ''),
+            outputBytes: node.outputs.map((name) => bytes.get(name) ?? 0),
+          })),
           inputs: new Map(['x', 'y'].map((name) => [name, bytes.get(name) ?? 0])),
           outputs: new Set([output]),
         });

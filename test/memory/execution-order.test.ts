@@ -4,8 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Graph, GraphBuilder, type Shape, type Value } from '../../src/ir/index.js';
 import { executionOrder } from '../../src/memory/execution-order.js';
-import { type Program, programOf } from '../../src/memory/program.js';
-import { toModel } from '../../src/onnx/index.js';
+import { type Program, programOf, toModel } from '../../src/onnx/index.js';
 import { type Feeds, ndArray } from '../helpers/evaluate.js';
 import { type Level, levels, type ProfiledNode, profiledRun } from '../helpers/profile.js';
 
@@ -84,7 +83,7 @@ describe('the predicted order', () => {
         fc.asyncProperty(dagSpecs, async (spec) => {
           const graph = dagOf(spec);
           const { order } = await profiledRun(graph, feeds, 'disabled');
-          expect(predictedOrder(programOf(toModel(graph).model))).toEqual(namesOf(order));
+          expect(predictedOrder(programOf(toModel(graph)))).toEqual(namesOf(order));
         }),
         options,
       ),

@@ -12,23 +12,19 @@ import {
   type Tensor,
 } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
-import { bufferNumbers, type RunNode } from '../../src/memory/buffers.js';
+import { bufferNumbers } from '../../src/memory/buffers.js';
 import { executionOrder } from '../../src/memory/execution-order.js';
 import { placeNodes } from '../../src/memory/place.js';
-import { planMemory, plannedLiveBytes } from '../../src/memory/plan.js';
+import { planMemory } from '../../src/memory/plan.js';
+import { plannedLiveBytes } from '../../src/memory/schedule.js';
+import { memoryNode, written as node, type WrittenNode } from '../helpers/memory-node.js';
 
-/** A node from `out1 out2 = Operator(in1, in2)`. */
-function node(line: string): RunNode {
-  const [, left = '', operator = '', operands = ''] = /^(.*) = (\w+)\((.*)\)$/.exec(line) ?? [];
-  return { operator, inputs: operands.split(', '), outputs: left.split(' ') };
-}
-
-const names = (nodes: readonly RunNode[]): string => nodes.map(({ outputs }) => outputs[0]).join(' ');
+const names = (nodes: readonly WrittenNode[]): string => nodes.map(({ outputs }) => outputs[0]).join(' ');
 
 /** The order in which the runtime runs nodes that were placed for a plan. */
-function executed(plan: readonly RunNode[]): readonly RunNode[] {
+function executed(plan: readonly WrittenNode[]): readonly WrittenNode[] {
   const nodes = placeNodes(plan);
-  return executionOrder({ nodes }).map((index) => nodes[index] as RunNode);
+  return executionOrder({ nodes }).map((index) => nodes[index] as WrittenNode);
 }
 
 describe('placed nodes', () => {
@@ -45,10 +41,10 @@ describe('placed nodes', () => {
 
   it('stay sorted and all run, whatever the plan', () => {
     const plans = fc.array(fc.tuple(fc.nat(1000), fc.nat(1000)), { minLength: 1, maxLength: 60 }).map((picks) =>
-      picks.map(([a, b], index): RunNode => {
+      picks.map(([a, b], index): WrittenNode => {
         const known = ['x', ...Array.from({ length: index }, (_, earlier) => `v${earlier}`)];
         const inputs = [a, b].map((choice) => known[choice % known.length] as string);
-        return { operator: 'Add', inputs, outputs: [`v${index}`] };
+        return memoryNode('Add', inputs, [`v${index}`]);
       }),
     );
     fc.assert(

@@ -2,8 +2,9 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bufferNumbers, type NamedValues, type RunNode } from '../../src/memory/buffers.js';
+import { bufferNumbers, type ValueTypes } from '../../src/memory/buffers.js';
 import { shareBuffers } from '../../src/memory/share-buffers.js';
+import { memoryNode, type WrittenNode } from '../helpers/memory-node.js';
 
 /** Programs that run as written, over `x`; small values of 1 or 2 bytes a sample, now and then one of 200. */
 const programs = fc
@@ -14,14 +15,14 @@ const programs = fc
   })
   .map((steps) => {
     const bytes = new Map<string, number>([['x', 4]]);
-    const executed = steps.map(({ pick, late, bytes: own }, index): RunNode => {
+    const executed = steps.map(({ pick, late, bytes: own }, index): WrittenNode => {
       const known = [...bytes.keys()];
       const from = late ? Math.max(0, known.length - 3) : 0;
       const input = known[from + (pick % (known.length - from))] as string;
       bytes.set(`v${index}`, own);
-      return { operator: 'Exp', inputs: [input], outputs: [`v${index}`] };
+      return memoryNode('Exp', [input], [`v${index}`]);
     });
-    const values: NamedValues = {
+    const values: ValueTypes<string> = {
       typeOf: (name) => `f32[N, ${bytes.get(name)}]`,
       bytesOf: (name) => bytes.get(name) ?? 0,
       fixed: new Set(['x', `v${steps.length - 1}`]),
@@ -30,17 +31,21 @@ const programs = fc
   });
 
 /** When each value is first written and last read. */
-function lifetimes(executed: readonly RunNode[]): ReadonlyMap<string, readonly [number, number]> {
+function lifetimes(executed: readonly WrittenNode[]): ReadonlyMap<string, readonly [number, number]> {
   const found = new Map<string, readonly [number, number]>();
   for (const [index, { inputs, outputs }] of executed.entries()) {
     for (const name of outputs) found.set(name, [index, index]);
-    for (const name of inputs) found.set(name, [found.get(name)?.[0] ?? -1, index]);
+    for (const name of inputs as readonly string[]) found.set(name, [found.get(name)?.[0] ?? -1, index]);
   }
   return found;
 }
 
 /** The most bytes of buffers that exist at once, each from its first value's birth to its last one's end. */
-function peakOf(executed: readonly RunNode[], numbers: ReadonlyMap<string, number>, values: NamedValues): number {
+function peakOf(
+  executed: readonly WrittenNode[],
+  numbers: ReadonlyMap<string, number>,
+  values: ValueTypes<string>,
+): number {
   const spans = new Map<number, { from: number; to: number; bytes: number }>();
   const lives = lifetimes(executed);
   for (const [name, number] of numbers) {
@@ -90,10 +95,10 @@ describe('shared buffers', () => {
     const between = Array.from({ length: gap }, (_, index) => `small${index}`);
     // `other` makes room: what dies behind it may be held below the peak that it sets.
     const names = ['large', 'other', ...between, 'again', 'end'];
-    const executed = names.map((name, index): RunNode => {
-      return { operator: 'Exp', inputs: [names[index - 1] ?? 'x'], outputs: [name] };
+    const executed = names.map((name, index): WrittenNode => {
+      return memoryNode('Exp', [names[index - 1] ?? 'x'], [name]);
     });
-    const values: NamedValues = {
+    const values: ValueTypes<string> = {
       typeOf: (name) => (name === 'large' || name === 'again' ? 'f32[N, 200]' : `f32[N, ${name}]`),
       bytesOf: (name) => (name === 'other' ? 900 : name === 'large' || name === 'again' ? 200 : 0),
       fixed: new Set(['x', 'end']),

@@ -3,7 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import { densenet, traceNetwork } from '../../src/builders/index.js';
 import type { Graph, Node } from '../../src/ir/index.js';
-import { planMemory, plannedLiveBytes } from '../../src/memory/plan.js';
+import { planMemory } from '../../src/memory/plan.js';
+import { plannedLiveBytes } from '../../src/memory/schedule.js';
 import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
 import { convolutionsOf, operandSize } from '../../src/passes/convolutions.js';
 import { differentiate } from '../../src/passes/differentiate.js';

@@ -5,8 +5,7 @@ import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import { type Graph, GraphBuilder, printGraph, type Value, verifyGraph } from '../../src/ir/index.js';
 import { executionOrder } from '../../src/memory/execution-order.js';
-import { programOf } from '../../src/memory/program.js';
-import { toModel } from '../../src/onnx/index.js';
+import { programOf, toModel } from '../../src/onnx/index.js';
 import { updateEarly } from '../../src/passes/update-early.js';
 
 /** Two gradients, computed one after the other, and the updates of both at the end. */
@@ -54,7 +53,7 @@ describe('update-early', () => {
 
   it('is what the runtime does: the last layers are updated before the first ones have their gradients', () => {
     const { training, segments } = compile(densenet({ depth: 40 }), { remat: 'max', segmentBytes: 200_000 });
-    const program = programOf(toModel(training).model);
+    const program = programOf(toModel(training));
     const order = executionOrder(program).map((index) => program.nodes[index]);
     const position = (name: string): number => order.findIndex((node) => node?.outputs.includes(name));
     const parameters = segments.filter(({ role }) => role === 'parameter').map(({ name }) => position(`next.${name}`));

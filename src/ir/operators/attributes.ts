@@ -58,6 +58,8 @@ export interface OperatorAttributes {
   reshape: { readonly shape: Shape };
   /** The first operand, not to be read before the others have been computed. */
   after: None;
+  /** The same tensor once more: an output that is another one's, an input's or a constant's value. */
+  copy: None;
   /** The elements from start to end along axis 0, known when the graph runs: always none, which no optimizer can tell. */
   head: None;
   /** Repeats axes of extent 1 up to `shape`; the second operand holds the extents where a batch size is among the new. */

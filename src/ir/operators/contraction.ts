@@ -127,6 +127,7 @@ export const contraction: Definitions<Contraction> = {
   },
   fusedConv2d: {
     operands: ['x', 'weight', 'bias?', 'sum?'],
+    inPlace: (operands, { adds }) => (adds ? [[operands - 1, 0]] : []),
     infer(inputs, attributes) {
       const type = convolved(inputs, 0, attributes);
       const last = inputs.types.length - 1;
@@ -170,6 +171,7 @@ export const contraction: Definitions<Contraction> = {
   },
   maxPool2d: {
     operands: ['x'],
+    optionalOutputs: true,
     infer(inputs, window) {
       const type = pooled(inputs, window);
       return [type, { dtype: 'int64', shape: type.shape }];

@@ -15,14 +15,25 @@ export interface Traits {
   readonly random?: true;
   /** Moves or touches each element a few times: worth computing twice to save memory. */
   readonly cheap?: true;
+  /** Outputs may be left out at the end where nothing reads them; kernels then compute less. */
+  readonly optionalOutputs?: true;
   /** Has no counterpart in the target: lowering replaces it by other operators. */
   readonly composite?: true;
 }
+
+/** An output that may take over an operand's memory, by positions. */
+export type InPlace = readonly [operand: number, output: number];
 
 /** One row of the table of operators. */
 export interface OperatorDefinition<Attributes> extends Traits {
   /** Names of the operands; a trailing `?` marks optional ones at the end, a trailing `...` one or more. */
   readonly operands: readonly string[];
+  /**
+   * Outputs that the runtime may write over an operand which dies there and is of the output's type. On the CPU these are
+   * activations and the sum of a convolution; arithmetic gets memory of its own (`test/memory/aliasing.test.ts` asks the
+   * runtime), and on a GPU the model is on the safe side.
+   */
+  inPlace?(operands: number, attributes: Attributes): readonly InPlace[];
   /**
    * The types of the outputs.
    * @throws RequestError naming both types when the operands don't fit

@@ -73,8 +73,8 @@ export const elementwise: Definitions<Elementwise> = {
   log: unary,
   sqrt: unary,
   reciprocal: unary,
-  relu: unary,
-  hardSigmoid: unary,
+  relu: { ...unary, inPlace: () => [[0, 0]] },
+  hardSigmoid: { ...unary, inPlace: () => [[0, 0]] },
   cast: {
     operands: ['x'],
     elementwise: true,
@@ -86,6 +86,7 @@ export const elementwise: Definitions<Elementwise> = {
     elementwise: true,
     cheap: true,
     composite: true,
+    inPlace: () => [[0, 0]],
     infer: (inputs) => [float(broadcastShapes(inputs.shape(0), inputs.shape(1), 'reluGrad'))],
   },
   dropout: { operands: ['x'], elementwise: true, random: true, composite: true, infer: sameAsFirst },

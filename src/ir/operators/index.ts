@@ -4,7 +4,7 @@ import { RequestError } from '../errors.js';
 import type { TensorType } from '../shape.js';
 import type { OperatorAttributes, OperatorName } from './attributes.js';
 import { contraction } from './contraction.js';
-import { type Definitions, Operands, type OperatorDefinition, type Traits } from './definition.js';
+import { type Definitions, type InPlace, Operands, type OperatorDefinition, type Traits } from './definition.js';
 import { elementwise } from './elementwise.js';
 import { movement } from './movement.js';
 import { normalization } from './normalization.js';
@@ -20,6 +20,19 @@ export const operators: Definitions<OperatorName> = {
 /** The traits of an operator. */
 export function traitsOf(operator: OperatorName): Traits {
   return operators[operator];
+}
+
+/** What is asked about an operator where it is applied. */
+interface Application {
+  readonly operator: OperatorName;
+  readonly inputs: readonly unknown[];
+  readonly attributes: unknown;
+}
+
+/** The operands over which a node may write, by output. */
+export function inPlaceOf({ operator, inputs, attributes }: Application): readonly InPlace[] {
+  const definition = operators[operator] as OperatorDefinition<unknown>;
+  return definition.inPlace?.(inputs.length, attributes) ?? [];
 }
 
 /** Whether `count` operands suit an operator. */
@@ -46,4 +59,4 @@ export function inferTypes<K extends OperatorName>(
 }
 
 export type { Convolution, OperatorAttributes, OperatorName, Pads, Pair, Window } from './attributes.js';
-export type { Traits } from './definition.js';
+export type { InPlace, Traits } from './definition.js';

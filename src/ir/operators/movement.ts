@@ -16,6 +16,7 @@ type Movement =
   | 'constant'
   | 'reshape'
   | 'after'
+  | 'copy'
   | 'head'
   | 'expand'
   | 'transpose'
@@ -32,6 +33,7 @@ type Movement =
 export const movement: Definitions<Movement> = {
   constant: { operands: [], infer: (_, { value }) => [{ dtype: value.dtype, shape: value.shape }] },
   after: { operands: ['x', 'signals...'], view: true, composite: true, infer: sameAsFirst },
+  copy: { operands: ['x'], view: true, infer: sameAsFirst },
   head: {
     operands: ['x', 'start', 'end'],
     infer(inputs) {

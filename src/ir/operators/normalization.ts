@@ -97,6 +97,7 @@ export const normalization: Definitions<Normalization> = {
   },
   normalizable: {
     operands: ['x', 'mean', 'variance'],
+    view: true,
     cheap: true,
     composite: true,
     infer(inputs) {
@@ -108,6 +109,8 @@ export const normalization: Definitions<Normalization> = {
     operands: ['scale', 'shift', 'mean', 'x...'],
     cheap: true,
     composite: true,
+    // Of one part only: a smaller one is not of the result's type.
+    inPlace: () => [[3, 0]],
     infer(inputs) {
       const parts = inputs.types.slice(3).map((_, part) => inputs.image(3 + part));
       const [first] = parts;
@@ -121,6 +124,7 @@ export const normalization: Definitions<Normalization> = {
   affineReluGrad: {
     operands: ['outputGradient', 'scale', 'shift', 'mean', 'sumsAndParts...'],
     composite: true,
+    inPlace: (_, { accumulates }) => accumulates.map((_, part) => [4 + 2 * part, 2 + part]),
     infer(inputs, { accumulates }) {
       const { n, c, h, w } = inputs.image(0);
       checkVectors(inputs, [1, 2, 3], c);
@@ -141,6 +145,7 @@ export const normalization: Definitions<Normalization> = {
   centerGrad: {
     operands: ['gradient', 'x', 'mean', 'variance'],
     composite: true,
+    inPlace: () => [[0, 0]],
     infer(inputs) {
       inputs.require(sameShape(inputs.shape(0), inputs.shape(1)), 'the gradient must have the shape of x');
       checkChannelVectors(inputs, 1, 2);

@@ -38,6 +38,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   dropout: replaced,
   batchNorm: replaced,
   after: ofOrder,
+  copy: { none: 'outputs are copied after gradients are derived' },
   head: ofOrder,
   minimum: ofOrder,
   scatterAdd: ofBackward,

@@ -155,7 +155,7 @@ function describe(bundle: Bundle, rounds: readonly StepsMeasurement[], options: 
 
 function predictLivePeak(bundle: Bundle, { batchSize, onNote }: BenchOptions): number | null {
   try {
-    return planMemory(compileAgain(bundle).training, batchSize).peakBytes;
+    return planMemory(compileAgain(bundle).schedules.training, batchSize).peakBytes;
   } catch (error) {
     // A bundle that this version can't plan again can still be measured.
     if (!(error instanceof DensecError)) throw error;

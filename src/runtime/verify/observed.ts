@@ -3,8 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { bytesPerElement, concreteShape, elementCount, FailureError, type TensorType } from '../../ir/index.js';
 import type { PlanRecord } from '../../memory/plan-record.js';
-import { type Program, type ProgramNode, programOf } from '../../memory/program.js';
-import { decodeModel, inputTypes } from '../../onnx/index.js';
+import { decodeModel, inputTypes, type Program, type ProgramNode, programOf } from '../../onnx/index.js';
 import type { Bundle } from '../bundle.js';
 import type { Batch } from '../data/batches.js';
 import { TrainingModel } from '../model.js';

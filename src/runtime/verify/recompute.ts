@@ -1,6 +1,6 @@
 /** @file Checks of recomputation: it is done, in the backward pass, and never of batch statistics. */
 
-import type { ProgramNode } from '../../memory/program.js';
+import type { ProgramNode } from '../../onnx/index.js';
 import { counted, type Outcome, some } from './check.js';
 import { inputBytes, type Observed, type Planned, tensorBytes } from './observed.js';
 

@@ -30,6 +30,7 @@ export const movement: Kernels<
   | 'constant'
   | 'reshape'
   | 'after'
+  | 'copy'
   | 'head'
   | 'expand'
   | 'transpose'
@@ -45,6 +46,7 @@ export const movement: Kernels<
 > = {
   constant: ({ attributes: { value } }) => [Float64Array.from(value.data as ArrayLike<number | bigint>, Number)],
   reshape: (call) => [call.input(0).data],
+  copy: (call) => [call.input(0).data],
   after: (call) => [call.input(0).data],
   head(call) {
     if (scalarOf(call.input(2)) !== 0) throw new Error('head must take no elements');

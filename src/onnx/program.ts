@@ -1,6 +1,6 @@
 /** @file What the runtime will execute: the nodes of an ONNX model with the names they read and write. */
 
-import type { ModelProto } from '../onnx/index.js';
+import type { ModelProto } from './protobuf.js';
 
 /** A node of a program. */
 export interface ProgramNode {

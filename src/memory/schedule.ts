@@ -1,0 +1,128 @@
+/** @file The schedule of a lowered graph: the one plan that models, forecasts, reports and checks are made of. */
+
+import {
+  bytesPerElement,
+  concreteShape,
+  elementCount,
+  formatType,
+  type Graph,
+  InternalError,
+  inPlaceOf,
+  isStatic,
+  type Node,
+  nameValues,
+  presentOutputs,
+  sizeOf,
+  traitsOf,
+  usedValues,
+  type Value,
+} from '../ir/index.js';
+import { bufferNumbers, type ValueTypes } from './buffers.js';
+import { executionOrder } from './execution-order.js';
+import { type Liveness, liveness } from './liveness.js';
+import type { MemoryNode } from './node.js';
+import { placeNodes } from './place.js';
+import { shareBuffers } from './share-buffers.js';
+
+/** A node of a schedule. */
+export interface ScheduledNode extends MemoryNode<Value> {
+  /** The graph's node; its phase and layer are in its origin. */
+  readonly node: Node;
+}
+
+/** How the runtime will execute a lowered graph, constants left out: they take no time and are counted nowhere. */
+export interface Schedule {
+  readonly graph: Graph;
+  /** Names of the graph's values, constants excepted. */
+  readonly names: ReadonlyMap<Value, string>;
+  /** The nodes as they must stand in the file for the runtime to execute them in `order`. */
+  readonly file: readonly ScheduledNode[];
+  /** The nodes as the runtime executes them. */
+  readonly order: readonly ScheduledNode[];
+  /** For values with a batch axis, the number of the buffer that holds them; values of one number share it, in turn or in place. */
+  readonly buffers: ReadonlyMap<Value, number>;
+}
+
+/**
+ * Schedules a lowered graph whose outputs are values of their own (`copyOutputs`): the order of its nodes is the plan.
+ * @throws InternalError where an output is an input, a constant or another output
+ */
+export function schedule(graph: Graph): Schedule {
+  const planned = memoryNodes(graph);
+  const { of: names } = nameValues(graph);
+  requireOwnOutputs(graph);
+  // An output ends the life of what it is made of; for state, that is all the gradients of a segment.
+  const large = new Set(graph.outputs.map(({ value }) => value));
+  for (const value of names.keys()) if (!isStatic(value.type.shape)) large.add(value);
+  const isLarge = (value: Value | undefined): boolean => value !== undefined && large.has(value);
+  const file = placeNodes(
+    planned.map((each) => ({ ...each, small: ![...each.inputs, ...each.outputs].some(isLarge) })),
+  );
+  const order = executionOrder({ nodes: file }).map((index) => file[index] as ScheduledNode);
+  const values = valueTypes(graph, names);
+  const numbers = shareBuffers(order, bufferNumbers(order, values), values);
+  const buffers = new Map(
+    [...numbers].filter(([value]) => names.has(value) && !values.fixed.has(value) && !isStatic(value.type.shape)),
+  );
+  return { graph, names, file, order, buffers };
+}
+
+/** Live bytes of a schedule's nodes, in the order in which they run, for a batch size. */
+export function scheduledLiveness(
+  { graph, order }: Pick<Schedule, 'graph' | 'order'>,
+  batchSize: number,
+): Liveness<Value> {
+  return liveness(
+    {
+      inputs: graph.inputs.map(({ value }) => value),
+      outputs: graph.outputs.map(({ value }) => value),
+      nodes: order,
+    },
+    ({ type }) => elementCount(concreteShape(type.shape, batchSize)) * bytesPerElement[type.dtype],
+  );
+}
+
+/** Live bytes while each node of a lowered graph runs in the graph's own order, as it is planned; at constants 0. */
+export function plannedLiveBytes(graph: Graph, batchSize: number): Float64Array {
+  const { timeline } = scheduledLiveness({ graph, order: memoryNodes(graph) }, batchSize);
+  let position = 0;
+  return Float64Array.from(graph.nodes, ({ operator }) =>
+    operator === 'constant' ? 0 : (timeline[position++] as number),
+  );
+}
+
+/** A graph's nodes but its constants, as the memory model sees them. */
+function memoryNodes(graph: Graph): readonly ScheduledNode[] {
+  const used = usedValues(graph);
+  const constants = new Set<Value>();
+  for (const { operator, outputs } of graph.nodes)
+    if (operator === 'constant') for (const value of outputs) constants.add(value);
+  return graph.nodes
+    .filter(({ operator }) => operator !== 'constant')
+    .map((node) => ({
+      node,
+      inputs: node.inputs.map((value) => (constants.has(value) ? undefined : value)),
+      outputs: presentOutputs(node, used),
+      effect: { view: traitsOf(node.operator).view === true, inPlace: inPlaceOf(node) },
+    }));
+}
+
+function valueTypes(graph: Graph, names: ReadonlyMap<Value, string>): ValueTypes<Value> {
+  return {
+    typeOf: (value) => (names.has(value) ? formatType(value.type) : undefined),
+    bytesOf({ type }) {
+      const size = sizeOf(type.shape);
+      return size.symbols.length === 1 ? size.factor * bytesPerElement[type.dtype] : 0;
+    },
+    fixed: new Set([...graph.inputs, ...graph.outputs].map(({ value }) => value)),
+  };
+}
+
+function requireOwnOutputs({ name, inputs, nodes, outputs }: Graph): void {
+  const taken = new Set(inputs.map(({ value }) => value));
+  for (const node of nodes) if (node.operator === 'constant') for (const value of node.outputs) taken.add(value);
+  for (const output of outputs) {
+    if (taken.has(output.value)) throw new InternalError(`the output ${output.name} of ${name} is no value of its own`);
+    taken.add(output.value);
+  }
+}
