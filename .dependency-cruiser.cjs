@@ -35,6 +35,7 @@ function guard(room, ...packages) {
 module.exports = {
   forbidden: [
     only('src/ir'),
+    only('src/operators', 'src/ir'),
     only('src/builders', 'src/ir'),
     only('src/passes', 'src/ir'),
     only('src/memory', 'src/ir'),

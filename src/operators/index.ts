@@ -1,0 +1,39 @@
+/** @file The table of operators of our own: ONNX domain `densec`, version 1. Tensors are float32, images NCHW. */
+
+import { convInputGrad, convWeightGrad } from './convolution.js';
+import type { OwnOperator } from './definition.js';
+import { concat, split } from './movement.js';
+import { affineRelu, affineReluGrad, batchStatistics, centerGrad, normalizer, reluGrad } from './normalization.js';
+import { averagePoolGrad, maxPoolGrad } from './pooling.js';
+
+export { accumulatesOf, axisOf, countOf, flag, float, ints, type Planes, planes } from './checks.js';
+export { type ConvolutionGeometry, inputGradGeometry, weightGradGeometry } from './convolution.js';
+export type {
+  AttributeKind,
+  Attributes,
+  AttributeValue,
+  HostTensor,
+  InPlacePair,
+  OwnOperator,
+} from './definition.js';
+export { averagePoolGeometry, maxPoolGeometry, type PoolingGeometry } from './pooling.js';
+
+const rows = [
+  convInputGrad,
+  convWeightGrad,
+  batchStatistics,
+  normalizer,
+  affineRelu,
+  affineReluGrad,
+  centerGrad,
+  reluGrad,
+  concat,
+  split,
+  averagePoolGrad,
+  maxPoolGrad,
+];
+
+/** Every operator of our own by its name. */
+export const ownOperators: Readonly<Record<string, OwnOperator>> = Object.fromEntries(
+  rows.map((row) => [row.name, row]),
+);
