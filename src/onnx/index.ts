@@ -1,6 +1,6 @@
 /** @file Writing and reading ONNX: the only room that knows protobuf. */
 
 export { encodeGraph, toModel } from './encode.js';
-export { inputTypes } from './inputs.js';
+export { inputTypes, valueTypes } from './inputs.js';
 export { type Program, type ProgramNode, programOf } from './program.js';
-export { decodeModel, type ModelProto, modelMetadata, sampleShape } from './protobuf.js';
+export { decodeModel, elementTypes, type ModelProto, modelMetadata, sampleShape } from './protobuf.js';

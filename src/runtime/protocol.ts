@@ -20,6 +20,10 @@ export interface OpenRequest extends SessionChoice, Inspection {
   readonly model: string;
   readonly device: Device;
   readonly threads: number;
+  /** Whether convolutions and products on CUDA may round their operands to TF32; as PyTorch's convolutions by default. */
+  readonly tf32?: boolean;
+  /** Whether steps on CUDA may be captured and replayed as one graph; by default they are. */
+  readonly cudaGraph?: boolean;
 }
 
 /** One run of the model. */
@@ -32,11 +36,13 @@ export interface RunRequest {
   readonly updates: readonly { readonly output: string; readonly input: string }[];
 }
 
+/** What is asked of a worker. */
 export type Request =
   | OpenRequest
   | RunRequest
   | { readonly kind: 'setState'; readonly tensors: readonly (readonly [string, TensorData])[] }
   | { readonly kind: 'getState' }
+  | { readonly kind: 'facts' }
   | { readonly kind: 'close' };
 
 /** The answer to the request of the same id. */

@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { FailureError, InternalError, type TensorData } from '../ir/index.js';
 import { cpu, type Device } from './devices.js';
+import type { RuntimeFacts } from './model-session.js';
 import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
 import type { SessionChoice } from './session-choice.js';
 
@@ -13,6 +14,10 @@ export interface SessionOptions {
   readonly device?: Device;
   /** Threads of one operator; by default the number of cores. */
   readonly threads?: number;
+  /** Whether CUDA may round what it multiplies to TF32, as PyTorch's convolutions do; by default it may. */
+  readonly tf32?: boolean;
+  /** Whether steps on CUDA are captured and replayed as one graph; by default they are. */
+  readonly cudaGraph?: boolean;
 }
 
 // Tests run the sources, but a worker needs JavaScript: they use the one that was built.
@@ -45,7 +50,7 @@ export class Session {
   static async open(
     model: string,
     { optimization, memoryPattern, profilePrefix, optimizedModel, disabledOptimizers }: SessionChoice & Inspection,
-    { device = cpu, threads = availableParallelism() }: SessionOptions = {},
+    { device = cpu, threads = availableParallelism(), tf32, cudaGraph }: SessionOptions = {},
   ): Promise<Session> {
     const session = new Session(new Worker(new URL(workerFile, import.meta.url)), model);
     try {
@@ -56,6 +61,8 @@ export class Session {
         threads,
         optimization,
         memoryPattern,
+        ...(tf32 !== undefined && { tf32 }),
+        ...(cudaGraph !== undefined && { cudaGraph }),
         ...(profilePrefix !== undefined && { profilePrefix }),
         ...(optimizedModel !== undefined && { optimizedModel }),
         ...(disabledOptimizers && { disabledOptimizers }),
@@ -83,6 +90,11 @@ export class Session {
    */
   async run(request: Omit<RunRequest, 'kind'>): Promise<ReadonlyMap<string, TensorData>> {
     return new Map((await this.ask({ kind: 'run', ...request })) as [string, TensorData][]);
+  }
+
+  /** How the runtime is reached. */
+  async facts(): Promise<RuntimeFacts> {
+    return (await this.ask({ kind: 'facts' })) as RuntimeFacts;
   }
 
   /** Frees the model and ends the thread. */

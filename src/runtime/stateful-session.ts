@@ -1,5 +1,5 @@
 /**
- * @file A model with the state it carries from run to run. A run reads one set of buffers and writes the other, and the
+ * @file A session by Node's binding: a model with the state it carries from run to run. A run reads one set of buffers and writes the other, and the
  * two change places. It blocks its thread: a worker or a process of its own is where it belongs.
  */
 
@@ -7,22 +7,20 @@ import { MessageChannel } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { InternalError, type TensorData } from '../ir/index.js';
 import { executionProviders } from './devices.js';
-import type { OpenRequest, RunRequest } from './protocol.js';
-
-/** What it takes to load a model. */
-export type SessionRequest = Omit<OpenRequest, 'kind' | 'model'> & {
-  /** Path of an ONNX file, or its bytes. */
-  readonly model: string | Uint8Array;
-};
+import type { ModelSession, RuntimeFacts, SessionRequest } from './model-session.js';
+import type { RunRequest } from './protocol.js';
 
 /** A loaded model and its state. */
-export class StatefulSession {
+export class StatefulSession implements ModelSession {
   private readonly state = new Map<string, { current: Tensor; next: Tensor }>();
 
-  private constructor(private readonly session: InferenceSession) {}
+  private constructor(
+    private readonly session: InferenceSession,
+    readonly facts: RuntimeFacts,
+  ) {}
 
   /** Loads a model. @throws Error of the runtime when it can't be loaded */
-  static async open(request: SessionRequest): Promise<StatefulSession> {
+  static async open(request: SessionRequest, facts: RuntimeFacts): Promise<StatefulSession> {
     const { model, device, threads, optimization, memoryPattern } = request;
     const { profilePrefix, optimizedModel, disabledOptimizers = [] } = request;
     const options: InferenceSession.SessionOptions = {
@@ -42,6 +40,7 @@ export class StatefulSession {
       typeof model === 'string'
         ? await InferenceSession.create(model, options)
         : await InferenceSession.create(model, options),
+      facts,
     );
   }
 
@@ -80,6 +79,11 @@ export class StatefulSession {
     }
     release(copies);
     return results.map((name) => [name, toData(outputs[name] as Tensor)]);
+  }
+
+  /** The binding can't ask. */
+  arena(): null {
+    return null;
   }
 
   /** Writes the profile, where one was asked for. */

@@ -1,15 +1,16 @@
 /** @file The thread in which a session lives, since a run blocks its thread. State stays here between runs. */
 
 import { parentPort } from 'node:worker_threads';
+import type { ModelSession } from './model-session.js';
+import { openSession } from './open-session.js';
 import type { Reply, Request } from './protocol.js';
-import { StatefulSession } from './stateful-session.js';
 
-let session: StatefulSession | undefined;
+let session: ModelSession | undefined;
 let isProfiled = false;
 
 async function handle(request: Request): Promise<unknown> {
   if (request.kind === 'open') {
-    session = await StatefulSession.open(request);
+    session = await openSession(request);
     isProfiled = request.profilePrefix !== undefined;
     return undefined;
   }
@@ -19,6 +20,8 @@ async function handle(request: Request): Promise<unknown> {
       return session.setState(request.tensors);
     case 'getState':
       return session.getState();
+    case 'facts':
+      return session.facts;
     case 'run':
       return session.run(request);
     case 'close':

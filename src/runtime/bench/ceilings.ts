@@ -2,7 +2,7 @@
 
 import { floatTensor, type Graph, GraphBuilder, type TensorData, type Value } from '../../ir/index.js';
 import { encodeGraph } from '../../onnx/index.js';
-import { StatefulSession } from '../stateful-session.js';
+import { openSession } from '../open-session.js';
 import type { Ceilings, CeilingsRequest } from './protocol.js';
 
 /** 64 MB read and 64 MB written: more than any cache holds. */
@@ -65,7 +65,7 @@ async function bestSeconds(
   feeds: readonly (readonly [string, TensorData])[],
   { device, threads }: CeilingsRequest,
 ): Promise<number> {
-  const session = await StatefulSession.open({
+  const session = await openSession({
     model: encodeGraph(graph),
     device,
     threads,

@@ -3,8 +3,9 @@
 import { parameterState } from '../../passes/optimizer-options.js';
 import { openBundle } from '../bundle.js';
 import { checkBatch, resultNames, stateUpdates, trainingFeeds } from '../model.js';
+import { openSession } from '../open-session.js';
 import { packTraining, readState } from '../state.js';
-import { StatefulSession } from '../stateful-session.js';
+
 import { watchGrowth } from './process-memory.js';
 import type { StepsMeasurement, StepsRequest } from './protocol.js';
 import { randomBatch } from './random-batch.js';
@@ -26,11 +27,13 @@ export async function measureSteps(request: StepsRequest): Promise<StepsMeasurem
   const updates = stateUpdates(state.keys());
 
   const loading = performance.now();
-  const session = await StatefulSession.open({
+  const session = await openSession({
     model: bundle.training,
     device,
     threads,
     ...choice,
+    ...(request.tf32 !== undefined && { tf32: request.tf32 }),
+    ...(request.cudaGraph !== undefined && { cudaGraph: request.cudaGraph }),
     ...(profilePrefix !== undefined && { profilePrefix }),
   });
   const sessionMs = performance.now() - loading;
@@ -50,7 +53,7 @@ export async function measureSteps(request: StepsRequest): Promise<StepsMeasurem
     }
     const peakGrowthBytes = growth?.() ?? null;
     if (profilePrefix !== undefined) session.endProfiling();
-    return { stepMs, sessionMs, peakGrowthBytes, losses };
+    return { stepMs, sessionMs, peakGrowthBytes, losses, arena: session.arena(), runtime: session.facts };
   } finally {
     await session.close();
   }

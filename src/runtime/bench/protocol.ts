@@ -1,6 +1,7 @@
 /** @file What a measuring process is asked, and what it answers: one request and one answer a process. */
 
 import type { Device } from '../devices.js';
+import type { ArenaBytes, RuntimeFacts } from '../model-session.js';
 import type { SessionChoice } from '../session-choice.js';
 
 /** Steps of a bundle's training model from its initial state, on a batch of noise. */
@@ -14,6 +15,8 @@ export interface StepsRequest {
   readonly device: Device;
   readonly threads: number;
   readonly session: SessionChoice;
+  readonly tf32?: boolean;
+  readonly cudaGraph?: boolean;
   /** Where the runtime's profile is to be written, as the beginning of a path. Profiling costs time. */
   readonly profilePrefix?: string;
 }
@@ -27,6 +30,9 @@ export interface StepsMeasurement {
   /** Bytes by which the process grew in the steps; null where the system can't tell. */
   readonly peakGrowthBytes: number | null;
   readonly losses: readonly number[];
+  /** What the arena handed out at most; null where it can't be asked. */
+  readonly arena: ArenaBytes | null;
+  readonly runtime: RuntimeFacts;
 }
 
 /** The best rates that small graphs reach on this machine. */
