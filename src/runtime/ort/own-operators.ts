@@ -100,7 +100,7 @@ function describe(api: OrtApi, row: OwnOperator, library: DeviceLibrary | undefi
   const fields: readonly (Pointer | null)[] = [
     null,
     text(row.name),
-    library ? text('CUDAExecutionProvider') : null,
+    library ? text('CUDAExecutionProvider') : register(() => null, types.text),
     register(() => float32, types.numberAt),
     register(() => row.operands.length, types.size),
     register(() => float32, types.numberAt),
@@ -129,8 +129,8 @@ function describe(api: OrtApi, row: OwnOperator, library: DeviceLibrary | undefi
     row.inPlace.length === 0
       ? noPairs
       : register((operands: Pointer, outputs: Pointer) => {
-          koffi.encode(operands as never, 'uint64_t', koffi.address(operandList as never));
-          koffi.encode(outputs as never, 'uint64_t', koffi.address(outputList as never));
+          koffi.encode(operands as never, 'uint64_t', addressOf(operandList));
+          koffi.encode(outputs as never, 'uint64_t', addressOf(outputList));
           return row.inPlace.length;
         }, types.pairs),
     free,
