@@ -14,6 +14,7 @@ import {
 import {
   averageByProduct,
   expandBatch,
+  floatScalar,
   type LoweringContext,
   type LoweringRule,
   loweringRules,
@@ -49,7 +50,14 @@ function isLeft({ operator }: Node, { kernels }: Target): boolean {
 function lowerOnce(graph: Graph, target: Target): Graph {
   const sums = new Map<Value, Value>();
   return rewriteNodes(graph, (node, inputs, builder) => {
-    const context: LoweringContext = { builder, target, graph, sums, batchSize: () => batchSize(graph, builder) };
+    const context: LoweringContext = {
+      builder,
+      target,
+      graph,
+      sums,
+      batchSize: () => batchSize(graph, builder),
+      sampleCount: () => sampleCount(graph, target, builder),
+    };
     if (target.kernels.has(node.operator)) {
       // The runtime can't tell the shapes of what operators of ours compute, so others can wait for them as they are.
       for (const value of node.outputs) sums.set(value, value);
@@ -95,6 +103,17 @@ function transposeOperands(
   if ((!transposeA && !transposeB) || (a.type.shape.length === 2 && b.type.shape.length === 2)) return undefined;
   const operands = [transposeA ? swapLastAxes(builder, a) : a, transposeB ? swapLastAxes(builder, b) : b];
   return [builder.emit('matMul', operands, { transposeA: false, transposeB: false })];
+}
+
+/**
+ * The batch size as a float32 scalar: on the host, or as the number of labels that equal themselves, which is exact below
+ * 2²⁴. Without labels it is computed on the host all the same.
+ */
+function sampleCount(graph: Graph, { hostScalars }: Target, builder: GraphBuilder): Value {
+  const labels = graph.inputs.find(({ role, value }) => role === 'batch' && value.type.shape.join() === batch);
+  if (hostScalars || !labels) return floatScalar(builder, batchSize(graph, builder));
+  const ones = builder.emit('cast', [builder.emit('equal', [labels.value, labels.value], {})], { to: 'float32' });
+  return builder.emit('reduceSum', [ones], { axes: [0], keepDims: false });
 }
 
 /** The batch size, read off the first input that has it outermost. */

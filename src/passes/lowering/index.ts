@@ -52,6 +52,7 @@ export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } =
 export { swapLastAxes } from './convolution.js';
 export { expandBatch, splitBySlices } from './movement.js';
 export {
+  floatScalar,
   type KernelsName,
   type LoweringContext,
   type LoweringRule,

@@ -8,7 +8,7 @@ import {
   type TensorData,
   type Value,
 } from '../../ir/index.js';
-import { batchDim, floatScalar, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
+import { batchDim, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
 
 /** The mask [y > 0] as min(1, 1e38·y): cheaper on the CPU than comparing and casting. */
 export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder }) => {
@@ -139,10 +139,10 @@ export const countErrors: LoweringRule<'countErrors'> = (_, inputs, { builder })
 };
 
 /** The number of elements of a shape: a multiple of the batch size that the images have. */
-export const sizeOf: LoweringRule<'sizeOf'> = (node, _, { builder, batchSize }) => {
+export const sizeOf: LoweringRule<'sizeOf'> = (node, _, { builder, sampleCount }) => {
   const { factor, symbols } = sizeOfShape(node.attributes.shape);
   if (symbols.length === 0) return [builder.scalar(factor)];
-  const samples = floatScalar(builder, batchSize());
+  const samples = sampleCount();
   return [factor === 1 ? samples : product(builder, samples, builder.scalar(factor))];
 };
 

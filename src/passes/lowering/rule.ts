@@ -28,6 +28,11 @@ export interface Target {
   readonly fusedConvolution: boolean;
   /** Most outputs that a split may have. */
   readonly splitOutputs: number;
+  /**
+   * Whether floats that are computed from the batch's shape may be made on the host. On CUDA each is a copy to the device,
+   * and a graph with such copies can't be captured; the samples are counted on the device there.
+   */
+  readonly hostScalars: boolean;
   /** Composite operators, and ways of moving elements, for which the target has kernels of ours: lowering leaves them. */
   readonly kernels: ReadonlySet<OperatorName>;
 }
@@ -40,6 +45,7 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     transposedMatMul: true,
     fusedConvolution: true,
     splitOutputs: Number.POSITIVE_INFINITY,
+    hostScalars: true,
     kernels: new Set(),
   },
   // Its convolutions take long for one channel a group.
@@ -49,6 +55,7 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     transposedMatMul: true,
     fusedConvolution: false,
     splitOutputs: Number.POSITIVE_INFINITY,
+    hostScalars: false,
     kernels: new Set(),
   },
   // WebGPU gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader.
@@ -58,6 +65,7 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     transposedMatMul: false,
     fusedConvolution: false,
     splitOutputs: 8,
+    hostScalars: true,
     kernels: new Set(),
   },
 };
@@ -103,6 +111,8 @@ export interface LoweringContext {
   readonly graph: Graph;
   /** The batch size as an int64 vector of one element. */
   batchSize(): Value;
+  /** The batch size as a float32 scalar, computed where the target wants it. */
+  sampleCount(): Value;
   /**
    * For a gradient that has been lowered to a sum over samples, moved about: that sum, if its shape is known only when the
    * graph runs. Whoever waits for the gradient can wait for it.
