@@ -84,6 +84,15 @@ export const im2col: LoweringRule<'im2col'> = (node, inputs, context) => {
   const [, channels, height, width] = extents(x);
   const taps = kernel[0] * kernel[1];
   const outputShape = (node.outputs[0] as Value).type.shape;
+  if (target.im2col === 'one channel' && taps > 1) {
+    const n = batchDim(x);
+    const single = reshaped(builder, x, [flatDim([n, channels]), 1, height, width]);
+    const weight = new Float32Array(taps * taps);
+    for (let tap = 0; tap < taps; tap++) weight[tap * taps + (mirrored ? taps - 1 - tap : tap)] = 1;
+    const oneHot = notFolded(context, builder.constant(floatTensor([taps, 1, ...kernel], weight)));
+    const windows = builder.emit('conv2d', [single, oneHot], { stride, pads, groups: 1 });
+    return [reshaped(builder, windows, outputShape)];
+  }
   if (target.im2col === 'convolution' && taps > 1) {
     const weight = new Float32Array(channels * taps * taps);
     for (let filter = 0; filter < channels * taps; filter++) {
@@ -172,8 +181,11 @@ function mirrorPads([top, left, bottom, right]: Pads, kernelHeight: number, kern
  * level of optimization lays out anew, in buffers that no plan knows of.
  */
 function notFolded(context: LoweringContext, value: Value): Value {
-  const { builder } = context;
-  return builder.emit('add', [value, floatScalar(builder, zero(context))], {});
+  const { builder, target } = context;
+  const nothing = target.hostScalars
+    ? floatScalar(builder, zero(context))
+    : builder.emit('mul', [context.sampleCount(), builder.scalar(0)], {});
+  return builder.emit('add', [value, nothing], {});
 }
 
 /** A batch of matrices transposed. */

@@ -53,6 +53,7 @@ export { swapLastAxes } from './convolution.js';
 export { expandBatch, splitBySlices } from './movement.js';
 export {
   floatScalar,
+  innerAxes,
   type KernelsName,
   type LoweringContext,
   type LoweringRule,

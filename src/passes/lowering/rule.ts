@@ -20,12 +20,20 @@ export type TargetName = 'cpu' | 'webgpu' | 'cuda';
 /** What lowering must know of a target; each entry's reason is in docs/decisions.md. */
 export interface Target {
   readonly name: TargetName;
-  /** How windows become channels: one grouped convolution by one-hot weights, or a slice for each tap. */
-  readonly im2col: 'convolution' | 'slices';
+  /**
+   * How windows become channels: by one-hot weights, in one grouped convolution or with every channel as an image of its
+   * own; or by a slice for each tap.
+   */
+  readonly im2col: 'convolution' | 'one channel' | 'slices';
   /** Whether a batched product takes transposed operands as they are. */
   readonly transposedMatMul: boolean;
   /** Whether a convolution can take an addition and a ReLU along, in one pass over memory. */
   readonly fusedConvolution: boolean;
+  /**
+   * How sums over samples and positions are taken: `at once`, or in `steps` where only the first or the last axes of a
+   * tensor are reduced at the speed of memory.
+   */
+  readonly sums: 'at once' | 'steps';
   /** Most outputs that a split may have. */
   readonly splitOutputs: number;
   /**
@@ -44,16 +52,17 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     im2col: 'convolution',
     transposedMatMul: true,
     fusedConvolution: true,
+    sums: 'at once',
     splitOutputs: Number.POSITIVE_INFINITY,
     hostScalars: true,
     kernels: new Set(),
   },
-  // Its convolutions take long for one channel a group.
   cuda: {
     name: 'cuda',
-    im2col: 'convolution',
+    im2col: 'one channel',
     transposedMatMul: true,
     fusedConvolution: false,
+    sums: 'steps',
     splitOutputs: Number.POSITIVE_INFINITY,
     hostScalars: false,
     kernels: new Set(),
@@ -64,6 +73,7 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     im2col: 'slices',
     transposedMatMul: false,
     fusedConvolution: false,
+    sums: 'at once',
     splitOutputs: 8,
     hostScalars: true,
     kernels: new Set(),
@@ -167,6 +177,8 @@ export function zero({ builder, batchSize }: Pick<LoweringContext, 'builder' | '
  */
 export function sumOver(context: LoweringContext, value: Value, axes: readonly number[]): Value {
   const { builder, sums } = context;
+  const inner = innerAxes(context, value, axes);
+  if (inner) return sumOver(context, builder.emit('reduceSum', [value], { axes: inner, keepDims: false }), [0]);
   const first = zero(context);
   const given =
     axes.length === 1 && axes[0] === 0
@@ -175,6 +187,19 @@ export function sumOver(context: LoweringContext, value: Value, axes: readonly n
   const sum = builder.emit('reduceSum', [value, given], { axes, keepDims: false });
   sums.set(sum, sum);
   return sum;
+}
+
+/**
+ * The axes behind the channels where a reduction takes these and the samples and the target wants that in two steps, these
+ * first. Axes in ascending order.
+ */
+export function innerAxes(
+  { target }: Pick<LoweringContext, 'target'>,
+  { type }: Value,
+  axes: readonly number[],
+): readonly number[] | undefined {
+  const behind = type.shape.flatMap((_, axis) => (axis > 1 ? [axis] : []));
+  return target.sums === 'steps' && behind.length > 0 && axes.join() === [0, ...behind].join() ? behind : undefined;
 }
 
 /** A vector of one element as a float32 scalar. */
