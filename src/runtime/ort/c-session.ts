@@ -78,7 +78,11 @@ export class CSession implements ModelSession {
     const model = readModel(bytes, typeof request.model === 'string' ? request.model : 'the model');
     const library =
       model.hasOwnOperators && device.target === 'cuda'
-        ? (await import('../cuda/index.js')).openDeviceLibrary({ tf32: request.tf32 ?? true, workspaceBytes: 64e6 })
+        ? (await import('../cuda/index.js')).openDeviceLibrary({
+            device: device.index,
+            tf32: request.tf32 ?? true,
+            workspaceBytes: 64e6,
+          })
         : undefined;
     const wantsGraph = device.target === 'cuda' && (request.cudaGraph ?? true) && request.profilePrefix === undefined;
     let cudaGraph: boolean | string = wantsGraph && request.optimization === 'disabled';
