@@ -11,7 +11,7 @@ import { FailureError } from '../src/ir/index.js';
 import { planMemory } from '../src/memory/plan.js';
 import type { KernelsName } from '../src/passes/lowering/index.js';
 import type { RematName } from '../src/passes/policies.js';
-import { runChild } from '../src/runtime/bench/run-child.js';
+import { measureInChild } from '../src/runtime/bench/rounds.js';
 import { median } from '../src/runtime/bench/statistics.js';
 import { writeBundle } from '../src/runtime/bundle.js';
 import { watchCardMemory } from '../src/runtime/cuda/nvml.js';
@@ -71,10 +71,8 @@ function ownRow(
       const compiled = compile(densenet(config), { target: 'cuda', kernels, remat });
       const folder = join(directory, `${network}-${kernels}-${remat}`.replaceAll(' ', '-'));
       const bundle = await writeBundle(folder, densenet(config), compiled, { config, force: true });
-      const watched = device.target === 'cuda' ? watchCardMemory(device.index) : undefined;
       const { reason: _, ...session } = sessionChoices.training;
-      const measured = await runChild({
-        kind: 'steps',
+      const measured = await measureInChild({
         bundle: bundle.directory,
         batchSize,
         steps: steps + warmUp,
@@ -90,7 +88,7 @@ function ownRow(
         stepMs: median(measured.stepMs.slice(warmUp)),
         firstStepSeconds: (measured.sessionMs + (measured.stepMs[0] ?? 0)) / 1000,
         allocatorPeakBytes: measured.arena?.peakBytes ?? null,
-        cardPeakBytes: watched?.() ?? null,
+        cardPeakBytes: measured.cardPeakBytes ?? null,
         planBytes: planMemory(compiled.schedules.training, batchSize).peakBytes,
         nodes: bundle.manifest.models.training.nodes,
       };

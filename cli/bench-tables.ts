@@ -16,6 +16,7 @@ export function showBench(report: BenchReport): void {
     ['measured', `${report.rounds} × ${report.steps} steps on ${report.device}, ${report.threads} threads`],
     ['session options', describeChoice(session)],
     ['because', session.reason],
+    ...runtimeFacts(report),
   ]);
   const rows = [bundleRow(report), ...(against ? [bundleRow(against)] : [])];
   if (ratio) {
@@ -33,6 +34,18 @@ export function showBench(report: BenchReport): void {
   printTable(['bundle', 'step ms', 'min – max', 'growth', 'predicted live peak', 'session ms', 'nodes'], rows);
   if (sweep) showSweep(sweep);
   if (profile) showProfile(profile);
+}
+
+/** How the runtime was reached, and what its allocator says. */
+function runtimeFacts({ runtime, arena, deviceMemory }: BenchReport): [string, string][] {
+  const { api, version, reason, cudaGraph } = runtime;
+  const graph = cudaGraph === true ? 'one graph' : `node by node${typeof cudaGraph === 'string' ? `: ${cudaGraph}` : ''}`;
+  return [
+    ['runtime', `${version}, ${api === 'c' ? 'at its C API' : `by Node's binding: ${reason}`}`],
+    ...(cudaGraph === undefined ? [] : [['launched', graph] as [string, string]]),
+    ...(arena ? [['arena', `${megabytes(arena.peakBytes)} in use at most, ${megabytes(arena.reservedBytes)} taken`] as [string, string]] : []),
+    ...(deviceMemory ? [['on the card', `${megabytes(deviceMemory.peakBytes)} at most, contexts included`] as [string, string]] : []),
+  ];
 }
 
 function bundleRow(figures: BundleFigures): string[] {

@@ -15,6 +15,8 @@ import { betas, finiteNumber, names, seed, wholeNumber, wholeNumbers } from './p
 export interface RunFlags {
   readonly threads?: number;
   readonly device: string;
+  readonly tf32?: boolean;
+  readonly cudaGraph?: boolean;
 }
 
 /** Adds --threads and --device. */
@@ -22,12 +24,22 @@ export function addRunOptions(command: Command): Command {
   return command
     .optionsGroup('Running:')
     .addOption(new Option('--threads <n>', 'threads of one operator (default: all cores)').argParser(wholeNumber(1)))
-    .option('--device <name>', 'cpu, webgpu, cuda or cuda:INDEX', 'cpu');
+    .option('--device <name>', 'cpu, webgpu, cuda or cuda:INDEX', 'cpu')
+    .addOption(
+      new Option('--tf32', "let CUDA round what it multiplies to TF32, as PyTorch's convolutions do (default)"),
+    )
+    .addOption(new Option('--no-tf32', 'keep all products on CUDA in float32'))
+    .addOption(new Option('--no-cuda-graph', 'launch the nodes of a step on CUDA one by one instead of as one graph'));
 }
 
 /** Session options from flags. @throws RequestError when there is no such device */
-export function sessionOptions({ threads, device }: RunFlags): SessionOptions {
-  return { device: parseDevice(device), ...(threads !== undefined && { threads }) };
+export function sessionOptions({ threads, device, tf32, cudaGraph }: RunFlags): SessionOptions {
+  return {
+    device: parseDevice(device),
+    ...(threads !== undefined && { threads }),
+    ...(tf32 !== undefined && { tf32 }),
+    ...(cudaGraph === false && { cudaGraph }),
+  };
 }
 
 /** What describes a network and its optimizer. */

@@ -6,7 +6,9 @@ import { type DenseNet, densenet } from '../../src/builders/index.js';
 import { type Compiled, compile } from '../../src/compile.js';
 import { RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle, trainingHash } from '../../src/runtime/bundle.js';
+import { missingLibrary } from '../../src/runtime/cuda/libraries.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
+import { parseDevice } from '../../src/runtime/devices.js';
 import { freeMemory } from '../../src/runtime/free-memory.js';
 import { refuseLocked } from '../../src/runtime/run-lock.js';
 import { parseSchedule } from '../../src/runtime/schedule.js';
@@ -200,7 +202,7 @@ async function begun(
     flags.imageSize ?? (flags.arch === undefined ? undefined : architectureSize),
   ];
   const dataset = await readData(data, channels, { ...flags, imageSize });
-  const source = existing ?? compileFlags(flags, dataset);
+  const source = existing ?? compileFlags(forDevice(flags, given), dataset);
   const { classes } = 'manifest' in source ? source.manifest : source.network;
   if (classes > Math.max(2, dataset.classes)) {
     note(
@@ -251,6 +253,16 @@ function dataFallback(dataset: Dataset, flags: Flags): { classes?: number; image
   return flags.arch === undefined ? { ...own, classes: Math.max(2, dataset.classes) } : {};
 }
 
+/** Flags with the target and the kernels that a device asks for, where nothing else was asked. */
+function forDevice(flags: Flags, given: (name: string) => boolean): Flags {
+  const { target: device } = parseDevice(flags.device);
+  if (device === 'cpu' || given('target')) return flags;
+  if (device !== 'cuda' || given('kernels')) return { ...flags, target: device };
+  const missing = missingLibrary();
+  if (missing !== undefined) note(`built with --kernels plain, since ${missing}`);
+  return { ...flags, target: device, kernels: missing === undefined ? 'cudnn' : 'plain' };
+}
+
 async function resumed(
   directory: string | undefined,
   flags: Flags,
@@ -288,16 +300,24 @@ async function resumed(
   const dataset = await readData(options.data, channels, { ...flags, imageSize, limit, known: progress.data });
   // Flags that describe another network are not.
   const extra = buildFlagNames.filter(given);
-  if (extra.length > 0 && trainingHash(compileFlags(flags, dataset).compiled) !== progress.model) {
+  const { target, kernels } = bundle.manifest;
+  const asBefore = {
+    ...flags,
+    target: given('target') ? flags.target : target,
+    kernels: given('kernels') ? flags.kernels : kernels,
+  };
+  if (extra.length > 0 && trainingHash(compileFlags(asBefore, dataset).compiled) !== progress.model) {
     throw new RequestError(
       `the run in ${save} has another network or optimizer than these flags describe: ${extra.join(', ')}; leave them out to resume it`,
     );
   }
-  const { device, threads } = sessionOptions(flags);
+  const { device, threads, tf32, cudaGraph } = sessionOptions(flags);
   return TrainingRun.resume(dataset, {
     ...{ save, from, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
     ...(given('device') && device && { device }),
     ...(threads !== undefined && { threads }),
+    ...(tf32 !== undefined && { tf32 }),
+    ...(cudaGraph !== undefined && { cudaGraph }),
   });
 }
 

@@ -19,7 +19,15 @@ export async function openSession(request: SessionRequest): Promise<ModelSession
   }
   const { StatefulSession } = await import('./stateful-session.js');
   const facts: RuntimeFacts = { api: 'binding', version: packageVersion(), reason };
-  return StatefulSession.open(request, facts);
+  try {
+    return await StatefulSession.open(request, facts);
+  } catch (error) {
+    const { message } = error as Error;
+    if (!/\bdensec:\w+\(/.test(message)) throw error;
+    throw new RequestError(
+      `the model has operators of densec's own (--kernels cudnn), which run at the runtime's C API only, and here Node's binding is used: ${reason}; build it with --kernels plain`,
+    );
+  }
 }
 
 /** Why Node's binding is used; undefined where the C API is. */

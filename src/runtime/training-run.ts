@@ -136,6 +136,8 @@ export class TrainingRun {
         ...{ device: options.device ?? parseDevice(device), threads: options.threads ?? threads },
         ...{ bundle, dataset, save, lock, forecast: memory.forecast, saving: savingOf(options, progress) },
         ...{ resume: progress, resumeFrom: from, dataWorkers: options.dataWorkers },
+        ...(options.tf32 !== undefined && { tf32: options.tf32 }),
+        ...(options.cudaGraph !== undefined && { cudaGraph: options.cudaGraph }),
       });
     });
   }
@@ -261,6 +263,11 @@ function savingOf({ checkpointEvery, keep }: Omit<RunPlace, 'save'>, resume: Pro
   return { keep: keep ?? resume?.saving.keep ?? 1, ...(every !== undefined && { every }) };
 }
 
-function sessionOf({ device, threads }: SessionOptions): SessionOptions {
-  return { ...(device && { device }), ...(threads !== undefined && { threads }) };
+function sessionOf({ device, threads, tf32, cudaGraph }: SessionOptions): SessionOptions {
+  return {
+    ...(device && { device }),
+    ...(threads !== undefined && { threads }),
+    ...(tf32 !== undefined && { tf32 }),
+    ...(cudaGraph !== undefined && { cudaGraph }),
+  };
 }

@@ -35,6 +35,8 @@ describe('rounds', () => {
     peakGrowthBytes,
     sessionMs,
     losses: [2.5, 2],
+    arena: { peakBytes: 100, reservedBytes: 200 },
+    runtime: { api: 'c', version: '1.30.0' },
   });
 
   it('take turns', async () => {

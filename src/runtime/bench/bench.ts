@@ -32,6 +32,9 @@ export interface BenchOptions {
   readonly threads?: number;
   /** Folder of another bundle to compare with. */
   readonly against?: string | undefined;
+  /** Whether CUDA may round to TF32, and whether steps are captured as a graph; both by default. */
+  readonly tf32?: boolean;
+  readonly cudaGraph?: boolean;
   /** Also measures all other session options. */
   readonly sweep?: boolean | undefined;
   /** Also says where the time goes. */
@@ -92,7 +95,17 @@ export async function bench(directory: string, options: BenchOptions): Promise<B
   const other = options.against === undefined ? undefined : await openBundle(options.against);
   for (const each of other ? [bundle, other] : [bundle]) checkRequest(each, batchSize, device);
 
-  const request = { bundle: directory, batchSize, steps, seed, device, threads, session: chosen };
+  const request = {
+    bundle: directory,
+    batchSize,
+    steps,
+    seed,
+    device,
+    threads,
+    session: chosen,
+    ...(options.tf32 !== undefined && { tf32: options.tf32 }),
+    ...(options.cudaGraph !== undefined && { cudaGraph: options.cudaGraph }),
+  };
   const others = options.sweep ? alternatives.filter((choice) => !isChosen(choice)) : [];
   const later = options.profile ? 1 : 0;
   const [own = [], ...rest] = await measureRounds(

@@ -33,6 +33,8 @@ export interface StepsMeasurement {
   /** What the arena handed out at most; null where it can't be asked. */
   readonly arena: ArenaBytes | null;
   readonly runtime: RuntimeFacts;
+  /** Most bytes in use on the card above those before, where it ran on one; null where the card can't be asked. */
+  readonly cardPeakBytes?: number | null;
 }
 
 /** The best rates that small graphs reach on this machine. */

@@ -1,5 +1,7 @@
 /** @file Measures several things round by round, A B A B …, and sums up what each round said. */
 
+import { watchCardMemory } from '../cuda/nvml.js';
+import type { ArenaBytes, RuntimeFacts } from '../model-session.js';
 import type { StepsMeasurement, StepsRequest } from './protocol.js';
 import { runChild } from './run-child.js';
 import { median, medianOrNull, medianRatio, type Spread } from './statistics.js';
@@ -32,7 +34,15 @@ export async function measureRounds<T>(
 
 /** A contestant whose steps are measured in a process of its own. */
 export function stepsContestant(name: string, request: Omit<StepsRequest, 'kind'>): Contestant<StepsMeasurement> {
-  return { name, measure: () => runChild({ kind: 'steps', ...request }) };
+  return { name, measure: () => measureInChild(request) };
+}
+
+/** Measures steps in a process of its own, and on CUDA watches the card's memory meanwhile. */
+export async function measureInChild(request: Omit<StepsRequest, 'kind'>): Promise<StepsMeasurement> {
+  const { device } = request;
+  const watched = device.target === 'cuda' ? watchCardMemory(device.index) : undefined;
+  const measured = await runChild({ kind: 'steps', ...request });
+  return device.target === 'cuda' ? { ...measured, cardPeakBytes: watched?.() ?? null } : measured;
 }
 
 /** What several rounds said of one thing. */
@@ -45,6 +55,12 @@ export interface StepsSummary {
   readonly sessionMs: number;
   /** Loss before the first step. */
   readonly firstLoss: number | null;
+  /** Medians over rounds of what the arena of the device handed out at most and took; null where it can't be asked. */
+  readonly arena: ArenaBytes | null;
+  /** Most bytes in use on the card above those before; absent on the CPU, null where the card can't be asked. */
+  readonly deviceMemory?: { readonly peakBytes: number } | null;
+  /** How the runtime was reached. */
+  readonly runtime: RuntimeFacts;
 }
 
 /** How one thing compares with another; below 1 is less. */
@@ -66,6 +82,9 @@ export function summarize(rounds: readonly StepsMeasurement[]): StepsSummary {
     peakGrowthBytes: medianOrNull(rounds.map(({ peakGrowthBytes }) => peakGrowthBytes)),
     sessionMs: median(rounds.map(({ sessionMs }) => sessionMs)),
     firstLoss: finiteOrNull(rounds[0]?.losses[0]),
+    arena: arenaOf(rounds),
+    ...deviceMemoryOf(rounds),
+    runtime: (rounds[0] as StepsMeasurement).runtime,
   };
 }
 
@@ -78,6 +97,18 @@ export function compareRounds(a: readonly StepsMeasurement[], b: readonly StepsM
     peakGrowthBytes: ratio(({ peakGrowthBytes }) => peakGrowthBytes),
     sessionMs: ratio(({ sessionMs }) => sessionMs),
   };
+}
+
+function arenaOf(rounds: readonly StepsMeasurement[]): ArenaBytes | null {
+  const peakBytes = medianOrNull(rounds.map(({ arena }) => arena?.peakBytes ?? null));
+  const reservedBytes = medianOrNull(rounds.map(({ arena }) => arena?.reservedBytes ?? null));
+  return peakBytes === null || reservedBytes === null ? null : { peakBytes, reservedBytes };
+}
+
+function deviceMemoryOf(rounds: readonly StepsMeasurement[]): Pick<StepsSummary, 'deviceMemory'> {
+  if (rounds.every(({ cardPeakBytes }) => cardPeakBytes === undefined)) return {};
+  const peakBytes = medianOrNull(rounds.map(({ cardPeakBytes }) => cardPeakBytes ?? null));
+  return { deviceMemory: peakBytes === null ? null : { peakBytes } };
 }
 
 /** The steps that count: the first one of several takes the memory that the others find. */

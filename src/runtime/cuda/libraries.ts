@@ -116,3 +116,13 @@ export function cString(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
   return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
+
+/** Why the kernels of ours can't run on a card here: the first library that can't be loaded; undefined where all can. */
+export function missingLibrary(): string | undefined {
+  try {
+    for (const kind of ['driver', 'nvrtc', 'cudnn'] as const) loadLibrary(kind, installedLibraries);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}

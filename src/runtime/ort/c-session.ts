@@ -422,7 +422,6 @@ function addCuda(api: OrtApi, options: Pointer, device: Device, request: Session
       ['device_id', String(device.index)],
       ['use_tf32', (request.tf32 ?? true) ? '1' : '0'],
       ['enable_cuda_graph', cudaGraph ? '1' : '0'],
-      ...Object.entries(JSON.parse(process.env.DENSEC_CUDA_OPTIONS ?? '{}') as Record<string, string>),
     ];
     const [keys, values] = [entries.map(([key]) => key), entries.map(([, value]) => value)];
     api.UpdateCUDAProviderOptions(cuda, keys, values, entries.length);
