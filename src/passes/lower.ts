@@ -7,6 +7,7 @@ import {
   InternalError,
   type Node,
   type NodeOf,
+  normalizeAxes,
   type OperatorName,
   traitsOf,
   type Value,
@@ -14,6 +15,7 @@ import {
 import {
   averageByProduct,
   expandBatch,
+  innerAxes,
   type LoweringContext,
   type LoweringRule,
   loweringRules,
@@ -60,11 +62,30 @@ function lowerPrimitive(node: Node, inputs: readonly Value[], context: LoweringC
       return averageByProduct(node, inputs, context);
     case 'split':
       return splitBySlices(node, inputs, context);
+    case 'reduceSum':
+    case 'reduceMean':
+      return reduceInSteps(node, inputs, context);
     case 'matMul':
       return context.target.transposedMatMul ? undefined : transposeOperands(node, inputs, context.builder);
     default:
       return undefined;
   }
+}
+
+/** Reduces the axes behind the channels before the samples where the target wants that. */
+function reduceInSteps(
+  node: NodeOf<'reduceSum'> | NodeOf<'reduceMean'>,
+  inputs: readonly Value[],
+  context: LoweringContext,
+): readonly Value[] | undefined {
+  const { axes, keepDims } = node.attributes;
+  const [x, given] = inputs as [Value, Value?];
+  const all = normalizeAxes(axes, x.type.shape.length, node.operator);
+  const inner = given ? undefined : innerAxes(context, x, all);
+  if (!inner) return undefined;
+  const { builder } = context;
+  const once = builder.emit(node.operator, [x], { axes: inner, keepDims });
+  return [builder.emit(node.operator, [once], { axes: [0], keepDims })];
 }
 
 /** Transposes the operands of a batched product; one of plain matrices is a Gemm, which transposes by itself. */

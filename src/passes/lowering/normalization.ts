@@ -10,14 +10,26 @@ export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder }) => {
 };
 
 /** Two passes, mean and then mean of squared deviations: E[x²] − μ² would lose digits where μ is far from 0. */
-export const batchStatistics: LoweringRule<'batchStatistics'> = (_, inputs, { builder }) => {
+export const batchStatistics: LoweringRule<'batchStatistics'> = (_, inputs, { builder, target }) => {
   const x = operand(inputs, 0);
   const axes = axesOfChannels(x);
+  if (target.sums === 'steps') return statisticsBySums(builder, x, axes);
   const mean = builder.emit('reduceMean', [x], { axes, keepDims: true });
   const centered = builder.emit('sub', [x, mean], {});
   const variance = builder.emit('reduceMean', [product(builder, centered, centered)], { axes, keepDims: false });
   return [reshaped(builder, mean, variance.type.shape), variance];
 };
+
+/** The same where sums are taken in steps: a quotient of short vectors follows, not of one number for each sample. */
+function statisticsBySums(builder: GraphBuilder, x: Value, axes: readonly number[]): readonly [Value, Value] {
+  const count = builder.emit('sizeOf', [], { shape: x.type.shape.filter((_, axis) => axis !== 1) });
+  const average = (value: Value): Value =>
+    builder.emit('div', [builder.emit('reduceSum', [value], { axes, keepDims: false }), count], {});
+  const mean = average(x);
+  const extents = x.type.shape.map((dim, axis) => (axis === 1 ? dim : 1));
+  const centered = builder.emit('sub', [x, reshaped(builder, mean, extents)], {});
+  return [mean, average(product(builder, centered, centered))];
+}
 
 export const center: LoweringRule<'center'> = (_, inputs, { builder }) => {
   const [x, mean] = [operand(inputs, 0), operand(inputs, 1)];

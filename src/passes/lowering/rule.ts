@@ -25,6 +25,11 @@ export interface Target {
   readonly transposedMatMul: boolean;
   /** Whether a convolution can take an addition and a ReLU along, in one pass over memory. */
   readonly fusedConvolution: boolean;
+  /**
+   * How sums over samples and positions are taken: `at once`, or in `steps` where only the first or the last axes of a
+   * tensor are reduced at the speed of memory.
+   */
+  readonly sums: 'at once' | 'steps';
   /** Most outputs that a split may have. */
   readonly splitOutputs: number;
 }
@@ -36,18 +41,26 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     im2col: 'convolution',
     transposedMatMul: true,
     fusedConvolution: true,
+    sums: 'at once',
     splitOutputs: Number.POSITIVE_INFINITY,
   },
-  // Its convolutions take long for one channel a group.
   cuda: {
     name: 'cuda',
     im2col: 'convolution',
     transposedMatMul: true,
     fusedConvolution: false,
+    sums: 'steps',
     splitOutputs: Number.POSITIVE_INFINITY,
   },
   // WebGPU gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader.
-  webgpu: { name: 'webgpu', im2col: 'slices', transposedMatMul: false, fusedConvolution: false, splitOutputs: 8 },
+  webgpu: {
+    name: 'webgpu',
+    im2col: 'slices',
+    transposedMatMul: false,
+    fusedConvolution: false,
+    sums: 'at once',
+    splitOutputs: 8,
+  },
 };
 
 /** What a rule emits to and may ask. */
@@ -112,6 +125,8 @@ export function zero({ builder, batchSize }: Pick<LoweringContext, 'builder' | '
  */
 export function sumOver(context: LoweringContext, value: Value, axes: readonly number[]): Value {
   const { builder, sums } = context;
+  const inner = innerAxes(context, value, axes);
+  if (inner) return sumOver(context, builder.emit('reduceSum', [value], { axes: inner, keepDims: false }), [0]);
   const first = zero(context);
   const given =
     axes.length === 1 && axes[0] === 0
@@ -120,6 +135,19 @@ export function sumOver(context: LoweringContext, value: Value, axes: readonly n
   const sum = builder.emit('reduceSum', [value, given], { axes, keepDims: false });
   sums.set(sum, sum);
   return sum;
+}
+
+/**
+ * The axes behind the channels where a reduction takes these and the samples and the target wants that in two steps, these
+ * first. Axes in ascending order.
+ */
+export function innerAxes(
+  { target }: Pick<LoweringContext, 'target'>,
+  { type }: Value,
+  axes: readonly number[],
+): readonly number[] | undefined {
+  const behind = type.shape.flatMap((_, axis) => (axis > 1 ? [axis] : []));
+  return target.sums === 'steps' && behind.length > 0 && axes.join() === [0, ...behind].join() ? behind : undefined;
 }
 
 /** A vector of one element as a float32 scalar. */
