@@ -19,8 +19,11 @@ export type TargetName = 'cpu' | 'webgpu' | 'cuda';
 /** What lowering must know of a target; each entry's reason is in docs/decisions.md. */
 export interface Target {
   readonly name: TargetName;
-  /** How windows become channels: one grouped convolution by one-hot weights, or a slice for each tap. */
-  readonly im2col: 'convolution' | 'slices';
+  /**
+   * How windows become channels: one grouped convolution by one-hot weights; one without groups, each channel as a sample
+   * of its own, where one channel a group takes long; or a slice for each tap.
+   */
+  readonly im2col: 'grouped' | 'byChannel' | 'slices';
   /** Whether a batched product takes transposed operands as they are. */
   readonly transposedMatMul: boolean;
   /** Whether a convolution can take an addition and a ReLU along, in one pass over memory. */
@@ -38,7 +41,7 @@ export interface Target {
 export const targets: Readonly<Record<TargetName, Target>> = {
   cpu: {
     name: 'cpu',
-    im2col: 'convolution',
+    im2col: 'grouped',
     transposedMatMul: true,
     fusedConvolution: true,
     sums: 'at once',
@@ -46,7 +49,7 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   },
   cuda: {
     name: 'cuda',
-    im2col: 'convolution',
+    im2col: 'byChannel',
     transposedMatMul: true,
     fusedConvolution: false,
     sums: 'steps',
