@@ -15,6 +15,7 @@ import {
 import {
   averageByProduct,
   expandBatch,
+  floatScalar,
   innerAxes,
   type LoweringContext,
   type LoweringRule,
@@ -45,8 +46,21 @@ export function lower(target: Target): Pass {
 
 function lowerOnce(graph: Graph, target: Target): Graph {
   const sums = new Map<Value, Value>();
+  let counted: Value | undefined;
   return rewriteNodes(graph, (node, inputs, builder) => {
-    const context: LoweringContext = { builder, target, graph, sums, batchSize: () => batchSize(graph, builder) };
+    const count = (): Value => {
+      if (target.hostScalars) return floatScalar(builder, batchSize(graph, builder));
+      counted ??= builder.within({ phase: 'forward' }, () => countSamples(graph, builder));
+      return counted;
+    };
+    const context: LoweringContext = {
+      builder,
+      target,
+      graph,
+      sums,
+      batchSize: () => batchSize(graph, builder),
+      samples: count,
+    };
     const rule = loweringRules[node.operator] as LoweringRule<OperatorName> | undefined;
     if (rule) return rule(node as NodeOf<OperatorName>, inputs, context);
     return lowerPrimitive(node, inputs, context);
@@ -98,6 +112,24 @@ function transposeOperands(
   if ((!transposeA && !transposeB) || (a.type.shape.length === 2 && b.type.shape.length === 2)) return undefined;
   const operands = [transposeA ? swapLastAxes(builder, a) : a, transposeB ? swapLastAxes(builder, b) : b];
   return [builder.emit('matMul', operands, { transposeA: false, transposeB: false })];
+}
+
+/**
+ * The batch size as a float that is computed from data, not from extents: one element a sample of a batch input (the
+ * labels, where there are any) is compared with itself. Where that is not a number it is not counted; nor is the loss a number then.
+ */
+function countSamples(graph: Graph, builder: GraphBuilder): Value {
+  const batches = graph.inputs.filter(({ role, value }) => role === 'batch' && value.type.shape[0] === batch);
+  const source = (batches.find(({ value }) => value.type.dtype === 'int64') ?? batches[0])?.value;
+  if (!source) throw new InternalError(`the graph ${graph.name} has no batch input to tell the batch size`);
+  const axes = source.type.shape.flatMap((_, axis) => (axis > 0 ? [axis] : []));
+  const ones = axes.map(() => 1);
+  const one =
+    axes.length > 0
+      ? builder.emit('slice', [source], { axes, starts: axes.map(() => 0), ends: ones, steps: ones })
+      : source;
+  const same = builder.emit('cast', [builder.emit('equal', [one, one], {})], { to: 'float32' });
+  return builder.emit('reduceSum', [same], { axes: one.type.shape.map((_, axis) => axis), keepDims: false });
 }
 
 /** The batch size, read off the first input that has it outermost. */

@@ -175,8 +175,11 @@ function mirrorPads([top, left, bottom, right]: Pads, kernelHeight: number, kern
  * level of optimization lays out anew, in buffers that no plan knows of.
  */
 function notFolded(context: LoweringContext, value: Value): Value {
-  const { builder } = context;
-  return builder.emit('add', [value, floatScalar(builder, zero(context))], {});
+  const { builder, target, samples } = context;
+  const none = target.hostScalars
+    ? floatScalar(builder, zero(context))
+    : builder.emit('sub', [samples(), samples()], {});
+  return builder.emit('add', [value, none], {});
 }
 
 /** A batch of matrices transposed. */

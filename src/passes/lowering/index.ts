@@ -43,5 +43,13 @@ export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } =
 
 export { swapLastAxes } from './convolution.js';
 export { expandBatch, splitBySlices } from './movement.js';
-export { innerAxes, type LoweringContext, type LoweringRule, type Target, type TargetName, targets } from './rule.js';
+export {
+  floatScalar,
+  innerAxes,
+  type LoweringContext,
+  type LoweringRule,
+  type Target,
+  type TargetName,
+  targets,
+} from './rule.js';
 export { averageByProduct };

@@ -1,10 +1,16 @@
 /** @file Lowering of batch statistics, normalization's gradient, ReLU's gradient and the cross-entropy. */
 
 import { floatTensor, type GraphBuilder, int64Tensor, sizeOf as sizeOfShape, type Value } from '../../ir/index.js';
-import { batchDim, floatScalar, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
+import { batchDim, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
 
-/** The mask [y > 0] as min(1, 1e38·y): cheaper on the CPU than comparing and casting. */
-export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder }) => {
+/**
+ * The mask [y > 0] as min(1, 1e38·y), cheaper on the CPU than comparing and casting, or as what isn't 0 of a ReLU's result.
+ */
+export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder, target }) => {
+  if (target.reluMask === 'bool') {
+    const passes = builder.emit('cast', [operand(inputs, 1)], { to: 'bool' });
+    return [builder.emit('where', [passes, operand(inputs, 0), builder.scalar(0)], {})];
+  }
   const mask = builder.emit('hardSigmoid', [operand(inputs, 1)], { alpha: 1e38, beta: 0 });
   return [product(builder, operand(inputs, 0), mask)];
 };
@@ -102,10 +108,10 @@ export const countErrors: LoweringRule<'countErrors'> = (_, inputs, { builder })
 };
 
 /** The number of elements of a shape: a multiple of the batch size that the images have. */
-export const sizeOf: LoweringRule<'sizeOf'> = (node, _, { builder, batchSize }) => {
+export const sizeOf: LoweringRule<'sizeOf'> = (node, _, { builder, samples: count }) => {
   const { factor, symbols } = sizeOfShape(node.attributes.shape);
   if (symbols.length === 0) return [builder.scalar(factor)];
-  const samples = floatScalar(builder, batchSize());
+  const samples = count();
   return [factor === 1 ? samples : product(builder, samples, builder.scalar(factor))];
 };
 

@@ -33,6 +33,16 @@ export interface Target {
    * tensor are reduced at the speed of memory.
    */
   readonly sums: 'at once' | 'steps';
+  /**
+   * How a gradient passes a ReLU: times a `factor` of 0 or 1, or chosen by a `bool`, where that is a kernel with a byte an
+   * element to read instead of four.
+   */
+  readonly reluMask: 'factor' | 'bool';
+  /**
+   * Whether small operands computed on the host are free. Where they aren't, each is copied to the device, which a captured
+   * step can't do: the batch size is counted on the device then.
+   */
+  readonly hostScalars: boolean;
   /** Most outputs that a split may have. */
   readonly splitOutputs: number;
 }
@@ -45,6 +55,8 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     transposedMatMul: true,
     fusedConvolution: true,
     sums: 'at once',
+    reluMask: 'factor',
+    hostScalars: true,
     splitOutputs: Number.POSITIVE_INFINITY,
   },
   cuda: {
@@ -53,6 +65,8 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     transposedMatMul: true,
     fusedConvolution: false,
     sums: 'steps',
+    reluMask: 'bool',
+    hostScalars: false,
     splitOutputs: Number.POSITIVE_INFINITY,
   },
   // WebGPU gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader.
@@ -62,6 +76,8 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     transposedMatMul: false,
     fusedConvolution: false,
     sums: 'at once',
+    reluMask: 'factor',
+    hostScalars: true,
     splitOutputs: 8,
   },
 };
@@ -74,6 +90,8 @@ export interface LoweringContext {
   readonly graph: Graph;
   /** The batch size as an int64 vector of one element. */
   batchSize(): Value;
+  /** The batch size as a float32 scalar, where the target computes floats. */
+  samples(): Value;
   /**
    * For a gradient that has been lowered to a sum over samples, moved about: that sum, if its shape is known only when the
    * graph runs. Whoever waits for the gradient can wait for it.
