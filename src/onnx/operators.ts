@@ -73,6 +73,7 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
     operator: 'HardSigmoid',
     attributes: { alpha: { float: alpha }, beta: { float: beta } },
   }),
+  where: named('Where'),
   cast: ({ attributes: { to } }) => ({ operator: 'Cast', attributes: { to: elementType(to) } }),
 
   constant: 'composite',

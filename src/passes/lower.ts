@@ -51,14 +51,20 @@ function isLeft({ operator }: Node, { kernels }: Target): boolean {
 
 function lowerOnce(graph: Graph, target: Target): Graph {
   const sums = new Map<Value, Value>();
+  let counted: Value | undefined;
   return rewriteNodes(graph, (node, inputs, builder) => {
+    const count = (): Value => {
+      if (target.hostScalars) return floatScalar(builder, batchSize(graph, builder));
+      counted ??= builder.within({ phase: 'forward' }, () => countSamples(graph, builder));
+      return counted;
+    };
     const context: LoweringContext = {
       builder,
       target,
       graph,
       sums,
       batchSize: () => batchSize(graph, builder),
-      sampleCount: () => sampleCount(graph, target, builder),
+      samples: count,
     };
     if (target.kernels.has(node.operator)) {
       // The runtime can't tell the shapes of what operators of ours compute, so others can wait for them as they are.
@@ -127,14 +133,21 @@ function transposeOperands(
 }
 
 /**
- * The batch size as a float32 scalar: on the host, or as the number of labels that equal themselves, which is exact below
- * 2²⁴. Without labels it is computed on the host all the same.
+ * The batch size as a float that is computed from data, not from extents: one element a sample of a batch input (the
+ * labels, where there are any) is compared with itself. Where that is not a number it is not counted; nor is the loss a number then.
  */
-function sampleCount(graph: Graph, { hostScalars }: Target, builder: GraphBuilder): Value {
-  const labels = graph.inputs.find(({ role, value }) => role === 'batch' && value.type.shape.join() === batch);
-  if (hostScalars || !labels) return floatScalar(builder, batchSize(graph, builder));
-  const ones = builder.emit('cast', [builder.emit('equal', [labels.value, labels.value], {})], { to: 'float32' });
-  return builder.emit('reduceSum', [ones], { axes: [0], keepDims: false });
+function countSamples(graph: Graph, builder: GraphBuilder): Value {
+  const batches = graph.inputs.filter(({ role, value }) => role === 'batch' && value.type.shape[0] === batch);
+  const source = (batches.find(({ value }) => value.type.dtype === 'int64') ?? batches[0])?.value;
+  if (!source) throw new InternalError(`the graph ${graph.name} has no batch input to tell the batch size`);
+  const axes = source.type.shape.flatMap((_, axis) => (axis > 0 ? [axis] : []));
+  const ones = axes.map(() => 1);
+  const one =
+    axes.length > 0
+      ? builder.emit('slice', [source], { axes, starts: axes.map(() => 0), ends: ones, steps: ones })
+      : source;
+  const same = builder.emit('cast', [builder.emit('equal', [one, one], {})], { to: 'float32' });
+  return builder.emit('reduceSum', [same], { axes: one.type.shape.map((_, axis) => axis), keepDims: false });
 }
 
 /** The batch size, read off the first input that has it outermost. */

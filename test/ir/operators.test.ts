@@ -64,6 +64,8 @@ for (const operator of ['neg', 'exp', 'log', 'sqrt', 'reciprocal', 'relu'] as co
 }
 row('hardSigmoid', [f32(3)], { alpha: 1, beta: 0 }, 'f32[3]');
 row('cast', [f32('N')], { to: 'int64' }, 'i64[N]');
+row('where', [{ dtype: 'bool', shape: ['N', 3] }, f32('N', 3), f32()], {}, 'f32[N, 3]');
+row('where', [f32(3), f32(3), f32(3)], {}, 'where(f32[3], f32[3], f32[3]): operand 0 must be bool');
 row('reluGrad', [f32('N', 3), f32('N', 3)], {}, 'f32[N, 3]');
 row('dropout', [f32('N', 3)], { rate: 0.5, key: 0 }, 'f32[N, 3]');
 row('dropoutMask', [i64(), i64()], { rate: 0.5, key: 0, shape: ['N', 3] }, 'f32[N, 3]');

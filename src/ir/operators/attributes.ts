@@ -51,6 +51,8 @@ export interface OperatorAttributes {
   /** max(0, min(1, alpha · x + beta)); with alpha = 1e38 and beta = 0 it is the indicator of x > 0. */
   hardSigmoid: { readonly alpha: number; readonly beta: number };
   cast: { readonly to: DType };
+  /** Element by element the second operand where the first, a bool, is true, else the third. */
+  where: None;
 
   // Moving elements.
   constant: { readonly value: TensorData };

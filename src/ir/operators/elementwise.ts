@@ -43,6 +43,7 @@ type Elementwise =
   | 'relu'
   | 'hardSigmoid'
   | 'cast'
+  | 'where'
   | 'reluGrad'
   | 'dropout'
   | 'dropoutMask';
@@ -80,6 +81,18 @@ export const elementwise: Definitions<Elementwise> = {
     elementwise: true,
     cheap: true,
     infer: (inputs, { to }) => [{ dtype: to, shape: inputs.shape(0) }],
+  },
+  where: {
+    operands: ['condition', 'a', 'b'],
+    elementwise: true,
+    cheap: true,
+    infer(inputs) {
+      inputs.dtype(0, 'bool');
+      const { dtype } = inputs.at(1);
+      inputs.require(inputs.at(2).dtype === dtype, 'the second and third operands must have one element type');
+      const both = broadcastShapes(inputs.shape(1), inputs.shape(2), 'where');
+      return [{ dtype, shape: broadcastShapes(inputs.shape(0), both, 'where') }];
+    },
   },
   reluGrad: {
     operands: ['outputGradient', 'output'],

@@ -24,6 +24,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   greater: piecewiseConstant,
   hardSigmoid: { none: 'it serves as an indicator of x > 0, which is piecewise constant' },
   cast: piecewiseConstant,
+  where: { none: 'it occurs in lowered graphs only' },
   constant: { none: 'it has no operands' },
   sizeOf: { none: 'it has no operands' },
   dropoutMask: { none: 'its operands are integers' },

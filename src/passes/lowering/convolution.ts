@@ -84,23 +84,17 @@ export const im2col: LoweringRule<'im2col'> = (node, inputs, context) => {
   const [, channels, height, width] = extents(x);
   const taps = kernel[0] * kernel[1];
   const outputShape = (node.outputs[0] as Value).type.shape;
-  if (target.im2col === 'one channel' && taps > 1) {
-    const n = batchDim(x);
-    const single = reshaped(builder, x, [flatDim([n, channels]), 1, height, width]);
-    const weight = new Float32Array(taps * taps);
-    for (let tap = 0; tap < taps; tap++) weight[tap * taps + (mirrored ? taps - 1 - tap : tap)] = 1;
-    const oneHot = notFolded(context, builder.constant(floatTensor([taps, 1, ...kernel], weight)));
-    const windows = builder.emit('conv2d', [single, oneHot], { stride, pads, groups: 1 });
-    return [reshaped(builder, windows, outputShape)];
-  }
-  if (target.im2col === 'convolution' && taps > 1) {
-    const weight = new Float32Array(channels * taps * taps);
-    for (let filter = 0; filter < channels * taps; filter++) {
+  if (target.im2col !== 'slices' && taps > 1) {
+    const groups = target.im2col === 'grouped' ? channels : 1;
+    const weight = new Float32Array(groups * taps * taps);
+    for (let filter = 0; filter < groups * taps; filter++) {
       const tap = filter % taps;
       weight[filter * taps + (mirrored ? taps - 1 - tap : tap)] = 1;
     }
-    const oneHot = builder.constant(floatTensor([channels * taps, 1, ...kernel], weight));
-    return [builder.emit('conv2d', [x, notFolded(context, oneHot)], { stride, pads, groups: channels })];
+    const oneHot = builder.constant(floatTensor([groups * taps, 1, ...kernel], weight));
+    const images = groups === channels ? x : reshaped(builder, x, [flatDim([batchDim(x), channels]), 1, height, width]);
+    const taken = builder.emit('conv2d', [images, notFolded(context, oneHot)], { stride, pads, groups });
+    return [reshaped(builder, taken, outputShape)];
   }
   const padded = pads.some((pad) => pad > 0)
     ? builder.emit('pad', [x], { pads: [0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]] })
@@ -181,11 +175,11 @@ function mirrorPads([top, left, bottom, right]: Pads, kernelHeight: number, kern
  * level of optimization lays out anew, in buffers that no plan knows of.
  */
 function notFolded(context: LoweringContext, value: Value): Value {
-  const { builder, target } = context;
-  const nothing = target.hostScalars
+  const { builder, target, samples } = context;
+  const none = target.hostScalars
     ? floatScalar(builder, zero(context))
-    : builder.emit('mul', [context.sampleCount(), builder.scalar(0)], {});
-  return builder.emit('add', [value, nothing], {});
+    : builder.emit('sub', [samples(), samples()], {});
+  return builder.emit('add', [value, none], {});
 }
 
 /** A batch of matrices transposed. */

@@ -10,8 +10,14 @@ import {
 } from '../../ir/index.js';
 import { batchDim, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
 
-/** The mask [y > 0] as min(1, 1e38·y): cheaper on the CPU than comparing and casting. */
-export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder }) => {
+/**
+ * The mask [y > 0] as min(1, 1e38·y), cheaper on the CPU than comparing and casting, or as what isn't 0 of a ReLU's result.
+ */
+export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder, target }) => {
+  if (target.reluMask === 'bool') {
+    const passes = builder.emit('cast', [operand(inputs, 1)], { to: 'bool' });
+    return [builder.emit('where', [passes, operand(inputs, 0), builder.scalar(0)], {})];
+  }
   const mask = builder.emit('hardSigmoid', [operand(inputs, 1)], { alpha: 1e38, beta: 0 });
   return [product(builder, operand(inputs, 0), mask)];
 };
@@ -89,7 +95,8 @@ export const affineReluGrad: LoweringRule<'affineReluGrad'> = (node, inputs, { b
   const variance = builder.constant(filledVector(mean.type.shape[0] as number, 1));
   const centered = builder.emit('center', [joined(builder, parts), mean, variance], { epsilon: 0 });
   const result = builder.emit('affine', [centered, scale, shift], {});
-  const through = relu ? builder.emit('reluGrad', [gradient, result], {}) : gradient;
+  // Masks are taken from what a ReLU gives.
+  const through = relu ? builder.emit('reluGrad', [gradient, builder.emit('relu', [result], {})], {}) : gradient;
   const sums = builder.emitAll('channelSums', [through, centered], {});
   const scaled = builder.emit('affine', [through, scale], {});
   const sizes = parts.map(({ type }) => type.shape[1] as number);
@@ -151,10 +158,10 @@ export const countErrors: LoweringRule<'countErrors'> = (_, inputs, { builder })
 };
 
 /** The number of elements of a shape: a multiple of the batch size that the images have. */
-export const sizeOf: LoweringRule<'sizeOf'> = (node, _, { builder, sampleCount }) => {
+export const sizeOf: LoweringRule<'sizeOf'> = (node, _, { builder, samples: count }) => {
   const { factor, symbols } = sizeOfShape(node.attributes.shape);
   if (symbols.length === 0) return [builder.scalar(factor)];
-  const samples = sampleCount();
+  const samples = count();
   return [factor === 1 ? samples : product(builder, samples, builder.scalar(factor))];
 };
 

@@ -14,7 +14,7 @@ const smallTensor = 65_536;
  * Reshape reads 0 as the operand's own extent and aliases its operand.
  */
 export const after: LoweringRule<'after'> = (_, inputs, context) => {
-  const { builder } = context;
+  const { builder, target } = context;
   const [x, ...signals] = inputs as [Value, ...Value[]];
   const sizes = signals.map((signal) => firstExtent(signal, context));
   const zeros = (count: number): Value => {
@@ -22,7 +22,8 @@ export const after: LoweringRule<'after'> = (_, inputs, context) => {
     return builder.emit('minimum', [...sizes, constant], {});
   };
   const { dtype, shape } = x.type;
-  if (dtype === 'float32' && isStatic(shape) && elementCount(shape) <= smallTensor) {
+  const isSmall = dtype === 'float32' && isStatic(shape) && elementCount(shape) <= smallTensor;
+  if (isSmall && (target.hostScalars || shape.length === 0)) {
     return [builder.emit('add', [x, floatScalar(builder, zeros(1))], {})];
   }
   return [builder.emit('reshape', [x, zeros(shape.length)], { shape })];

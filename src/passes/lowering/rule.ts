@@ -21,10 +21,10 @@ export type TargetName = 'cpu' | 'webgpu' | 'cuda';
 export interface Target {
   readonly name: TargetName;
   /**
-   * How windows become channels: by one-hot weights, in one grouped convolution or with every channel as an image of its
-   * own; or by a slice for each tap.
+   * How windows become channels: one grouped convolution by one-hot weights; one without groups, each channel as a sample
+   * of its own, where one channel a group takes long; or a slice for each tap.
    */
-  readonly im2col: 'convolution' | 'one channel' | 'slices';
+  readonly im2col: 'grouped' | 'byChannel' | 'slices';
   /** Whether a batched product takes transposed operands as they are. */
   readonly transposedMatMul: boolean;
   /** Whether a convolution can take an addition and a ReLU along, in one pass over memory. */
@@ -34,13 +34,18 @@ export interface Target {
    * tensor are reduced at the speed of memory.
    */
   readonly sums: 'at once' | 'steps';
-  /** Most outputs that a split may have. */
-  readonly splitOutputs: number;
   /**
-   * Whether floats that are computed from the batch's shape may be made on the host. On CUDA each is a copy to the device,
-   * and a graph with such copies can't be captured; the samples are counted on the device there.
+   * How a gradient passes a ReLU: times a `factor` of 0 or 1, or chosen by a `bool`, where that is a kernel with a byte an
+   * element to read instead of four.
+   */
+  readonly reluMask: 'factor' | 'bool';
+  /**
+   * Whether small operands computed on the host are free. Where they aren't, each is copied to the device, which a captured
+   * step can't do: the batch size is counted on the device then.
    */
   readonly hostScalars: boolean;
+  /** Most outputs that a split may have. */
+  readonly splitOutputs: number;
   /** Composite operators, and ways of moving elements, for which the target has kernels of ours: lowering leaves them. */
   readonly kernels: ReadonlySet<OperatorName>;
 }
@@ -49,22 +54,24 @@ export interface Target {
 export const targets: Readonly<Record<TargetName, Target>> = {
   cpu: {
     name: 'cpu',
-    im2col: 'convolution',
+    im2col: 'grouped',
     transposedMatMul: true,
     fusedConvolution: true,
     sums: 'at once',
-    splitOutputs: Number.POSITIVE_INFINITY,
+    reluMask: 'factor',
     hostScalars: true,
+    splitOutputs: Number.POSITIVE_INFINITY,
     kernels: new Set(),
   },
   cuda: {
     name: 'cuda',
-    im2col: 'one channel',
+    im2col: 'byChannel',
     transposedMatMul: true,
     fusedConvolution: false,
     sums: 'steps',
-    splitOutputs: Number.POSITIVE_INFINITY,
+    reluMask: 'bool',
     hostScalars: false,
+    splitOutputs: Number.POSITIVE_INFINITY,
     kernels: new Set(),
   },
   // WebGPU gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader.
@@ -74,8 +81,9 @@ export const targets: Readonly<Record<TargetName, Target>> = {
     transposedMatMul: false,
     fusedConvolution: false,
     sums: 'at once',
-    splitOutputs: 8,
+    reluMask: 'factor',
     hostScalars: true,
+    splitOutputs: 8,
     kernels: new Set(),
   },
 };
@@ -121,8 +129,8 @@ export interface LoweringContext {
   readonly graph: Graph;
   /** The batch size as an int64 vector of one element. */
   batchSize(): Value;
-  /** The batch size as a float32 scalar, computed where the target wants it. */
-  sampleCount(): Value;
+  /** The batch size as a float32 scalar, where the target computes floats. */
+  samples(): Value;
   /**
    * For a gradient that has been lowered to a sum over samples, moved about: that sum, if its shape is known only when the
    * graph runs. Whoever waits for the gradient can wait for it.

@@ -46,6 +46,11 @@ export const operatorCases: readonly Case[] = [
       draft.builder.emit('hardSigmoid', [x], { alpha: 1e38, beta: 0 }),
     ];
   }),
+  forwardCase('where', (draft) => {
+    const [a, b] = [constant(draft, 1, 2, 3), constant(draft, 9)];
+    const condition = draft.builder.emit('greater', [constant(draft, 1, -1, 2), draft.builder.scalar(0)], {});
+    return [draft.builder.emit('where', [condition, a, b], {}), draft.builder.emit('where', [condition, b, a], {})];
+  }),
   forwardCase('casts and integer arithmetic', (draft) => {
     const { builder } = draft;
     const big = builder.constant({ dtype: 'uint32', shape: [2], data: Uint32Array.of(4_000_000_000, 7) });

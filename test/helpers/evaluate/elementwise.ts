@@ -5,6 +5,9 @@ import { at, broadcastIndices } from './array.js';
 import { dropoutMask } from './dropout.js';
 import type { Call, Kernel, Kernels } from './kernel.js';
 
+/** Reads an operand at a position of the result. */
+type Read = (position: number) => number;
+
 function map(call: Call<OperatorName>, compute: (x: number) => number): readonly Float64Array[] {
   return [Float64Array.from(call.input(0).data, compute)];
 }
@@ -65,6 +68,7 @@ export const elementwise: Kernels<
   | 'relu'
   | 'hardSigmoid'
   | 'cast'
+  | 'where'
   | 'reluGrad'
   | 'dropout'
   | 'dropoutMask'
@@ -114,6 +118,14 @@ export const elementwise: Kernels<
     const wrapped = wrap[to];
     if (wrapped) return map(call, (x) => exact(wrapped(BigInt(Math.trunc(x)))));
     return map(call, to === 'bool' ? (x) => (x === 0 ? 0 : 1) : (x) => x);
+  },
+  where(call) {
+    const [when, then, otherwise] = [0, 1, 2].map((index) => {
+      const { data, shape } = call.input(index);
+      const indices = broadcastIndices(shape, call.shape());
+      return (position: number): number => at(data, at(indices, position));
+    }) as [Read, Read, Read];
+    return [call.zeros().map((_, position) => (when(position) !== 0 ? then(position) : otherwise(position)))];
   },
   reluGrad: (call) => zip(call, (gradient, output) => (output > 0 ? gradient : 0)),
   dropout: () => replaced('dropout'),
