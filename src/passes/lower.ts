@@ -134,7 +134,7 @@ function transposeOperands(
 
 /**
  * The batch size as a float that is computed from data, not from extents: one element a sample of a batch input (the
- * labels, where there are any) is compared with itself. Where that is not a number it is not counted; nor is the loss a number then.
+ * labels, where there are any) is compared with itself. One that is not a number isn't counted; nor is the loss a number then.
  */
 function countSamples(graph: Graph, builder: GraphBuilder): Value {
   const batches = graph.inputs.filter(({ role, value }) => role === 'batch' && value.type.shape[0] === batch);
