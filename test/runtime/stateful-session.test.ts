@@ -155,10 +155,13 @@ describe('a session at the C API', () => {
       ],
       ['an output', () => session.run({ feeds: x(1, 1), results: ['nothing'], updates: [] })],
       ['a state', () => session.run({ feeds: x(1, 1), results: [], updates: [{ output: 'next.a', input: 'c' }] })],
-      ['state of another length', () => {
+      [
+        'state of another length',
+        () => {
           session.setState([['a', floatTensor([5], new Float32Array(5))]]);
           return undefined;
-        }],
+        },
+      ],
     ];
     for (const [what, use] of wrong) {
       await expect(async () => use(), what).rejects.toThrow(InternalError);

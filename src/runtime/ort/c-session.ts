@@ -33,6 +33,8 @@ interface Slot {
 
 /** Memory and bindings for one shape of feeds. */
 interface Plan {
+  /** The session that runs it. */
+  readonly session: Pointer;
   readonly feeds: ReadonlyMap<string, Bound>;
   readonly results: ReadonlyMap<string, Bound>;
   /** One where all state is updated in place, else one for each direction. */
@@ -56,6 +58,8 @@ export class CSession implements ModelSession {
   /** Why no further run is possible. */
   private broken: Error | undefined;
   private graphs = 0;
+  /** A second session for other shapes, where one session can hold one captured graph only. */
+  private uncaptured: Pointer = null;
 
   private constructor(
     private readonly api: OrtApi,
@@ -67,6 +71,8 @@ export class CSession implements ModelSession {
     private readonly runsAsWritten: boolean,
     private readonly profiled: boolean,
     private readonly captures: boolean,
+    /** Opens the model once more, without capturing. */
+    private readonly openUncaptured: () => Pointer,
     readonly facts: RuntimeFacts,
   ) {}
 
@@ -104,6 +110,7 @@ export class CSession implements ModelSession {
       request.optimization === 'disabled',
       request.profilePrefix !== undefined,
       cudaGraph === true,
+      () => openSession(api, request, model, bytes, library, false),
       { api: 'c', version: api.version, ...(device.target === 'cuda' && { cudaGraph }) },
     );
   }
@@ -181,6 +188,7 @@ export class CSession implements ModelSession {
     this.isClosed = true;
     this.forgetPlans();
     this.api.ReleaseSession(this.session);
+    if (this.uncaptured !== null) this.api.ReleaseSession(this.uncaptured);
     for (const slot of this.state.values()) this.freeSlot(slot);
     this.library?.close();
   }
@@ -197,9 +205,9 @@ export class CSession implements ModelSession {
     plan.isCaptured = true;
   }
 
-  private runOnce({ bindings, options }: Plan): void {
+  private runOnce({ session, bindings, options }: Plan): void {
     try {
-      this.api.RunWithBinding(this.session, options, bindings[this.direction % bindings.length]);
+      this.api.RunWithBinding(session, options, bindings[this.direction % bindings.length]);
     } catch (error) {
       // Parameters change during the backward pass: nobody knows which ones have.
       if (this.state.size > 0) {
@@ -215,7 +223,11 @@ export class CSession implements ModelSession {
     const key = JSON.stringify([feeds.map(([name, { shape }]) => [name, shape]), results, updates]);
     const known = this.plans.get(key);
     if (known) return known;
-    if (this.plans.size >= mostPlans) this.forgetPlans();
+    if (this.plans.size >= mostPlans) {
+      // A captured graph can't be taken back, so it stays as long as there is another to forget.
+      const [oldest] = [...this.plans].filter(([, plan]) => plan.graph === undefined).map(([key]) => key);
+      this.forgetPlan(oldest ?? (this.plans.keys().next().value as string));
+    }
     const plan = this.makePlan(feeds, results, updates);
     this.plans.set(key, plan);
     return plan;
@@ -227,8 +239,10 @@ export class CSession implements ModelSession {
     this.allocateNext(updates);
     const bound = new Map(feeds.map(([name, { dtype, shape }]) => [name, this.bind(dtype, shape)]));
     const fetched = new Map(results.map((name) => [name, this.bindOutput(name, extents)]));
+    const captured = this.captures && !this.turns && updates.length > 0 && !this.isTaken;
+    const session = this.captures && this.model.hasTables && this.isTaken ? this.secondSession() : this.session;
     const binding = (turned: boolean): Pointer => {
-      const pointer = made(api.CreateIoBinding, this.session);
+      const pointer = made(api.CreateIoBinding, session);
       for (const [name, { value }] of bound) api.BindInput(pointer, name, value);
       for (const [name, { current, next }] of this.state) api.BindInput(pointer, name, (turned ? next : current).value);
       for (const [name, { value }] of fetched) api.BindOutput(pointer, name, value);
@@ -241,11 +255,10 @@ export class CSession implements ModelSession {
     // Bindings are made for the state as it lies now, whichever direction that is.
     const turned = this.direction === 0 ? [false, true] : [true, false];
     const bindings = this.turns ? turned.map(binding) : [binding(false)];
-    const captured = this.captures && !this.turns && updates.length > 0;
     const options = made(api.CreateRunOptions);
     const graph = captured ? ++this.graphs : undefined;
-    if (this.captures) api.AddRunConfigEntry(options, 'gpu_graph_id', String(graph ?? -1));
-    return { feeds: bound, results: fetched, bindings, options, graph, isCaptured: false };
+    if (this.captures && session === this.session) api.AddRunConfigEntry(options, 'gpu_graph_id', String(graph ?? -1));
+    return { session, feeds: bound, results: fetched, bindings, options, graph, isCaptured: false };
   }
 
   /** Whether some state lies in two places, which change roles after each run that updates it. */
@@ -262,6 +275,19 @@ export class CSession implements ModelSession {
     const missing = slots.filter(({ current, next }) => current === next);
     if (missing.length > 0) this.forgetPlans();
     for (const slot of missing) slot.next = this.bind(slot.current.dtype, slot.current.shape);
+  }
+
+  /**
+   * Whether a captured graph must stay the session's only one. Concatenations and splits of unequal parts read tables that
+   * lie in memory which the session hands out again in its next plain run, so no plain run may follow.
+   */
+  private get isTaken(): boolean {
+    return this.model.hasTables && [...this.plans.values()].some(({ graph }) => graph !== undefined);
+  }
+
+  private secondSession(): Pointer {
+    this.uncaptured ??= this.openUncaptured();
+    return this.uncaptured;
   }
 
   private sameShape(a: string, b: string): boolean {
@@ -344,12 +370,16 @@ export class CSession implements ModelSession {
   }
 
   private forgetPlans(): void {
-    for (const { feeds, results, bindings, options } of this.plans.values()) {
-      for (const binding of bindings) this.api.ReleaseIoBinding(binding);
-      this.api.ReleaseRunOptions(options);
-      for (const bound of [...feeds.values(), ...results.values()]) this.free(bound);
-    }
-    this.plans.clear();
+    for (const key of [...this.plans.keys()]) this.forgetPlan(key);
+  }
+
+  private forgetPlan(key: string): void {
+    const plan = this.plans.get(key);
+    if (!plan) return;
+    this.plans.delete(key);
+    for (const binding of plan.bindings) this.api.ReleaseIoBinding(binding);
+    this.api.ReleaseRunOptions(plan.options);
+    for (const bound of [...plan.feeds.values(), ...plan.results.values()]) this.free(bound);
   }
 }
 
@@ -359,6 +389,8 @@ interface ModelFacts {
   readonly inputs: ReturnType<typeof valueTypes>;
   readonly outputs: ReturnType<typeof valueTypes>;
   readonly hasOwnOperators: boolean;
+  /** Whether it has concatenations or splits whose CUDA kernels may read tables from memory of the host. */
+  readonly hasTables: boolean;
 }
 
 function readModel(bytes: Uint8Array, path: string): ModelFacts {
@@ -367,6 +399,8 @@ function readModel(bytes: Uint8Array, path: string): ModelFacts {
     program: programOf(model),
     inputs: valueTypes(model.graph?.input),
     outputs: valueTypes(model.graph?.output),
+    hasTables:
+      model.graph?.node?.some(({ opType, domain }) => !domain && (opType === 'Concat' || opType === 'Split')) ?? false,
     hasOwnOperators: model.opsetImport?.some(({ domain }) => domain === 'densec') ?? false,
   };
 }
