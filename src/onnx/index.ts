@@ -3,4 +3,4 @@
 export { encodeGraph, toModel } from './encode.js';
 export { inputTypes, valueTypes } from './inputs.js';
 export { type Program, type ProgramNode, programOf } from './program.js';
-export { decodeModel, elementTypes, type ModelProto, modelMetadata, sampleShape } from './protobuf.js';
+export { decodeModel, elementTypes, modelMetadata, sampleShape } from './protobuf.js';

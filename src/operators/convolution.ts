@@ -21,7 +21,7 @@ export interface ConvolutionGeometry {
  * The geometry of ConvInputGrad.
  * @throws RequestError when the shapes of the gradient and the weight don't fit the attributes
  */
-export function inputGradGeometry(inputs: readonly (readonly number[])[], attributes: Attributes): ConvolutionGeometry {
+function inputGradGeometry(inputs: readonly (readonly number[])[], attributes: Attributes): ConvolutionGeometry {
   const y = images(operand(inputs, 0, 'dy'), 'dy');
   const w = images(operand(inputs, 1, 'w'), 'w');
   const group = int(attributes, 'group');
@@ -39,10 +39,7 @@ export function inputGradGeometry(inputs: readonly (readonly number[])[], attrib
  * The geometry of ConvWeightGrad.
  * @throws RequestError when the shapes of the image and the gradient don't fit the attributes
  */
-export function weightGradGeometry(
-  inputs: readonly (readonly number[])[],
-  attributes: Attributes,
-): ConvolutionGeometry {
+function weightGradGeometry(inputs: readonly (readonly number[])[], attributes: Attributes): ConvolutionGeometry {
   const x = images(operand(inputs, 0, 'x'), 'x');
   const y = images(operand(inputs, 1, 'dy'), 'dy');
   const group = int(attributes, 'group');

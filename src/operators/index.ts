@@ -6,17 +6,7 @@ import { concat, split } from './movement.js';
 import { affineRelu, affineReluGrad, batchStatistics, centerGrad, normalizer, reluGrad } from './normalization.js';
 import { averagePoolGrad, maxPoolGrad } from './pooling.js';
 
-export { accumulatesOf, axisOf, countOf, flag, float, ints, type Planes, planes } from './checks.js';
-export { type ConvolutionGeometry, inputGradGeometry, weightGradGeometry } from './convolution.js';
-export type {
-  AttributeKind,
-  Attributes,
-  AttributeValue,
-  HostTensor,
-  InPlacePair,
-  OwnOperator,
-} from './definition.js';
-export { averagePoolGeometry, maxPoolGeometry, type PoolingGeometry } from './pooling.js';
+export type { Attributes, HostTensor, OwnOperator } from './definition.js';
 
 const rows = [
   convInputGrad,

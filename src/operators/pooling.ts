@@ -14,7 +14,7 @@ export interface PoolingGeometry {
 }
 
 /** The geometry of AveragePoolGrad. @throws RequestError */
-export function averagePoolGeometry(inputs: readonly (readonly number[])[], attributes: Attributes): PoolingGeometry {
+function averagePoolGeometry(inputs: readonly (readonly number[])[], attributes: Attributes): PoolingGeometry {
   const y = images(operand(inputs, 0, 'dy'), 'dy');
   return checked({
     x: [y[0], y[1], ...pair(attributes, 'input_extents', 1)],
@@ -24,7 +24,7 @@ export function averagePoolGeometry(inputs: readonly (readonly number[])[], attr
 }
 
 /** The geometry of MaxPoolGrad. @throws RequestError */
-export function maxPoolGeometry(inputs: readonly (readonly number[])[], attributes: Attributes): PoolingGeometry {
+function maxPoolGeometry(inputs: readonly (readonly number[])[], attributes: Attributes): PoolingGeometry {
   const y = images(operand(inputs, 0, 'dy'), 'dy');
   const x = images(operand(inputs, 1, 'x'), 'x');
   return checked({ x, y, window: window(attributes, kernelShape(attributes)) });

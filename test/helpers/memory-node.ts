@@ -23,7 +23,7 @@ const effects: Readonly<Record<string, Effect>> = {
   },
 };
 
-export function effectOf(operator: string): Effect {
+function effectOf(operator: string): Effect {
   return effects[operator] ?? {};
 }
 

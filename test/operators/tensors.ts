@@ -1,12 +1,7 @@
 /** @file Tensors for the tests of operators of our own, and calls of their reference kernels. */
 
-import {
-  type Attributes,
-  countOf,
-  type HostTensor,
-  type OwnOperator,
-  ownOperators,
-} from '../../src/operators/index.js';
+import { countOf } from '../../src/operators/checks.js';
+import { type Attributes, type HostTensor, type OwnOperator, ownOperators } from '../../src/operators/index.js';
 import { type NdArray, ndArray } from '../helpers/evaluate/array.js';
 import { type Distribution, type RandomSource, randomArray } from '../helpers/random.js';
 

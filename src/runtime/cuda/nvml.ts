@@ -3,7 +3,7 @@
 import koffi from 'koffi';
 
 /** What is asked of a card without running anything on it. */
-export interface CardMemory {
+interface CardMemory {
   /** Bytes in use on the card, by all processes, contexts included. */
   usedBytes(): number;
   close(): void;
@@ -12,7 +12,7 @@ export interface CardMemory {
 const libraries = process.platform === 'win32' ? ['nvml.dll'] : ['libnvidia-ml.so.1', 'libnvidia-ml.so'];
 
 /** The memory of a card by its index; undefined where the management library or the card isn't there. */
-export function openCardMemory(index: number): CardMemory | undefined {
+function openCardMemory(index: number): CardMemory | undefined {
   const library = load();
   if (!library) return undefined;
   const call = (name: string, operands: string): ((...operands: unknown[]) => number) =>
