@@ -16,6 +16,7 @@ import { predictCommand } from './commands/predict.js';
 import { stepCommand } from './commands/step.js';
 import { trainCommand } from './commands/train.js';
 import { verifyCommand } from './commands/verify.js';
+import { guardStreams } from './streams.js';
 
 function program(): Command {
   const densec = new Command('densec')
@@ -65,10 +66,7 @@ function report(error: unknown): number {
   return expected ? error.exitCode : 1;
 }
 
-// A reader that closes our output early (`densec info … | head`) ends us quietly.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-});
+guardStreams();
 
 try {
   await program().parseAsync();

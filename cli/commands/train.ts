@@ -301,11 +301,14 @@ async function resumed(
   });
 }
 
-/** Turns Ctrl-C into a request to stop; a second one ends the process at once. Returns how to end this. */
+/**
+ * Turns Ctrl-C, SIGTERM and a closed terminal (SIGHUP) into a request to stop; a second one of the first two ends the process
+ * at once. Returns how to end this.
+ */
 function watchInterrupts(stop: () => void): () => void {
   let asked = false;
   const stopWatching = (): void => {
-    process.off('SIGINT', listener).off('SIGTERM', listener);
+    process.off('SIGINT', listener).off('SIGTERM', listener).off('SIGHUP', listener);
   };
   const listener = (signal: NodeJS.Signals): void => {
     if (!asked) {
@@ -316,11 +319,13 @@ function watchInterrupts(stop: () => void): () => void {
       );
       return;
     }
+    // The kernel and the shell may both tell of a closed terminal; nobody is there to be in a hurry.
+    if (signal === 'SIGHUP') return;
     // The signal's own end of the process: no file of the run is ever half written, and a step can't be left otherwise.
     note('quitting at once; the last checkpoint is whole');
     stopWatching();
     process.kill(process.pid, signal);
   };
-  process.on('SIGINT', listener).on('SIGTERM', listener);
+  process.on('SIGINT', listener).on('SIGTERM', listener).on('SIGHUP', listener);
   return stopWatching;
 }
