@@ -79,7 +79,8 @@ class Run {
       ? { ...resume, saving, running }
       : newProgress({ options: { ...options }, saving, running, model: model256, data: this.known?.record });
     // Resumed from an earlier checkpoint, the run's last one is yet to be replaced.
-    if (resume && context.resumeFrom === undefined) this.saved = { step: resume.step, epoch: resume.epoch };
+    if (resume && context.resumeFrom === undefined && !context.saveFirst)
+      this.saved = { step: resume.step, epoch: resume.epoch };
   }
 
   static async start(options: TrainOptions, context: LockedContext): Promise<Run> {
