@@ -39,12 +39,22 @@ export function showBench(report: BenchReport): void {
 /** How the runtime was reached, and what its allocator says. */
 function runtimeFacts({ runtime, arena, deviceMemory }: BenchReport): [string, string][] {
   const { api, version, reason, cudaGraph } = runtime;
-  const graph = cudaGraph === true ? 'one graph' : `node by node${typeof cudaGraph === 'string' ? `: ${cudaGraph}` : ''}`;
+  const graph =
+    cudaGraph === true ? 'one graph' : `node by node${typeof cudaGraph === 'string' ? `: ${cudaGraph}` : ''}`;
   return [
     ['runtime', `${version}, ${api === 'c' ? 'at its C API' : `by Node's binding: ${reason}`}`],
     ...(cudaGraph === undefined ? [] : [['launched', graph] as [string, string]]),
-    ...(arena ? [['arena', `${megabytes(arena.peakBytes)} in use at most, ${megabytes(arena.reservedBytes)} taken`] as [string, string]] : []),
-    ...(deviceMemory ? [['on the card', `${megabytes(deviceMemory.peakBytes)} at most, contexts included`] as [string, string]] : []),
+    ...(arena
+      ? [
+          ['arena', `${megabytes(arena.peakBytes)} in use at most, ${megabytes(arena.reservedBytes)} taken`] as [
+            string,
+            string,
+          ],
+        ]
+      : []),
+    ...(deviceMemory
+      ? [['on the card', `${megabytes(deviceMemory.peakBytes)} at most, contexts included`] as [string, string]]
+      : []),
   ];
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** @file The command line: densec COMMAND. */
 
+import '../src/runtime/telemetry.js';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { DensecError } from '../src/ir/index.js';
@@ -15,6 +16,7 @@ import { predictCommand } from './commands/predict.js';
 import { stepCommand } from './commands/step.js';
 import { trainCommand } from './commands/train.js';
 import { verifyCommand } from './commands/verify.js';
+import { guardStreams } from './streams.js';
 
 function program(): Command {
   const densec = new Command('densec')
@@ -64,10 +66,7 @@ function report(error: unknown): number {
   return expected ? error.exitCode : 1;
 }
 
-// A reader that closes our output early (`densec info … | head`) ends us quietly.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-});
+guardStreams();
 
 try {
   await program().parseAsync();

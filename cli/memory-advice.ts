@@ -5,12 +5,15 @@ import { fittingBatchSize, type MemoryForecast } from '../src/runtime/forecast.j
 import type { FreeMemory } from '../src/runtime/free-memory.js';
 import { megabytes } from './output.js';
 
-/** What a run will need, in words, and a warning where that is more than is free. */
+/**
+ * What a run will need, in words, a warning where that is more than is free, and a refusal where already the bytes that
+ * a step has alive at once are: such a run is killed in its first step.
+ */
 export function describeMemory(
   compiled: Compiled,
   forecast: MemoryForecast,
   free: FreeMemory,
-): { readonly need: string; readonly warning?: string } {
+): { readonly need: string; readonly warning?: string; readonly refusal?: string } {
   const { batchSize, livePeakBytes, processBytes, dataBytes, data } = forecast;
   const where = free.limitedBy === 'container' ? ' in this container' : '';
   const parts = `${megabytes(livePeakBytes)} alive at once by the plan, ${megabytes(dataBytes)} to prepare batches`;
@@ -24,5 +27,8 @@ export function describeMemory(
     ...(compiled.remat === 'none' || compiled.remat === 'efficient' ? ['--remat max'] : []),
   ];
   const remedy = advice.length > 0 ? `try ${advice.join(', or ')}` : 'use a smaller network or a larger machine';
-  return { need, warning: `the run will hardly fit and may be killed; ${remedy}` };
+  const warning = `the run will hardly fit and may be killed; ${remedy}`;
+  if (livePeakBytes <= free.bytes) return { need, warning };
+  const refusal = `a step of ${batchSize} images has ${megabytes(livePeakBytes)} alive at once, but only ${megabytes(free.bytes)} are free${where}; ${remedy}, or start it all the same with --allow-overcommit`;
+  return { need, warning, refusal };
 }

@@ -14,7 +14,7 @@ const silent: Progress = { update: () => undefined, stop: () => undefined };
 /** How to end the bars in sight, each of which hides the cursor and keeps lines from wrapping. */
 const shown = new Set<() => void>();
 
-const signals = ['SIGINT', 'SIGTERM'] as const;
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 function remember(stop: () => void): void {
   if (shown.size === 0) for (const signal of signals) process.on(signal, restoreTerminal);

@@ -1,5 +1,7 @@
 /** @file The library: describe a network in the DSL, compile it, train it, export it, label images with it. */
 
+import './runtime/telemetry.js';
+
 export * from './builders/index.js';
 export { type Compiled, type CompileOptions, compile } from './compile.js';
 export { inferenceGraph } from './inference.js';

@@ -9,7 +9,7 @@ import { testBatches } from '../../src/runtime/data/run-data.js';
 import { EvaluationModel } from '../../src/runtime/model.js';
 import { evaluateBatch, readBatch } from '../../src/runtime/step.js';
 import { evaluateBatches } from '../../src/runtime/train.js';
-import { loadWeights, type State } from '../../src/runtime/weights.js';
+import { loadWeights, requireFinite, type State } from '../../src/runtime/weights.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { grouped, percent, printFacts, printJson } from '../output.js';
 import { wholeNumber } from '../parse.js';
@@ -48,6 +48,7 @@ export function evalCommand(): Command {
     const bundle = await openBundle(directory);
     const { state, unexpected, metadata } = await loadWeights(flags.weights, bundle.manifest.state);
     noteUnexpected(flags.weights, unexpected);
+    requireFinite(state, flags.weights);
     const result =
       flags.batch === undefined
         ? await evaluateData(bundle, state, decodeDescription(metadata, flags.weights), flags.data as string, flags)

@@ -7,7 +7,7 @@ import { fileFailure } from '../../src/runtime/atomic-file.js';
 import { openBundle } from '../../src/runtime/bundle.js';
 import { type DataDescription, decodeDescription, withAllNames } from '../../src/runtime/data/description.js';
 import { bundleNetwork, exportModel } from '../../src/runtime/deploy/export.js';
-import { loadWeights } from '../../src/runtime/weights.js';
+import { loadWeights, requireFinite } from '../../src/runtime/weights.js';
 import { megabytes, note, printFacts, printJson } from '../output.js';
 import { finiteNumbers, wholeNumber } from '../parse.js';
 import { noteUnexpected } from '../weights.js';
@@ -55,6 +55,7 @@ export function exportCommand(): Command {
       const network = bundleNetwork(bundle);
       const { state, unexpected, metadata } = await loadWeights(flags.weights, bundle.manifest.state);
       noteUnexpected(flags.weights, unexpected);
+      requireFinite(state, flags.weights);
       const description = await describe(
         flags,
         withAllNames(decodeDescription(metadata, flags.weights), network.classes),

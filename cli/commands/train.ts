@@ -1,10 +1,11 @@
 /** @file densec train: from a network and a data set to trained weights. */
 
+import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
 import { type DenseNet, densenet } from '../../src/builders/index.js';
 import { type Compiled, compile } from '../../src/compile.js';
-import { RequestError } from '../../src/ir/index.js';
+import { FailureError, RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle, trainingHash } from '../../src/runtime/bundle.js';
 import { missingLibrary } from '../../src/runtime/cuda/libraries.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
@@ -14,7 +15,7 @@ import { refuseLocked } from '../../src/runtime/run-lock.js';
 import { parseSchedule } from '../../src/runtime/schedule.js';
 import { readState } from '../../src/runtime/state.js';
 import type { ResultEvent } from '../../src/runtime/train-events.js';
-import { openRun, TrainingRun } from '../../src/runtime/training-run.js';
+import { openRun, type RunMemory, TrainingRun } from '../../src/runtime/training-run.js';
 import { loadInitialWeights, type State } from '../../src/runtime/weights.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { describeMemory } from '../memory-advice.js';
@@ -53,6 +54,7 @@ interface Flags extends BuildFlags, DataFlags, RunFlags {
   readonly resume?: boolean;
   readonly resumeFrom?: string;
   readonly force?: boolean;
+  readonly allowOvercommit?: boolean;
   readonly json?: boolean;
 }
 
@@ -103,6 +105,7 @@ export function trainCommand(): Command {
     )
     .option('--resume-from <file>', 'go on from an earlier checkpoint')
     .option('--force', 'replace the run that the folder holds')
+    .option('--allow-overcommit', 'start although a step alone needs more memory than is free')
     .option('--json', 'print a JSON object a line for each event, the result last')
     .addOption(
       new Option('--print-freq <n>', 'steps from line to line where stderr is no terminal')
@@ -180,6 +183,13 @@ function tellMemory({ memory }: TrainingRun): void {
   if (warning) note(`${pc.yellow('warning:')} ${warning}`);
 }
 
+/** @throws RequestError where what a step has alive at once is more than is free, unless that is allowed */
+function refuseOvercommit(memory: RunMemory, { allowOvercommit }: Pick<Flags, 'allowOvercommit'>): void {
+  if (!memory.forecast || allowOvercommit) return;
+  const { refusal } = describeMemory(memory.compiled, memory.forecast, freeMemory());
+  if (refusal !== undefined) throw new RequestError(refusal);
+}
+
 async function begun(
   directory: string | undefined,
   flags: Flags,
@@ -212,9 +222,10 @@ async function begun(
   const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, source);
   return TrainingRun.begin(source, dataset, {
     ...sessionOptions(flags),
-    ...{ save, force, data, epochs, batchSize, schedule, warmup, limit, seed, initial },
+    ...{ save, force, data: place(data), epochs, batchSize, schedule, warmup, limit, seed, initial },
     ...{ learningRate: flags.lr, validSize: flags.validSize, augment: flags.augment, dataWorkers: flags.dataWorkers },
     ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep, onWait: note },
+    onPlan: (memory) => refuseOvercommit(memory, flags),
   });
 }
 
@@ -247,6 +258,11 @@ function compileFlags(flags: Flags, dataset: Dataset): Built {
   return { network, compiled: compile(network, compileOptions(flags)) };
 }
 
+/** A data set's source wherever the command is given later: an absolute path, or the name of a package. */
+function place(data: string): string {
+  return data === 'mnist' ? data : resolve(data);
+}
+
 /** What the data set says of a network whose flags leave it open. */
 function dataFallback(dataset: Dataset, flags: Flags): { classes?: number; imageSize?: number; channels?: number } {
   const own = { imageSize: dataset.imageSize, channels: dataset.channels };
@@ -276,7 +292,6 @@ async function resumed(
   const { progress, bundle } = await openRun(save, from, directory);
   const { options } = progress;
   const asked = {
-    data: flags.data,
     epochs: flags.epochs,
     batchSize: flags.batchSize,
     learningRate: flags.lr,
@@ -297,7 +312,14 @@ async function resumed(
   }
   const [channels, imageSize] = bundle.manifest.inputShape;
   const { limit } = options;
-  const dataset = await readData(options.data, channels, { ...flags, imageSize, limit, known: progress.data });
+  const data = flags.data === undefined ? options.data : place(flags.data);
+  const read = readData(data, channels, { ...flags, imageSize, limit, known: progress.data });
+  const dataset = await read.catch((error: unknown) => {
+    if (flags.data !== undefined || !(error instanceof FailureError)) throw error;
+    throw new FailureError(`${error.message}; if the data of this run has moved, say where it is with --data`, {
+      cause: error,
+    });
+  });
   // Flags that describe another network are not.
   const extra = buildFlagNames.filter(given);
   const { target, kernels } = bundle.manifest;
@@ -313,7 +335,8 @@ async function resumed(
   }
   const { device, threads, tf32, cudaGraph } = sessionOptions(flags);
   return TrainingRun.resume(dataset, {
-    ...{ save, from, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
+    ...{ save, from, data, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
+    onPlan: (memory) => refuseOvercommit(memory, flags),
     ...(given('device') && device && { device }),
     ...(threads !== undefined && { threads }),
     ...(tf32 !== undefined && { tf32 }),
@@ -321,11 +344,14 @@ async function resumed(
   });
 }
 
-/** Turns Ctrl-C into a request to stop; a second one ends the process at once. Returns how to end this. */
+/**
+ * Turns Ctrl-C, SIGTERM and a closed terminal (SIGHUP) into a request to stop; a second one of the first two ends the process
+ * at once. Returns how to end this.
+ */
 function watchInterrupts(stop: () => void): () => void {
   let asked = false;
   const stopWatching = (): void => {
-    process.off('SIGINT', listener).off('SIGTERM', listener);
+    process.off('SIGINT', listener).off('SIGTERM', listener).off('SIGHUP', listener);
   };
   const listener = (signal: NodeJS.Signals): void => {
     if (!asked) {
@@ -336,11 +362,13 @@ function watchInterrupts(stop: () => void): () => void {
       );
       return;
     }
+    // The kernel and the shell may both tell of a closed terminal; nobody is there to be in a hurry.
+    if (signal === 'SIGHUP') return;
     // The signal's own end of the process: no file of the run is ever half written, and a step can't be left otherwise.
     note('quitting at once; the last checkpoint is whole');
     stopWatching();
     process.kill(process.pid, signal);
   };
-  process.on('SIGINT', listener).on('SIGTERM', listener);
+  process.on('SIGINT', listener).on('SIGTERM', listener).on('SIGHUP', listener);
   return stopWatching;
 }

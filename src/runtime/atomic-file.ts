@@ -131,6 +131,8 @@ function reasonFor(code: string, action: 'read' | 'write', path: string): string
       return 'the disk is full; free some space or write elsewhere';
     case 'EROFS':
       return 'the file system is read-only; write elsewhere';
+    case 'EFBIG':
+      return 'the file is as large as it may get; raise the limit (ulimit -f) or write elsewhere';
     case 'EEXIST':
       return 'there is a file where a folder should be; choose another name';
     case 'EISDIR':

@@ -1,5 +1,6 @@
 /** @file The devices that onnxruntime can run on here, and what a session needs to run on one. */
 
+import './telemetry.js';
 import { type InferenceSession, listSupportedBackends } from 'onnxruntime-node';
 import { FailureError, RequestError } from '../ir/index.js';
 import type { TargetName } from '../passes/lowering/index.js';

@@ -1,5 +1,6 @@
 /** @file Opens a session: at the runtime's C API where that was tried, else by Node's binding. */
 
+import './telemetry.js';
 import { createRequire } from 'node:module';
 import { RequestError } from '../ir/index.js';
 import type { ModelSession, RuntimeFacts, SessionRequest } from './model-session.js';

@@ -31,6 +31,7 @@ export async function readSafetensors(path: string): Promise<SafetensorsContent>
   try {
     handle = await open(path, 'r');
     const { size } = await handle.stat();
+    await refuseOtherFormat(path, handle, size);
     const headerBytes = await readHeaderLength(path, handle, size);
     const header = new Uint8Array(headerBytes);
     await readExactly(path, handle, header, 8);
@@ -127,4 +128,41 @@ function allocate(path: string, name: string, bytes: number): ArrayBuffer {
     const problem = `no memory for the ${bytes} bytes of tensor '${name}'`;
     throw new FailureError(`${path}: ${problem}; free some memory or split the file`, { cause: error });
   }
+}
+
+/** Files that are given instead of safetensors, by their first bytes, and what to do with them. */
+const otherFormats: readonly {
+  readonly begins: RegExp;
+  readonly what: string;
+  readonly remedy: (path: string) => string;
+}[] = [
+  { begins: /^(504b0304|8002|8003|8004|8005)/, what: 'a file of torch.save', remedy: convertTorch },
+  {
+    begins: /^08(0[1-9a-f]|1[0-9])(12|1a|22|3a|42)/,
+    what: 'an ONNX model',
+    remedy: () => 'give the weights it was made of',
+  },
+  { begins: /^89484446/, what: 'an HDF5 file', remedy: () => 'save the weights as safetensors where they come from' },
+  { begins: /^1f8b/, what: 'a gzip archive', remedy: () => 'unpack it first' },
+  {
+    begins: /^76657273696f6e20/,
+    what: 'a Git LFS pointer, not the file itself',
+    remedy: () => 'fetch it with git lfs pull',
+  },
+];
+
+function convertTorch(path: string): string {
+  const load = `torch.load(${JSON.stringify(path)}, map_location='cpu', weights_only=True)`;
+  return `convert it with python: import torch; from safetensors.torch import save_file; save_file({name: tensor.contiguous() for name, tensor in ${load}.items()}, 'weights.safetensors')`;
+}
+
+/** @throws FailureError for a file that is known to be of another format */
+async function refuseOtherFormat(path: string, handle: FileHandle, size: number): Promise<void> {
+  if (size < 8) return;
+  const first = Buffer.alloc(8);
+  await readExactly(path, handle, first, 0);
+  // A header as long as these bytes say would fit the file: then they are a length.
+  if (first.readBigUInt64LE() <= BigInt(size)) return;
+  const found = otherFormats.find(({ begins }) => begins.test(first.toString('hex')));
+  if (found) throw new FailureError(`${path} is ${found.what}, not safetensors; ${found.remedy(path)}`);
 }

@@ -3,6 +3,7 @@
  * two change places. It blocks its thread: a worker or a process of its own is where it belongs.
  */
 
+import './telemetry.js';
 import { MessageChannel } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { InternalError, type TensorData } from '../ir/index.js';

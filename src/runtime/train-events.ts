@@ -115,6 +115,8 @@ export interface TrainContext extends SessionOptions {
   /** Where to go on, when resuming, and from which checkpoint if not the last. */
   readonly resume?: Progress | undefined;
   readonly resumeFrom?: string | undefined;
+  /** Whether the last checkpoint is written anew before the first step, since the run goes on with other options. */
+  readonly saveFirst?: boolean;
   /** The step's memory plan, for the report. */
   readonly forecast?: MemoryForecast | undefined;
   /** Asked after every step and every batch of an evaluation: whether to save and stop. */

@@ -18,6 +18,7 @@ import { writeSafetensors } from './safetensors.js';
 import { learningRateAt } from './schedule.js';
 import { readState, type State, weightsOnly } from './state.js';
 import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent, TrainOptions } from './train-events.js';
+import { nonFinite } from './weights.js';
 
 /**
  * Trains a bundle's network and yields what happens. Weights begin at the bundle's initial state, or at a checkpoint of
@@ -79,7 +80,8 @@ class Run {
       ? { ...resume, saving, running }
       : newProgress({ options: { ...options }, saving, running, model: model256, data: this.known?.record });
     // Resumed from an earlier checkpoint, the run's last one is yet to be replaced.
-    if (resume && context.resumeFrom === undefined) this.saved = { step: resume.step, epoch: resume.epoch };
+    if (resume && context.resumeFrom === undefined && !context.saveFirst)
+      this.saved = { step: resume.step, epoch: resume.epoch };
   }
 
   static async start(options: TrainOptions, context: LockedContext): Promise<Run> {
@@ -349,14 +351,6 @@ class Run {
   private file(name: string): string {
     return join(this.context.save, name);
   }
-}
-
-/** The name of a tensor with a number that is not finite, if there is one. */
-function nonFinite(state: State): string | undefined {
-  for (const [name, { dtype, data }] of state) {
-    if (dtype === 'float32' && !(data as Float32Array).every(Number.isFinite)) return name;
-  }
-  return undefined;
 }
 
 /** Loss and error over a number of images. */

@@ -35,6 +35,8 @@ export interface RunPlace extends SessionOptions {
   readonly keep?: number | undefined;
   /** Threads that prepare batches; 0 prepares them in this one. By default one less than there are cores, at most 4. */
   readonly dataWorkers?: number | undefined;
+  /** Told what a step will take, before the folder is touched; what it throws refuses the run. */
+  readonly onPlan?: ((memory: RunMemory) => void) | undefined;
   /** Told why the run's folder is waited for. */
   readonly onWait?: ((message: string) => void) | undefined;
 }
@@ -54,6 +56,8 @@ export interface BeginOptions extends RunPlace, SomeTrainOptions {
 export interface ResumeOptions extends RunPlace {
   /** Another checkpoint than the last. */
   readonly from?: string | undefined;
+  /** Where the data is now, where it has moved; its images must be those that the run began with. */
+  readonly data?: string | undefined;
 }
 
 /** A run's memory as planned, or why it can't be. */
@@ -100,6 +104,7 @@ export class TrainingRun {
       dataset,
       dataMemory(dataset, input.inputShape, place.dataWorkers),
     );
+    place.onPlan?.(memory);
     // Everything that can be refused has been: only now is the folder touched.
     await makeFolder(save);
     return locked(save, place.onWait, async (lock) => {
@@ -126,10 +131,12 @@ export class TrainingRun {
     const before = await openRun(save, from);
     const data = dataMemory(dataset, before.bundle.manifest.inputShape, options.dataWorkers);
     const memory = planRun(() => compileAgain(before.bundle), before.progress.options, dataset, data);
+    options.onPlan?.(memory);
     return locked(save, options.onWait, async (lock) => {
       await tidyRun(save);
       // Until the lock was taken, another process may have gone on with the run.
-      const { progress, bundle } = await openRun(save, from);
+      const { progress: before, bundle } = await openRun(save, from);
+      const progress = moved(before, options.data);
       if (!isBatchSource(dataset)) checkDataset(dataset, bundle.manifest, progress.options.data);
       const { device, threads } = progress.running;
       return new TrainingRun(progress.options, memory, {
@@ -138,6 +145,7 @@ export class TrainingRun {
         ...{ resume: progress, resumeFrom: from, dataWorkers: options.dataWorkers },
         ...(options.tf32 !== undefined && { tf32: options.tf32 }),
         ...(options.cudaGraph !== undefined && { cudaGraph: options.cudaGraph }),
+        ...(progress !== before && { saveFirst: true }),
       });
     });
   }
@@ -186,6 +194,12 @@ export async function openRun(
   throw new FailureError(
     `the checkpoint in ${save} is of another model than ${bundle.directory} (another architecture, optimizer or version); resume it with the bundle it was made with`,
   );
+}
+
+/** A run's progress with its data elsewhere; the same where it hasn't moved. */
+function moved(progress: Progress, data: string | undefined): Progress {
+  if (data === undefined || data === progress.options.data) return progress;
+  return { ...progress, options: { ...progress.options, data } };
 }
 
 /** Prepares a run in a folder that is kept from other processes until the run has ended. */

@@ -114,6 +114,7 @@ export async function loadInitialWeights(
   const classifier = otherClasses(match.mismatched, classes);
   refuseMismatch(path, match, classifier === undefined ? match.mismatched : []);
   const state = new Map([...match.state].filter(([name]) => fresh.has(name)));
+  requireFinite(state, path);
   const replaced: string[] = [];
   if (classifier !== undefined) {
     for (const [name, tensor] of fresh) {
@@ -191,4 +192,25 @@ function describeMismatch({ name, file, network }: TensorMismatch): string {
 export function listNames(names: readonly string[]): string {
   const more = names.length - listed;
   return `${names.slice(0, listed).join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
+}
+
+/** The name of a tensor with a number that is not finite, if there is one. */
+export function nonFinite(state: State): string | undefined {
+  for (const [name, { dtype, data }] of state) {
+    if (dtype === 'float32' && !(data as Float32Array).every(Number.isFinite)) return name;
+  }
+  return undefined;
+}
+
+/**
+ * Requires that weights to use are numbers.
+ * @param source named in the error
+ * @throws FailureError naming the first tensor that is not finite
+ */
+export function requireFinite(state: State, source: string): void {
+  const broken = nonFinite(state);
+  if (broken === undefined) return;
+  throw new FailureError(
+    `${source}: ${broken} is not finite; the training that wrote it diverged: use earlier weights`,
+  );
 }

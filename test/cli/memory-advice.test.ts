@@ -40,4 +40,14 @@ describe('a forecast', () => {
     expect(adviceFor('max', 0.5).warning).not.toMatch(/--remat/);
     expect(adviceFor('max', 0.001).warning).toMatch(/smaller network or a larger machine/);
   });
+
+  it('is a refusal where what is alive at once is more than is free, and only there', () => {
+    const compiled = compile(network);
+    const forecast = forecastMemory(compiled, 4096, data);
+    const at = (bytes: number) => describeMemory(compiled, forecast, { bytes, limitedBy: 'machine' }).refusal;
+    expect(at(forecast.livePeakBytes)).toBeUndefined();
+    expect(at(forecast.livePeakBytes - 1)).toMatch(
+      /^a step of 4096 images has [\d.]+ MB alive at once, but only [\d.]+ MB are free; try .*--batch-size \d+.*--allow-overcommit$/,
+    );
+  });
 });

@@ -22,6 +22,8 @@ export interface CliResult {
 
 /** How to treat a running command. */
 export interface CliOptions {
+  /** Folder to run in; that of the tests unless told. */
+  readonly cwd?: string;
   /** Called with each piece of stdout; may signal the process. */
   readonly onStdout?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
   /** The same for stderr. */
@@ -29,9 +31,12 @@ export interface CliOptions {
 }
 
 /** Runs `densec ARGS` and waits for its end. */
-export function densec(args: readonly string[], { onStdout, onStderr }: CliOptions = {}): Promise<CliResult> {
+export function densec(args: readonly string[], { cwd, onStdout, onStderr }: CliOptions = {}): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, NO_COLOR: '1' } });
+    const child = spawn(process.execPath, [main, ...args], {
+      env: { ...process.env, NO_COLOR: '1' },
+      ...(cwd && { cwd }),
+    });
     let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;

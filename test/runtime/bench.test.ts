@@ -64,6 +64,8 @@ describe('rounds', () => {
       peakGrowthBytes: 150,
       sessionMs: 6,
       firstLoss: 2.5,
+      arena: { peakBytes: 100, reservedBytes: 200 },
+      runtime: { api: 'c', version: '1.30.0' },
     });
     expect(summarize([round([90], null, 5)])).toMatchObject({ stepMs: { median: 90 }, peakGrowthBytes: null });
   });

@@ -8,6 +8,7 @@ import { version } from '../../version.js';
 import { writeFileAtomic } from '../atomic-file.js';
 import type { Bundle } from '../bundle.js';
 import { checkDescription, type DataDescription, encodeDescription } from '../data/description.js';
+import { requireFinite } from '../weights.js';
 
 /** Metadata keys of a model that densec exported. */
 export const modelKeys = { version: 'densec.version', network: 'densec.network' } as const;
@@ -16,7 +17,8 @@ export const modelKeys = { version: 'densec.version', network: 'densec.network' 
  * Exports a network with its weights: input `images` float32 (N, …inputShape), normalized; outputs `logits` and
  * `probabilities` (N, classes). Plain ONNX operators of opset 17 only. The description goes into the model's metadata.
  * @param state parameters and running statistics by name, as `loadWeights` checks them
- * @throws RequestError when the description doesn't fit the network; FailureError when the file can't be written
+ * @throws RequestError when the description doesn't fit the network; FailureError when a tensor is not finite or
+ * the file can't be written
  */
 export async function exportModel(
   path: string,
@@ -24,6 +26,7 @@ export async function exportModel(
   state: ReadonlyMap<string, TensorData>,
   description: DataDescription = {},
 ): Promise<void> {
+  requireFinite(state, network.name);
   checkDescription(description, network.inputShape, network.classes);
   const metadata = {
     [modelKeys.version]: version,

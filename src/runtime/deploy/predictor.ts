@@ -64,6 +64,12 @@ export class Predictor {
     }
     const outputs = await this.session.run({ feeds: [['images', images]], results: ['probabilities'], updates: [] });
     const probabilities = (outputs.get('probabilities') as FloatTensor).data;
+    const broken = probabilities.findIndex((value) => !Number.isFinite(value));
+    if (broken >= 0) {
+      throw new FailureError(
+        `${this.path}: the probabilities of image ${Math.floor(broken / this.classes)} are not finite; the model's weights or the image are not: export earlier weights`,
+      );
+    }
     return Array.from({ length: count }, (_, image) =>
       this.best(probabilities.subarray(image * this.classes, (image + 1) * this.classes), top),
     );

@@ -1,5 +1,6 @@
 /** @file onnxruntime's C API: the library inside the npm package, reached by koffi, its function table by position. */
 
+import '../telemetry.js';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
