@@ -42,6 +42,8 @@ export class Cudnn {
   private readonly one = Float32Array.of(1, 0, 0, 0);
   private readonly nothing = Float32Array.of(0, 0, 0, 0);
   private workspace = 0n;
+  /** All that was ever a workspace: a captured graph may use any of them until the end. */
+  private readonly workspaces: bigint[] = [];
   private workspaceBytes = 0;
   private stream = -1n;
 
@@ -84,7 +86,7 @@ export class Cudnn {
   }
 
   close(): void {
-    if (this.workspaceBytes > 0) this.driver.free(this.workspace);
+    for (const workspace of this.workspaces) this.driver.free(workspace);
     this.call('cudnnDestroy', this.handle);
   }
 
@@ -160,10 +162,9 @@ export class Cudnn {
 
   private reserve(bytes: number): void {
     if (bytes <= this.workspaceBytes) return;
-    this.driver.synchronize(this.stream);
-    if (this.workspaceBytes > 0) this.driver.free(this.workspace);
     this.workspace = this.driver.allocate(bytes, "cuDNN's workspace");
     this.workspaceBytes = bytes;
+    this.workspaces.push(this.workspace);
   }
 
   private tensor(extents: readonly number[]): bigint {
