@@ -6,7 +6,7 @@ import type { DeviceKernel, DeviceLibrary, DeviceTensor } from '../ort/own-opera
 import { type ConvolutionShape, Cudnn, type GradientKind } from './cudnn.js';
 import { Driver } from './driver.js';
 import { kernelNames, kernelSource, partsPerLaunch, threadsPerBlock } from './kernels.js';
-import { installedLibraries } from './libraries.js';
+import { type CudaLibraries, installedLibraries } from './libraries.js';
 import { compileKernels } from './nvrtc.js';
 import { Structure } from './structure.js';
 
@@ -24,8 +24,11 @@ export interface DeviceLibraryOptions {
  * Opens the kernels on a card: compiles ours for it, starts cuDNN.
  * @throws FailureError that names what is missing and how to get it
  */
-export function openDeviceLibrary(options: DeviceLibraryOptions): DeviceLibrary {
-  return new CudaLibrary(options);
+export function openDeviceLibrary(
+  options: DeviceLibraryOptions,
+  libraries: CudaLibraries = installedLibraries,
+): DeviceLibrary {
+  return new CudaLibrary(options, libraries);
 }
 
 /** Room for sums of blocks and for numbers of channels: 2¹⁷ pairs of doubles, 2¹⁶ channels. */
@@ -45,13 +48,13 @@ class CudaLibrary implements DeviceLibrary {
   private readonly counters: bigint;
   private readonly coefficients: bigint;
 
-  constructor(options: DeviceLibraryOptions) {
-    this.driver = new Driver(installedLibraries, options.device ?? 0);
+  constructor(options: DeviceLibraryOptions, libraries: CudaLibraries) {
+    this.driver = new Driver(libraries, options.device ?? 0);
     const { driver } = this;
-    const code = compileKernels(kernelSource, driver.card.capability, installedLibraries);
+    const code = compileKernels(kernelSource, driver.card.capability, libraries);
     const module = driver.loadModule(code);
     this.kernels = new Map(kernelNames.map((name) => [name, driver.kernel(module, name)]));
-    this.cudnn = new Cudnn(driver, installedLibraries, options);
+    this.cudnn = new Cudnn(driver, libraries, options);
     this.partials = driver.allocate(partialsBytes, 'partial sums');
     this.counters = driver.allocate(4 * counters, 'counters of blocks');
     this.coefficients = driver.allocate(8 * counters, 'coefficients of channels');
