@@ -51,6 +51,7 @@ module.exports = {
     only('examples', 'src/builders', 'src/index.ts'),
     guard('src/onnx', 'onnx-proto', 'protobufjs'),
     guard('src/runtime', 'onnxruntime-node', 'onnxruntime-common'),
+    guard('src/runtime', 'koffi'),
     {
       name: 'no-cycles',
       comment: 'two files that need each other are one file, or share a third',

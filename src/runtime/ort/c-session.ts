@@ -99,6 +99,7 @@ export class CSession implements ModelSession {
       if (!cudaGraph) throw error;
       // The runtime refuses graphs that it could not capture, such as those with nodes on the host.
       cudaGraph = `the runtime refused to capture it: ${(error as Error).message}`;
+      process.stderr.write(`steps are launched node by node: ${cudaGraph}\n`);
       session = openSession(api, request, model, bytes, library, false);
     }
     return new CSession(
