@@ -1,15 +1,7 @@
 /** @file The compiler from end to end: a network in the DSL becomes a training graph and an evaluation graph. */
 
 import { initialize, type Network, traceNetwork } from './builders/index.js';
-import {
-  copyOutputs,
-  type Graph,
-  type GraphInput,
-  int64Tensor,
-  RequestError,
-  staticShape,
-  type TensorData,
-} from './ir/index.js';
+import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
 import { plannedLiveBytes, type Schedule, schedule } from './memory/schedule.js';
 import { accumulate } from './passes/accumulate.js';
 import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './passes/clean.js';
@@ -136,8 +128,8 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
   ];
   const evaluation = [evaluationMode, ...clean, packState(packed), ...finish(targetOf(target.name))];
   const schedules = {
-    training: schedule(copyOutputs(runPasses(forward, training, options.observe))),
-    evaluation: schedule(copyOutputs(runPasses(forward, evaluation, options.observe))),
+    training: schedule(runPasses(forward, training, options.observe)),
+    evaluation: schedule(runPasses(forward, evaluation, options.observe)),
   };
   return {
     training: schedules.training.graph,

@@ -6,10 +6,16 @@ import { traitsOf } from './operators/index.js';
 
 /** Gives out names, each once. */
 export class Names {
-  private readonly taken = new Set<string>();
+  private readonly taken: Set<string>;
   private readonly counts = new Map<string, number>();
 
-  constructor(private readonly graph: string) {}
+  /** @param given names that are given already */
+  constructor(
+    private readonly graph: string,
+    given: Iterable<string> = [],
+  ) {
+    this.taken = new Set(given);
+  }
 
   /** Takes a name as it is. @throws InternalError when it is given already */
   take(name: string): string {
@@ -28,17 +34,11 @@ export class Names {
   }
 }
 
-/** The names of all values of a graph but its constants, and what gives out further ones. */
-export interface NamedValues {
-  readonly of: ReadonlyMap<Value, string>;
-  readonly names: Names;
-}
-
 /**
- * Names for a graph's values: inputs and outputs have their own, any other is called by phase, layer and operator. Outputs
+ * Names for a graph's values, constants excepted: inputs and outputs have their own, any other is called by phase, layer and operator. Outputs
  * that nothing reads and that may be left out have none.
  */
-export function nameValues(graph: Graph): NamedValues {
+export function nameValues(graph: Graph): ReadonlyMap<Value, string> {
   const names = new Names(graph.name);
   const of = new Map<Value, string>();
   for (const { name, value } of graph.inputs) of.set(value, names.take(name));
@@ -51,12 +51,17 @@ export function nameValues(graph: Graph): NamedValues {
       if (!of.has(value)) of.set(value, names.unique(baseOf(node)));
     }
   }
-  return { of, names };
+  return of;
 }
 
 /** Values that nodes read or that are outputs. */
 export function usedValues({ nodes, outputs }: Graph): ReadonlySet<Value> {
   return new Set([...nodes.flatMap((node) => node.inputs), ...outputs.map(({ value }) => value)]);
+}
+
+/** The values of a graph's constants. */
+export function constantValues({ nodes }: Graph): ReadonlySet<Value> {
+  return new Set(nodes.flatMap(({ operator, outputs }) => (operator === 'constant' ? outputs : [])));
 }
 
 /** A node's outputs without those at the end that nothing reads, where its operator lets them be left out. */

@@ -2,13 +2,11 @@
 
 import { GraphBuilder } from './builder.js';
 import type { Graph, GraphOutput, Value } from './graph.js';
+import { constantValues } from './names.js';
 
 /** The graph with a `copy` at its end for each output that is an input, a constant or an earlier output's value. */
 export function copyOutputs(graph: Graph): Graph {
-  const taken = new Set<Value>(graph.inputs.map(({ value }) => value));
-  for (const { operator, outputs } of graph.nodes) {
-    if (operator === 'constant') for (const value of outputs) taken.add(value);
-  }
+  const taken = new Set<Value>([...graph.inputs.map(({ value }) => value), ...constantValues(graph)]);
   const builder = new GraphBuilder(graph.name, graph.inputs);
   for (const node of graph.nodes) builder.append(node);
   builder.origin = { scope: '', phase: 'update' };

@@ -1,6 +1,6 @@
 /** @file The memory plan of a graph for one batch size: the order in which the runtime will execute it, and what is alive when. */
 
-import { copyOutputs, type Graph } from '../ir/index.js';
+import type { Graph } from '../ir/index.js';
 import { type Schedule, schedule, scheduledLiveness } from './schedule.js';
 
 /** A tensor that is alive at the peak. */
@@ -24,7 +24,7 @@ export interface MemoryPlan {
 
 /** Predicts the order and the live bytes of a lowered graph, which is scheduled here, or of a schedule. */
 export function planMemory(graph: Graph | Schedule, batchSize: number): MemoryPlan {
-  const scheduled = 'order' in graph ? graph : schedule(copyOutputs(graph));
+  const scheduled = 'order' in graph ? graph : schedule(graph);
   const { names, order } = scheduled;
   const { timeline, peakBytes, peakAt, tensors } = scheduledLiveness(scheduled, batchSize);
   const nameOf = names.get.bind(names);

@@ -3,10 +3,11 @@
 import {
   bytesPerElement,
   concreteShape,
+  constantValues,
+  copyOutputs,
   elementCount,
   formatType,
   type Graph,
-  InternalError,
   inPlaceOf,
   isStatic,
   type Node,
@@ -32,6 +33,7 @@ export interface ScheduledNode extends MemoryNode<Value> {
 
 /** How the runtime will execute a lowered graph, constants left out: they take no time and are counted nowhere. */
 export interface Schedule {
+  /** With a value of its own for each output. */
   readonly graph: Graph;
   /** Names of the graph's values, constants excepted. */
   readonly names: ReadonlyMap<Value, string>;
@@ -43,14 +45,11 @@ export interface Schedule {
   readonly buffers: ReadonlyMap<Value, number>;
 }
 
-/**
- * Schedules a lowered graph whose outputs are values of their own (`copyOutputs`): the order of its nodes is the plan.
- * @throws InternalError where an output is an input, a constant or another output
- */
-export function schedule(graph: Graph): Schedule {
+/** Schedules a lowered graph, whose outputs are made values of their own: the order of its nodes is the plan. */
+export function schedule(lowered: Graph): Schedule {
+  const graph = copyOutputs(lowered);
   const planned = memoryNodes(graph);
-  const { of: names } = nameValues(graph);
-  requireOwnOutputs(graph);
+  const names = nameValues(graph);
   // An output ends the life of what it is made of; for state, that is all the gradients of a segment.
   const large = new Set(graph.outputs.map(({ value }) => value));
   for (const value of names.keys()) if (!isStatic(value.type.shape)) large.add(value);
@@ -94,9 +93,7 @@ export function plannedLiveBytes(graph: Graph, batchSize: number): Float64Array 
 /** A graph's nodes but its constants, as the memory model sees them. */
 function memoryNodes(graph: Graph): readonly ScheduledNode[] {
   const used = usedValues(graph);
-  const constants = new Set<Value>();
-  for (const { operator, outputs } of graph.nodes)
-    if (operator === 'constant') for (const value of outputs) constants.add(value);
+  const constants = constantValues(graph);
   return graph.nodes
     .filter(({ operator }) => operator !== 'constant')
     .map((node) => ({
@@ -116,13 +113,4 @@ function valueTypes(graph: Graph, names: ReadonlyMap<Value, string>): ValueTypes
     },
     fixed: new Set([...graph.inputs, ...graph.outputs].map(({ value }) => value)),
   };
-}
-
-function requireOwnOutputs({ name, inputs, nodes, outputs }: Graph): void {
-  const taken = new Set(inputs.map(({ value }) => value));
-  for (const node of nodes) if (node.operator === 'constant') for (const value of node.outputs) taken.add(value);
-  for (const output of outputs) {
-    if (taken.has(output.value)) throw new InternalError(`the output ${output.name} of ${name} is no value of its own`);
-    taken.add(output.value);
-  }
 }

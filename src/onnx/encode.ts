@@ -2,13 +2,11 @@
 
 import {
   batch,
-  copyOutputs,
   type Graph,
   InternalError,
-  type Names,
+  Names,
   type Node,
   type NodeOf,
-  nameValues,
   type OperatorName,
   type TensorData,
   type TensorType,
@@ -46,12 +44,11 @@ export function encodeGraph(graph: Graph | Schedule, metadata: Readonly<Record<s
 
 /** A graph or a schedule as ONNX, not yet bytes. */
 export function toModel(graph: Graph | Schedule): ModelProto {
-  return new Encoder('order' in graph ? graph : schedule(copyOutputs(graph))).model();
+  return new Encoder('order' in graph ? graph : schedule(graph)).model();
 }
 
 class Encoder {
   private readonly graph: Graph;
-  private readonly named: ReadonlyMap<Value, string>;
   /** Gives initializers their names. */
   private readonly names: Names;
   private readonly used: ReadonlySet<Value>;
@@ -63,9 +60,7 @@ class Encoder {
 
   constructor(private readonly schedule: Schedule) {
     this.graph = schedule.graph;
-    const { of, names } = nameValues(schedule.graph);
-    this.named = of;
-    this.names = names;
+    this.names = new Names(schedule.graph.name, schedule.names.values());
     this.used = usedValues(schedule.graph);
   }
 
@@ -106,7 +101,7 @@ class Encoder {
     const operands =
       operation.operands?.map((index) => (index === absent ? undefined : node.inputs[index])) ?? node.inputs;
     if (operation.domain) this.domains.add(operation.domain);
-    const output = node.outputs.flatMap((value) => this.named.get(value) ?? []);
+    const output = node.outputs.flatMap((value) => this.schedule.names.get(value) ?? []);
     return {
       opType: operation.operator,
       domain: operation.domain ?? '',
@@ -144,7 +139,7 @@ class Encoder {
   }
 
   private nameOf(value: Value): string {
-    const name = this.named.get(value) ?? this.constants.get(value);
+    const name = this.schedule.names.get(value) ?? this.constants.get(value);
     if (name === undefined) throw new InternalError(`a value of ${this.graph.name} is used before it is computed`);
     return name;
   }
