@@ -157,13 +157,12 @@ function prepared({ operator, inputs, attributes }: Trial, filled: boolean) {
   const given = inputs.map((shape, index) => upload(shape, data[index]));
   const made = shapes.map((shape) => upload(shape));
   const kernel = library.create(operator, attributes);
-  let run = 0;
   return {
     row,
     data,
     shapes,
     made,
-    launch: () => kernel.launch(given, made, stream, run++),
+    launch: () => kernel.launch(given, made, stream),
     free: () => {
       for (const { address } of [...given, ...made]) driver.free(address);
     },

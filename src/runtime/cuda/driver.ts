@@ -146,12 +146,12 @@ export class Driver {
   }
 
   /** Copies host memory to the card and waits for it. */
-  upload(address: bigint, data: Float32Array): void {
+  upload(address: bigint, data: Uint8Array | Float32Array): void {
     this.call('cuMemcpyHtoD_v2', address, data, data.byteLength);
   }
 
   /** Copies the card's memory to the host, after all that is on the default stream, and waits for it. */
-  download(data: Float32Array, address: bigint): void {
+  download(data: Uint8Array | Float32Array, address: bigint): void {
     this.call('cuMemcpyDtoH_v2', data, address, data.byteLength);
   }
 
@@ -159,20 +159,9 @@ export class Driver {
     return this.outAddress('cuStreamCreate', streamNonBlocking);
   }
 
-  destroyStream(stream: bigint): void {
-    this.call('cuStreamDestroy_v2', stream);
-  }
-
   /** Waits until all that is on a stream is done. @throws FailureError when a kernel has failed */
   synchronize(stream: bigint): void {
     this.call('cuStreamSynchronize', stream);
-  }
-
-  /** Whether a stream records a graph instead of running what is put on it. */
-  isCapturing(stream: bigint): boolean {
-    const out = new Out();
-    this.call('cuStreamIsCapturing', stream, out.bytes);
-    return out.int !== 0;
   }
 
   /** Milliseconds that the card spends on what `work` puts on a stream; waits for it. */
@@ -241,9 +230,7 @@ function declare(libraries: CudaLibraries) {
     cuMemcpyHtoD_v2: status('cuMemcpyHtoD_v2', address, 'void *', size),
     cuMemcpyDtoH_v2: status('cuMemcpyDtoH_v2', 'void *', address, size),
     cuStreamCreate: status('cuStreamCreate', out, word),
-    cuStreamDestroy_v2: status('cuStreamDestroy_v2', handle),
     cuStreamSynchronize: status('cuStreamSynchronize', handle),
-    cuStreamIsCapturing: status('cuStreamIsCapturing', handle, out),
     cuEventCreate: status('cuEventCreate', out, word),
     cuEventDestroy_v2: status('cuEventDestroy_v2', handle),
     cuEventRecord: status('cuEventRecord', handle, handle),

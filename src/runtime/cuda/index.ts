@@ -70,7 +70,6 @@ class CudaLibrary implements DeviceLibrary {
         if (outputs.every(({ shape }) => elementsOf(shape) === 0)) return;
         launch(inputs, outputs, stream);
       },
-      close: () => undefined,
     };
   }
 

@@ -9,11 +9,13 @@ export interface LibraryNames {
   readonly windows: readonly string[];
 }
 
-/** The libraries that the device kernels need; tests put others in their place. */
+/** The libraries of CUDA that we call; tests put others in their place. */
 export interface CudaLibraries {
   readonly driver: LibraryNames;
   readonly nvrtc: LibraryNames;
   readonly cudnn: LibraryNames;
+  /** NVIDIA's management library, which comes with the driver. */
+  readonly management: LibraryNames;
 }
 
 /** The libraries as NVIDIA names them. */
@@ -24,10 +26,14 @@ export const installedLibraries: CudaLibraries = {
     windows: ['nvrtc64_130_0.dll', 'nvrtc64_120_0.dll'],
   },
   cudnn: { linux: ['libcudnn.so.9'], windows: ['cudnn64_9.dll'] },
+  management: { linux: ['libnvidia-ml.so.1', 'libnvidia-ml.so'], windows: ['nvml.dll'] },
 };
 
+const driverRemedy = 'install the NVIDIA driver of the card (nvidia-smi shows whether it works)';
+
 const remedies: Readonly<Record<keyof CudaLibraries, string>> = {
-  driver: 'install the NVIDIA driver of the card (nvidia-smi shows whether it works)',
+  driver: driverRemedy,
+  management: driverRemedy,
   nvrtc:
     'install CUDA 13 or 12 (pip install nvidia-cuda-nvrtc, or NVIDIA’s package cuda-nvrtc-13-0) and put its lib folder on LD_LIBRARY_PATH (on Windows, PATH)',
   cudnn:
@@ -62,9 +68,7 @@ export function loadLibrary(kind: keyof CudaLibraries, libraries: CudaLibraries)
     }
     return { file, find: (name, result, parameters) => find(handle, kind, file, name, result, parameters) };
   }
-  throw new FailureError(
-    `operators of densec's own need ${names.join(' or ')} (${reasons.join('; ')}); ${remedies[kind]}`,
-  );
+  throw new FailureError(`${names.join(' or ')} can't be loaded (${reasons.join('; ')}); ${remedies[kind]}`);
 }
 
 function find(

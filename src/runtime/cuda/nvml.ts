@@ -1,6 +1,6 @@
 /** @file How much of a card's memory is in use, by all processes, as NVIDIA's management library counts it. */
 
-import koffi from 'koffi';
+import { installedLibraries, loadLibrary, type NativeLibrary, Out } from './libraries.js';
 
 /** What is asked of a card without running anything on it. */
 interface CardMemory {
@@ -9,26 +9,21 @@ interface CardMemory {
   close(): void;
 }
 
-const libraries = process.platform === 'win32' ? ['nvml.dll'] : ['libnvidia-ml.so.1', 'libnvidia-ml.so'];
-
 /** The memory of a card by its index; undefined where the management library or the card isn't there. */
 function openCardMemory(index: number): CardMemory | undefined {
-  const library = load();
-  if (!library) return undefined;
-  const call = (name: string, operands: string): ((...operands: unknown[]) => number) =>
-    library.func(`int ${name}(${operands})`) as unknown as (...operands: unknown[]) => number;
-  if (call('nvmlInit_v2', '')() !== 0) return undefined;
-  const shutdown = call('nvmlShutdown', '');
-  const device: [unknown] = [null];
-  if (call('nvmlDeviceGetHandleByIndex_v2', 'unsigned int index, _Out_ void **device')(index, device) !== 0) {
+  const library = managementLibrary();
+  if (library?.find('nvmlInit_v2', 'int', [])() !== 0) return undefined;
+  const shutdown = library.find('nvmlShutdown', 'int', []);
+  const device = new Out();
+  if (library.find('nvmlDeviceGetHandleByIndex_v2', 'int', ['unsigned int', 'void *'])(index, device.bytes) !== 0) {
     shutdown();
     return undefined;
   }
   // total, free and used, in bytes.
   const memory = new BigUint64Array(3);
-  const read = call('nvmlDeviceGetMemoryInfo', 'void *device, void *memory');
+  const read = library.find('nvmlDeviceGetMemoryInfo', 'int', ['uint64_t', 'void *']);
   return {
-    usedBytes: () => (read(device[0], memory) === 0 ? Number(memory[2]) : Number.NaN),
+    usedBytes: () => (read(device.address, memory) === 0 ? Number(memory[2]) : Number.NaN),
     close: () => {
       shutdown();
     },
@@ -53,13 +48,11 @@ export function watchCardMemory(index: number, everyMs = 5): (() => number) | un
   };
 }
 
-function load(): ReturnType<typeof koffi.load> | undefined {
-  for (const name of libraries) {
-    try {
-      return koffi.load(name);
-    } catch {
-      // The next name, or there is none.
-    }
+function managementLibrary(): NativeLibrary | undefined {
+  try {
+    return loadLibrary('management', installedLibraries);
+  } catch {
+    // Without it nobody tells how much is in use.
+    return undefined;
   }
-  return undefined;
 }

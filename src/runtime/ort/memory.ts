@@ -1,7 +1,7 @@
 /** @file Memory that a session's inputs and outputs are bound to: on the host, or on a card by CUDA's driver library. */
 
-import koffi from 'koffi';
-import { FailureError } from '../../ir/index.js';
+import { Driver } from '../cuda/driver.js';
+import { type CudaLibraries, installedLibraries } from '../cuda/libraries.js';
 import type { Device } from '../devices.js';
 import type { Pointer } from './api.js';
 
@@ -23,8 +23,8 @@ export interface Memory {
 }
 
 /** The memory of a device that sessions of ours run on. @throws FailureError where CUDA's driver can't be loaded */
-export function memoryOf(device: Device): Memory {
-  return device.target === 'cuda' ? cudaMemory(device.index) : hostMemory;
+export function memoryOf(device: Device, libraries = installedLibraries): Memory {
+  return device.target === 'cuda' ? cudaMemory(device.index, libraries) : hostMemory;
 }
 
 const hostMemory: Memory = {
@@ -43,67 +43,38 @@ const hostMemory: Memory = {
   },
 };
 
-const cards = new Map<number, Memory>();
+const cards = new Map<string, Memory>();
 
-function cudaMemory(index: number): Memory {
-  const known = cards.get(index);
+function cudaMemory(index: number, libraries: CudaLibraries): Memory {
+  const key = `${index} ${libraries.driver.linux[0]}`;
+  const known = cards.get(key);
   if (known) return known;
-  const driver = loadDriver();
-  const call = (name: string, operands: string): ((...given: unknown[]) => void) => {
-    const run = driver.func(`int ${name}(${operands})`) as unknown as (...given: unknown[]) => number;
-    return (...given) => {
-      const status = run(...given);
-      if (status !== 0) throw new FailureError(`CUDA's driver: ${name} failed with status ${status}`);
-    };
-  };
-  const device: [number] = [0];
-  const context: [Pointer] = [null];
-  call('cuInit', 'unsigned int flags')(0);
-  call('cuDeviceGet', '_Out_ int *device, int index')(device, index);
-  call('cuDevicePrimaryCtxRetain', '_Out_ void **context, int device')(context, device[0]);
-  const enter = call('cuCtxSetCurrent', 'void *context');
-  const allocate = call('cuMemAlloc_v2', '_Out_ uint64_t *address, size_t bytes');
-  const free = call('cuMemFree_v2', 'uint64_t address');
-  const toDevice = call('cuMemcpyHtoD_v2', 'uint64_t to, const void *from, size_t bytes');
-  const toHost = call('cuMemcpyDtoH_v2', 'void *to, uint64_t from, size_t bytes');
+  const driver = new Driver(libraries, index);
   const memory: Memory = {
     place: { name: 'Cuda', id: index },
     allocate(bytes) {
-      enter(context[0]);
-      const address: [number | bigint] = [0];
-      allocate(address, Math.max(bytes, 16));
-      const at = BigInt(address[0]);
+      driver.makeCurrent();
+      const address = driver.allocate(Math.max(bytes, 16), 'what a session reads and writes');
       return {
         bytes,
-        address: at,
+        address,
         write(data) {
-          enter(context[0]);
-          toDevice(at, data, data.byteLength);
+          driver.makeCurrent();
+          driver.upload(address, data);
         },
         read() {
-          enter(context[0]);
+          driver.makeCurrent();
           const copy = new Uint8Array(new ArrayBuffer(Math.max(bytes, 16)), 0, bytes);
-          toHost(copy, at, bytes);
+          driver.download(copy, address);
           return copy;
         },
         free() {
-          enter(context[0]);
-          free(at);
+          driver.makeCurrent();
+          driver.free(address);
         },
       };
     },
   };
-  cards.set(index, memory);
+  cards.set(key, memory);
   return memory;
-}
-
-function loadDriver(): ReturnType<typeof koffi.load> {
-  const name = process.platform === 'win32' ? 'nvcuda.dll' : 'libcuda.so.1';
-  try {
-    return koffi.load(name);
-  } catch (error) {
-    throw new FailureError(
-      `CUDA's driver (${name}) can't be loaded: ${(error as Error).message}; install NVIDIA's driver`,
-    );
-  }
 }

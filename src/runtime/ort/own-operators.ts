@@ -12,12 +12,8 @@ export interface DeviceTensor {
 
 /** What a node's kernel is made once for. */
 export interface DeviceKernel {
-  /**
-   * Puts the work on a stream.
-   * @param run counts this kernel's launches from 0: what may not happen while a graph is captured is done in the first
-   */
-  launch(inputs: readonly DeviceTensor[], outputs: readonly DeviceTensor[], stream: bigint, run: number): void;
-  close(): void;
+  /** Puts the work on a stream. For shapes that it has not seen it may allocate and wait, which a capture forbids. */
+  launch(inputs: readonly DeviceTensor[], outputs: readonly DeviceTensor[], stream: bigint): void;
 }
 
 /** Kernels on a device. */
@@ -29,9 +25,9 @@ export interface DeviceLibrary {
 /** Reads a kernel's operands, computes its outputs. */
 type Compute = (context: Pointer) => void;
 
-// What the runtime is given must stay where it is: it is never freed, and made once for a thread and device.
-const domains = new Map<string, Pointer>();
-const kernels = new Map<bigint, { readonly compute: Compute; close(): void }>();
+// What the runtime is given must stay where it is: it is never freed, and made once for a thread and library.
+const domains = new Map<DeviceLibrary | undefined, Pointer>();
+const kernels = new Map<bigint, Compute>();
 const kept: unknown[] = [];
 let nextKernel = 1n;
 
@@ -58,12 +54,11 @@ export function addOwnOperators(
   library?: DeviceLibrary,
 ): void {
   const api = ortApi();
-  const key = library ? 'cuda' : 'cpu';
-  let domain = domains.get(key);
+  let domain = domains.get(library);
   if (domain === undefined) {
     domain = made(api.CreateCustomOpDomain, 'densec');
     for (const row of Object.values(table)) api.CustomOpDomain_Add(domain, describe(api, row, library));
-    domains.set(key, domain);
+    domains.set(library, domain);
   }
   api.AddCustomOpDomain(options, domain);
 }
@@ -106,7 +101,9 @@ function describe(api: OrtApi, row: OwnOperator, library: DeviceLibrary | undefi
     register(() => float32, types.numberAt),
     register(() => row.outputs.length, types.size),
     null,
-    register((kernel: bigint) => destroy(kernel), types.destroy),
+    register((kernel: bigint) => {
+      kernels.delete(BigInt(kernel));
+    }, types.destroy),
     characteristic(row.operands),
     characteristic(row.outputs),
     register(() => 0, types.numberAt),
@@ -119,10 +116,7 @@ function describe(api: OrtApi, row: OwnOperator, library: DeviceLibrary | undefi
         guarded(api, () => koffi.encode(kernel as never, 'uint64_t', create(api, row, info, library))),
       types.create,
     ),
-    register(
-      (kernel: bigint, context: Pointer) => guarded(api, () => kernelOf(kernel).compute(context)),
-      types.compute,
-    ),
+    register((kernel: bigint, context: Pointer) => guarded(api, () => kernelOf(kernel)(context)), types.compute),
     null,
     number(1),
     number(2_147_483_647),
@@ -158,32 +152,24 @@ function guarded(api: OrtApi, body: () => void): Pointer {
   }
 }
 
-function kernelOf(kernel: bigint): { readonly compute: Compute } {
+function kernelOf(kernel: bigint): Compute {
   const found = kernels.get(BigInt(kernel));
   if (!found) throw new Error('internal: a kernel that was never made is asked to run');
   return found;
 }
 
-function destroy(kernel: bigint): void {
-  kernels.get(BigInt(kernel))?.close();
-  kernels.delete(BigInt(kernel));
-}
-
 function create(api: OrtApi, row: OwnOperator, info: Pointer, library: DeviceLibrary | undefined): bigint {
   const attributes = readAttributes(api, row, info);
+  const device = library?.create(row.name, attributes);
+  const compute: Compute = device
+    ? (context) => {
+        const stream = made(api.KernelContext_GetGPUComputeStream, context);
+        const { inputs, outputs } = tensorsOf(api, row, attributes, context);
+        device.launch(inputs, outputs, stream === null ? 0n : addressOf(stream));
+      }
+    : (context) => runOnHost(api, row, attributes, context);
   const kernel = nextKernel++;
-  if (!library) {
-    kernels.set(kernel, { compute: (context) => runOnHost(api, row, attributes, context), close: () => undefined });
-    return kernel;
-  }
-  const device = library.create(row.name, attributes);
-  let run = 0;
-  const compute: Compute = (context) => {
-    const stream = made(api.KernelContext_GetGPUComputeStream, context);
-    const { inputs, outputs } = tensorsOf(api, row, attributes, context);
-    device.launch(inputs, outputs, stream === null ? 0n : addressOf(stream), run++);
-  };
-  kernels.set(kernel, { compute, close: () => device.close() });
+  kernels.set(kernel, compute);
   return kernel;
 }
 

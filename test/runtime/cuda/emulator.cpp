@@ -85,7 +85,6 @@ static void switchTo(unsigned thread) {
 }
 
 static long launched = 0, allocations = 0, live = 0, waits = 0;
-static int capturing = 0;
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 typedef uint64_t Handle;
@@ -93,7 +92,6 @@ typedef uint64_t Handle;
 EXPORT void emulator_counts(int64_t* counts) {
   counts[0] = launched; counts[1] = allocations; counts[2] = live; counts[3] = waits;
 }
-EXPORT void emulator_capture(int on) { capturing = on; }
 
 EXPORT int cuInit(unsigned) { return 0; }
 EXPORT int cuGetErrorString(int status, const char** text) {
@@ -155,9 +153,7 @@ EXPORT int cuMemsetD32_v2(Handle address, unsigned value, size_t count) {
 EXPORT int cuMemcpyHtoD_v2(Handle to, const void* from, size_t bytes) { memcpy((void*)to, from, bytes); return 0; }
 EXPORT int cuMemcpyDtoH_v2(void* to, Handle from, size_t bytes) { memcpy(to, (void*)from, bytes); return 0; }
 EXPORT int cuStreamCreate(Handle* stream, unsigned) { *stream = 5; return 0; }
-EXPORT int cuStreamDestroy_v2(Handle) { return 0; }
 EXPORT int cuStreamSynchronize(Handle) { waits++; return 0; }
-EXPORT int cuStreamIsCapturing(Handle, int* status) { *status = capturing; return 0; }
 EXPORT int cuEventCreate(Handle* event, unsigned) { *event = 9; return 0; }
 EXPORT int cuEventDestroy_v2(Handle) { return 0; }
 EXPORT int cuEventRecord(Handle, Handle) { return 0; }

@@ -57,7 +57,7 @@ export function buildEmulator(): Emulator {
     // Loaded once and kept, so the file may go.
     keep.push(handle);
     return {
-      libraries: { driver: names, nvrtc: names, cudnn: names },
+      libraries: { driver: names, nvrtc: names, cudnn: names, management: names },
       counts() {
         const numbers = new BigInt64Array(4);
         countsOf(numbers);
@@ -126,9 +126,8 @@ export class Card {
       return operand && countOf(operand.shape) === countOf(shape) ? { ...operand, shape } : place(shape);
     });
     const kernel = this.library.create(name, attributes);
-    kernel.launch(operands, results, this.stream, 0);
+    kernel.launch(operands, results, this.stream);
     this.driver.synchronize(this.stream);
-    kernel.close();
     const outputs = results.map(({ shape, address }) => {
       const data = new Float32Array(countOf(shape));
       if (data.length > 0) this.driver.download(data, address);

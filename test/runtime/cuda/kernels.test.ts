@@ -6,6 +6,7 @@
 import { describe, expect, test } from 'vitest';
 import { type Attributes, type HostTensor, ownOperators } from '../../../src/operators/index.js';
 import { openDeviceLibrary } from '../../../src/runtime/cuda/index.js';
+import { memoryOf } from '../../../src/runtime/ort/memory.js';
 import { randomSource } from '../../helpers/random.js';
 import { compute, hostTensor, randomTensor, relativeError } from '../../operators/tensors.js';
 import { buildEmulator, Card, noEmulator } from './emulator.js';
@@ -262,6 +263,17 @@ describe.skipIf(noEmulator)('the library', () => {
     const uneven = { ...attributes, pads: [0, 1, 1, 1], input_extents: [5, 4] };
     expect(() => card.run('ConvInputGrad', inputs, uneven)).toThrow('cuDNN pads an image alike on both sides');
     card.library.close();
+  });
+
+  test('is the memory that sessions bind, byte for byte', () => {
+    if (!emulator) return;
+    const memory = memoryOf({ target: 'cuda', index: 0 }, emulator.libraries);
+    const { live } = emulator.counts();
+    const block = memory.allocate(5);
+    block.write(Uint8Array.of(1, 2, 3, 4, 5));
+    expect([...block.read()]).toEqual([1, 2, 3, 4, 5]);
+    block.free();
+    expect(emulator.counts().live).toBe(live);
   });
 
   test('a missing library is named, with what to install', () => {
