@@ -4,6 +4,7 @@
  * A JSON line a row, as it goes; exit code 1 where a kernel departs from its reference by more than it may.
  */
 
+import { elementCount } from '../src/ir/index.js';
 import { type Attributes, ownOperators } from '../src/operators/index.js';
 import { Driver } from '../src/runtime/cuda/driver.js';
 import { openDeviceLibrary } from '../src/runtime/cuda/index.js';
@@ -130,10 +131,6 @@ function report(trial: Trial, compares: boolean): void {
   process.stdout.write(`${JSON.stringify(row)}\n`);
 }
 
-function elements(shape: readonly number[]): number {
-  return shape.reduce((product, extent) => product * extent, 1);
-}
-
 /** Numbers of a row of pseudo-random ones; those of variances must be positive. */
 function noise(count: number, seed: number, positive: boolean): Float32Array {
   let state = seed * 2_654_435_761 + 12_345;
@@ -147,9 +144,9 @@ function noise(count: number, seed: number, positive: boolean): Float32Array {
 function prepared({ operator, inputs, attributes }: Trial, filled: boolean) {
   const row = ownOperators[operator];
   if (!row) throw new Error(`there is no operator ${operator}`);
-  const data = filled ? inputs.map((shape, index) => noise(elements(shape), index + 1, shape.length === 1)) : [];
+  const data = filled ? inputs.map((shape, index) => noise(elementCount(shape), index + 1, shape.length === 1)) : [];
   const upload = (shape: readonly number[], values?: Float32Array): DeviceTensor => {
-    const address = driver.allocate(Math.max(16, 4 * elements(shape)), 'a trial');
+    const address = driver.allocate(Math.max(16, 4 * elementCount(shape)), 'a trial');
     if (values) driver.upload(address, values);
     return { shape, address };
   };
@@ -175,7 +172,7 @@ function compare(trial: Trial): number {
   launch();
   launch();
   driver.synchronize(stream);
-  const expected = shapes.map((shape) => ({ shape, data: new Float32Array(elements(shape)) }));
+  const expected = shapes.map((shape) => ({ shape, data: new Float32Array(elementCount(shape)) }));
   row.reference(
     data.map((values, index) => ({ shape: trial.inputs[index] as readonly number[], data: values })),
     expected,
@@ -202,7 +199,7 @@ function time(trial: Trial): Record<string, number> {
     for (let run = 0; run < timedRuns; run++) launch();
   });
   free();
-  const bytes = [...trial.inputs, ...shapes].reduce((sum, shape) => sum + 4 * elements(shape), 0);
+  const bytes = [...trial.inputs, ...shapes].reduce((sum, shape) => sum + 4 * elementCount(shape), 0);
   const microseconds = (1000 * ms) / timedRuns;
   return { us: Number(microseconds.toFixed(1)), gigabytesPerSecond: Math.round(bytes / microseconds / 1000) };
 }

@@ -1,15 +1,10 @@
 /** @file Reading attributes and extents of operators of our own, with errors that name the value and what is expected. */
 
-import { InternalError, RequestError } from '../ir/index.js';
+import { elementCount, InternalError, RequestError } from '../ir/index.js';
 import type { Attributes, HostTensor } from './definition.js';
 
 /** Extents from the outermost to the innermost axis. */
 export type Extents = readonly number[];
-
-/** The number of elements. */
-export function countOf(extents: Extents): number {
-  return extents.reduce((product, extent) => product * extent, 1);
-}
 
 /** `[2, 3]` */
 export function show(extents: Extents): string {
@@ -81,7 +76,7 @@ export function planes(extents: Extents, name: string): Planes {
   if (samples === undefined || channels === undefined) {
     throw new RequestError(`${name} has the shape ${show(extents)}; it needs at least two axes, samples and channels`);
   }
-  return { samples, channels, area: countOf(rest) };
+  return { samples, channels, area: elementCount(rest) };
 }
 
 /** A tensor [N, C, H, W]. @throws RequestError for another rank */

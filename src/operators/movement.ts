@@ -1,7 +1,7 @@
 /** @file Operators that only move elements: joining tensors along an axis and cutting one. */
 
-import { RequestError } from '../ir/index.js';
-import { axisOf, countOf, expectExtents, ints, operand, show, tensor } from './checks.js';
+import { elementCount, RequestError } from '../ir/index.js';
+import { axisOf, expectExtents, ints, operand, show, tensor } from './checks.js';
 import type { OwnOperator } from './definition.js';
 
 /** Tensors joined along an axis. */
@@ -25,10 +25,10 @@ export const concat: OwnOperator = {
   reference(inputs, outputs, attributes) {
     const y = tensor(outputs, 0);
     const axis = axisOf(attributes, y.shape.length);
-    const row = countOf(y.shape.slice(axis));
+    const row = elementCount(y.shape.slice(axis));
     let column = 0;
     for (const { shape, data } of inputs) {
-      const length = countOf(shape.slice(axis));
+      const length = elementCount(shape.slice(axis));
       for (let from = 0, to = column; from < data.length; from += length, to += row) {
         y.data.set(data.subarray(from, from + length), to);
       }
@@ -59,10 +59,10 @@ export const split: OwnOperator = {
   reference(inputs, outputs, attributes) {
     const x = tensor(inputs, 0);
     const axis = axisOf(attributes, x.shape.length);
-    const row = countOf(x.shape.slice(axis));
+    const row = elementCount(x.shape.slice(axis));
     let column = 0;
     for (const { shape, data } of outputs) {
-      const length = countOf(shape.slice(axis));
+      const length = elementCount(shape.slice(axis));
       for (let to = 0, from = column; to < data.length; to += length, from += row) {
         data.set(x.data.subarray(from, from + length), to);
       }

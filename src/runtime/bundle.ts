@@ -2,7 +2,6 @@
 
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import type { DenseNetConfig, Network } from '../builders/index.js';
 import type { Compiled } from '../compile.js';
@@ -16,6 +15,7 @@ import { version } from '../version.js';
 import { fileFailure, makeFolder, syncFolder, temporaryIn, writeFileAtomic } from './atomic-file.js';
 import { formatVersion, type Manifest, parseManifest } from './manifest.js';
 import { isLock } from './run-lock.js';
+import { runtimeVersion } from './runtime-package.js';
 import { writeSafetensors } from './safetensors.js';
 
 const manifestFile = 'manifest.json';
@@ -226,9 +226,4 @@ export function trainingHash({ schedules }: Compiled): string {
 /** The hash that manifests keep of a model. */
 export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
-}
-
-function runtimeVersion(): string {
-  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
-  return version;
 }

@@ -1,9 +1,9 @@
 /** @file Opens a session: at the runtime's C API where that was tried, else by Node's binding. */
 
 import './telemetry.js';
-import { createRequire } from 'node:module';
 import { RequestError } from '../ir/index.js';
 import type { ModelSession, RuntimeFacts, SessionRequest } from './model-session.js';
+import { runtimeVersion } from './runtime-package.js';
 
 /** The platforms on which sessions at the C API were run. */
 const tried = new Set(['linux-x64']);
@@ -19,7 +19,7 @@ export async function openSession(request: SessionRequest): Promise<ModelSession
     return CSession.open(request);
   }
   const { StatefulSession } = await import('./stateful-session.js');
-  const facts: RuntimeFacts = { api: 'binding', version: packageVersion(), reason };
+  const facts: RuntimeFacts = { api: 'binding', version: runtimeVersion(), reason };
   try {
     return await StatefulSession.open(request, facts);
   } catch (error) {
@@ -49,8 +49,4 @@ async function whyBinding({ device }: Pick<SessionRequest, 'device'>): Promise<s
   } catch (error) {
     return (error as Error).message;
   }
-}
-
-function packageVersion(): string {
-  return (createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }).version;
 }

@@ -42,7 +42,6 @@ export type Request =
   | RunRequest
   | { readonly kind: 'setState'; readonly tensors: readonly (readonly [string, TensorData])[] }
   | { readonly kind: 'getState' }
-  | { readonly kind: 'facts' }
   | { readonly kind: 'close' };
 
 /** The answer to the request of the same id. */

@@ -5,7 +5,6 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { FailureError, InternalError, type TensorData } from '../ir/index.js';
 import { cpu, type Device } from './devices.js';
-import type { RuntimeFacts } from './model-session.js';
 import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
 import type { SessionChoice } from './session-choice.js';
 
@@ -90,11 +89,6 @@ export class Session {
    */
   async run(request: Omit<RunRequest, 'kind'>): Promise<ReadonlyMap<string, TensorData>> {
     return new Map((await this.ask({ kind: 'run', ...request })) as [string, TensorData][]);
-  }
-
-  /** How the runtime is reached. */
-  async facts(): Promise<RuntimeFacts> {
-    return (await this.ask({ kind: 'facts' })) as RuntimeFacts;
   }
 
   /** Frees the model and ends the thread. */

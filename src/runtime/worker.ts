@@ -20,8 +20,6 @@ async function handle(request: Request): Promise<unknown> {
       return session.setState(request.tensors);
     case 'getState':
       return session.getState();
-    case 'facts':
-      return session.facts;
     case 'run':
       return session.run(request);
     case 'close':

@@ -1,6 +1,6 @@
 /** @file Tensors for the tests of operators of our own, and calls of their reference kernels. */
 
-import { countOf } from '../../src/operators/checks.js';
+import { elementCount } from '../../src/ir/index.js';
 import { type Attributes, type HostTensor, type OwnOperator, ownOperators } from '../../src/operators/index.js';
 import { type NdArray, ndArray } from '../helpers/evaluate/array.js';
 import { type Distribution, type RandomSource, randomArray } from '../helpers/random.js';
@@ -37,7 +37,7 @@ export function compute(name: string, inputs: readonly HostTensor[], attributes:
     attributes,
   );
   // Not zeros: a kernel must write every element.
-  const outputs = shapes.map((shape) => ({ shape, data: new Float32Array(countOf(shape)).fill(Number.NaN) }));
+  const outputs = shapes.map((shape) => ({ shape, data: new Float32Array(elementCount(shape)).fill(Number.NaN) }));
   operator.reference(inputs, outputs, attributes);
   return outputs;
 }

@@ -1,6 +1,6 @@
 /** @file Kernels on a CUDA device for the operators of our own: cuDNN's for convolutions, ours for the rest. */
 
-import { InternalError } from '../../ir/index.js';
+import { elementCount, InternalError } from '../../ir/index.js';
 import type { Attributes } from '../../operators/index.js';
 import type { DeviceKernel, DeviceLibrary, DeviceTensor } from '../ort/own-operators.js';
 import { type ConvolutionShape, Cudnn, type GradientKind } from './cudnn.js';
@@ -67,7 +67,7 @@ class CudaLibrary implements DeviceLibrary {
     const launch = make(attributes);
     return {
       launch: (inputs, outputs, stream) => {
-        if (outputs.every(({ shape }) => elementsOf(shape) === 0)) return;
+        if (outputs.every(({ shape }) => elementCount(shape) === 0)) return;
         launch(inputs, outputs, stream);
       },
     };
@@ -110,7 +110,7 @@ class CudaLibrary implements DeviceLibrary {
       (inputs, outputs, stream) => {
         const [variance, gamma] = inputs as [DeviceTensor, DeviceTensor];
         const [scale, deviation] = outputs as [DeviceTensor, DeviceTensor];
-        const channels = elementsOf(variance.shape);
+        const channels = elementCount(variance.shape);
         const structure = new Structure()
           .pointers(variance.address, gamma.address, scale.address, deviation.address)
           .words(channels)
@@ -194,7 +194,7 @@ class CudaLibrary implements DeviceLibrary {
     ReluGrad: () => (inputs, outputs, stream) => {
       const [dy, y] = inputs as [DeviceTensor, DeviceTensor];
       const [dx] = outputs as [DeviceTensor];
-      const count = elementsOf(dx.shape);
+      const count = elementCount(dx.shape);
       const width = widthOf(count, [dy, y, dx]);
       const structure = new Structure().pointers(dy.address, y.address, dx.address).words(count / width);
       this.run(`reluGrad${width}`, [this.blocks(count / width, 1), 1], stream, structure);
@@ -238,8 +238,8 @@ class CudaLibrary implements DeviceLibrary {
     stream: bigint,
   ): void {
     const at = axis < 0 ? axis + whole.shape.length : axis;
-    const rows = elementsOf(whole.shape.slice(0, at));
-    const inner = elementsOf(whole.shape.slice(at + 1));
+    const rows = elementCount(whole.shape.slice(0, at));
+    const inner = elementCount(whole.shape.slice(at + 1));
     const lengths = parts.map(({ shape }) => (shape[at] as number) * inner);
     const row = (whole.shape[at] as number) * inner;
     const offsets: number[] = [];
@@ -291,7 +291,7 @@ class CudaLibrary implements DeviceLibrary {
       .words(samples * channels, height, width, rows, columns)
       .words(kernelHeight, kernelWidth, strideHeight, strideWidth, top, left)
       .words((attributes.count_include_pad as number | undefined) ?? 0);
-    this.run(kernel, [this.blocks(elementsOf(dx.shape), 1), 1], stream, structure);
+    this.run(kernel, [this.blocks(elementCount(dx.shape), 1), 1], stream, structure);
   }
 
   /** Blocks along the elements of one row, where there are so many rows: no more than keep the card busy. */
@@ -323,17 +323,13 @@ function planesOf(
   [samples = 0, channels = 0, ...extents]: readonly number[],
   tensors: readonly DeviceTensor[],
 ): Planes {
-  const area = elementsOf(extents);
+  const area = elementCount(extents);
   const width = widthOf(area, tensors);
   return { samples, channels, packs: area / width, width };
 }
 
 function widthOf(elements: number, tensors: readonly DeviceTensor[]): 1 | 4 {
   return elements % 4 === 0 && tensors.every(({ address }) => address % 16n === 0n) ? 4 : 1;
-}
-
-function elementsOf(shape: readonly number[]): number {
-  return shape.reduce((product, extent) => product * extent, 1);
 }
 
 /** Parts in groups that one launch takes, with the first channel of each and the end of the last. */

@@ -2,10 +2,10 @@
 
 import '../telemetry.js';
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import koffi from 'koffi';
 import { FailureError } from '../../ir/index.js';
+import { runtimeFolder } from '../runtime-package.js';
 
 /** An address that C gave us; null for none. */
 export type Pointer = unknown;
@@ -102,6 +102,18 @@ export function made(call: (...operands: unknown[]) => void, ...operands: unknow
   return result[0];
 }
 
+/** Room for so many 64-bit numbers that stays where it is; small typed arrays made by themselves may move. */
+export function int64s(count: number): BigInt64Array {
+  return new BigInt64Array(new ArrayBuffer(8 * Math.max(1, count)));
+}
+
+/** Extents as C takes them. */
+export function extentsForC(shape: readonly number[]): BigInt64Array {
+  const extents = int64s(shape.length);
+  for (const [axis, extent] of shape.entries()) extents[axis] = BigInt(extent);
+  return extents;
+}
+
 let loaded: OrtApi | undefined;
 
 /**
@@ -172,8 +184,7 @@ function readPairs(getPairs: Pointer, pairs: Pointer): ReadonlyMap<string, strin
 
 /** The library inside onnxruntime-node. @throws FailureError when it isn't there */
 function libraryPath(): string {
-  const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
-  const folder = join(root, 'bin', 'napi-v6', process.platform, process.arch);
+  const folder = join(runtimeFolder(), 'bin', 'napi-v6', process.platform, process.arch);
   const names = {
     linux: 'libonnxruntime.so.1',
     darwin: `libonnxruntime.${triedVersion}.dylib`,

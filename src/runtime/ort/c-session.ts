@@ -4,13 +4,20 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { bytesPerElement, type DType, FailureError, InternalError, type TensorData } from '../../ir/index.js';
+import {
+  bytesPerElement,
+  type DType,
+  elementCount,
+  FailureError,
+  InternalError,
+  type TensorData,
+} from '../../ir/index.js';
 import { decodeModel, elementTypes, type Program, programOf, valueTypes } from '../../onnx/index.js';
 import { ownOperators } from '../../operators/index.js';
 import type { Device } from '../devices.js';
 import type { ArenaBytes, ModelSession, RuntimeFacts, SessionRequest } from '../model-session.js';
 import type { RunRequest } from '../protocol.js';
-import { made, type OrtApi, ortApi, type Pointer } from './api.js';
+import { extentsForC, made, type OrtApi, ortApi, type Pointer } from './api.js';
 import { type Block, type Memory, memoryOf } from './memory.js';
 import { addOwnOperators, type DeviceLibrary } from './own-operators.js';
 import { updatedInPlace } from './state-order.js';
@@ -80,8 +87,7 @@ export class CSession implements ModelSession {
   static async open(request: SessionRequest): Promise<CSession> {
     const api = ortApi();
     const { device } = request;
-    const bytes = typeof request.model === 'string' ? readFileSync(request.model) : request.model;
-    const model = readModel(bytes, typeof request.model === 'string' ? request.model : 'the model');
+    const model = readModel(request.model);
     const library =
       model.hasOwnOperators && device.target === 'cuda'
         ? (await import('../cuda/index.js')).openDeviceLibrary({
@@ -94,13 +100,13 @@ export class CSession implements ModelSession {
     let cudaGraph: boolean | string = wantsGraph && request.optimization === 'disabled';
     let session: Pointer;
     try {
-      session = openSession(api, request, model, bytes, library, cudaGraph);
+      session = openSession(api, request, model, library, cudaGraph);
     } catch (error) {
       if (!cudaGraph) throw error;
       // The runtime refuses graphs that it could not capture, such as those with nodes on the host.
       cudaGraph = `the runtime refused to capture it: ${(error as Error).message}`;
       process.stderr.write(`steps are launched node by node: ${cudaGraph}\n`);
-      session = openSession(api, request, model, bytes, library, false);
+      session = openSession(api, request, model, library, false);
     }
     return new CSession(
       api,
@@ -111,7 +117,7 @@ export class CSession implements ModelSession {
       request.optimization === 'disabled',
       request.profilePrefix !== undefined,
       cudaGraph === true,
-      () => openSession(api, request, model, bytes, library, false),
+      () => openSession(api, request, model, library, false),
       { api: 'c', version: api.version, ...(device.target === 'cuda' && { cudaGraph }) },
     );
   }
@@ -330,20 +336,18 @@ export class CSession implements ModelSession {
         `${name} is ${dtype} [${shape.join(', ')}], the model takes ${type.dtype} [${type.shape.join(', ')}]`,
       );
     }
-    const count = shape.reduce((product, extent) => product * extent, 1);
+    const count = elementCount(shape);
     if (data.length !== count) throw new InternalError(`${name} has ${data.length} elements, its shape ${count}`);
   }
 
   private bind(dtype: DType, shape: readonly number[]): Bound {
     const { api } = this;
-    const bytes = shape.reduce((product, extent) => product * extent, bytesPerElement[dtype]);
+    const bytes = elementCount(shape) * bytesPerElement[dtype];
     const block = this.memory.allocate(bytes);
-    const extents = new BigInt64Array(new ArrayBuffer(8 * Math.max(2, shape.length)));
-    for (const [axis, extent] of shape.entries()) extents[axis] = BigInt(extent);
     const info = memoryInfo(api, this.memory, false);
     try {
       const type = elementTypes[dtype];
-      const operands = [info, block.address, bytes, extents, shape.length, type];
+      const operands = [info, block.address, bytes, extentsForC(shape), shape.length, type];
       return { dtype, shape, block, value: made(api.CreateTensorWithDataAsOrtValue, ...operands) };
     } finally {
       api.ReleaseMemoryInfo(info);
@@ -394,8 +398,9 @@ interface ModelFacts {
   readonly hasTables: boolean;
 }
 
-function readModel(bytes: Uint8Array, path: string): ModelFacts {
-  const model = decodeModel(bytes, path);
+function readModel(source: string | Uint8Array): ModelFacts {
+  const model =
+    typeof source === 'string' ? decodeModel(readFileSync(source), source) : decodeModel(source, 'the model');
   return {
     program: programOf(model),
     inputs: valueTypes(model.graph?.input),
@@ -412,7 +417,6 @@ function openSession(
   api: OrtApi,
   request: SessionRequest,
   model: ModelFacts,
-  bytes: Uint8Array,
   library: DeviceLibrary | undefined,
   cudaGraph: boolean,
 ): Pointer {
@@ -443,7 +447,7 @@ function openSession(
     if (model.hasOwnOperators) addOwnOperators(options, ownOperators, library);
     return typeof request.model === 'string'
       ? made(api.CreateSession, environment, request.model, options)
-      : made(api.CreateSessionFromArray, environment, bytes, bytes.byteLength, options);
+      : made(api.CreateSessionFromArray, environment, request.model, request.model.byteLength, options);
   } finally {
     api.ReleaseSessionOptions(options);
   }

@@ -1,8 +1,9 @@
 /** @file Registers the operators of our own with a session: kernels on the host, or those of a device library. */
 
 import koffi from 'koffi';
+import { elementCount } from '../../ir/index.js';
 import type { Attributes, HostTensor, OwnOperator } from '../../operators/index.js';
-import { made, type OrtApi, ortApi, type Pointer } from './api.js';
+import { extentsForC, int64s, made, type OrtApi, ortApi, type Pointer } from './api.js';
 
 /** A tensor on a device. */
 export interface DeviceTensor {
@@ -179,7 +180,7 @@ function readAttributes(api: OrtApi, row: OwnOperator, info: Pointer): Attribute
       if (kind === 'ints') {
         const count: [number] = [0];
         api.KernelInfoGetAttributeArray_int64(info, name, null, count);
-        const values = new BigInt64Array(new ArrayBuffer(8 * Math.max(2, Number(count[0]))));
+        const values = int64s(Number(count[0]));
         api.KernelInfoGetAttributeArray_int64(info, name, values, count);
         return [name, Array.from(values.subarray(0, Number(count[0])), Number)];
       }
@@ -209,9 +210,7 @@ function tensorsOf(
     attributes,
   );
   const outputs = shapes.map((shape, index): DeviceTensor => {
-    const extents = new BigInt64Array(new ArrayBuffer(8 * Math.max(2, shape.length)));
-    for (const [axis, extent] of shape.entries()) extents[axis] = BigInt(extent);
-    const value = made(api.KernelContext_GetOutput, context, index, extents, shape.length);
+    const value = made(api.KernelContext_GetOutput, context, index, extentsForC(shape), shape.length);
     return { shape, address: dataOf(api, value) };
   });
   return { inputs, outputs };
@@ -223,7 +222,7 @@ function runOnHost(api: OrtApi, row: OwnOperator, attributes: Attributes, contex
 }
 
 function onHost({ shape, address }: DeviceTensor): HostTensor {
-  const length = shape.reduce((product, extent) => product * extent, 1);
+  const length = elementCount(shape);
   if (length === 0) return { shape, data: new Float32Array(0) };
   return { shape, data: new Float32Array(koffi.view(address as never, 4 * length)) };
 }
@@ -238,7 +237,7 @@ function shapeOf(api: OrtApi, value: Pointer): readonly number[] {
   const count: [number] = [0];
   api.GetDimensionsCount(info, count);
   const rank = Number(count[0]);
-  const extents = new BigInt64Array(new ArrayBuffer(8 * Math.max(2, rank)));
+  const extents = int64s(rank);
   api.GetDimensions(info, extents, rank);
   api.ReleaseTensorTypeAndShapeInfo(info);
   return Array.from(extents.subarray(0, rank), Number);

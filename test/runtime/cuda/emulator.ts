@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
-import { countOf } from '../../../src/operators/checks.js';
+import { elementCount } from '../../../src/ir/index.js';
 import type { Attributes, HostTensor } from '../../../src/operators/index.js';
 import { Driver } from '../../../src/runtime/cuda/driver.js';
 import { type DeviceLibraryOptions, openDeviceLibrary } from '../../../src/runtime/cuda/index.js';
@@ -102,7 +102,7 @@ export class Card {
     const { shift = 0, inPlace = false } = layout;
     const allocated: bigint[] = [];
     const place = (shape: readonly number[]): DeviceTensor => {
-      const base = this.driver.allocate(4 * (countOf(shape) + shift) + 4, 'a test');
+      const base = this.driver.allocate(4 * (elementCount(shape) + shift) + 4, 'a test');
       allocated.push(base);
       return { shape, address: base + 4n * BigInt(shift) };
     };
@@ -123,13 +123,13 @@ export class Card {
     const results = shapes.map((shape, output) => {
       const pair = inPlace ? row(name).inPlace.find(([, to]) => to === output) : undefined;
       const operand = pair && operands[pair[0]];
-      return operand && countOf(operand.shape) === countOf(shape) ? { ...operand, shape } : place(shape);
+      return operand && elementCount(operand.shape) === elementCount(shape) ? { ...operand, shape } : place(shape);
     });
     const kernel = this.library.create(name, attributes);
     kernel.launch(operands, results, this.stream);
     this.driver.synchronize(this.stream);
     const outputs = results.map(({ shape, address }) => {
-      const data = new Float32Array(countOf(shape));
+      const data = new Float32Array(elementCount(shape));
       if (data.length > 0) this.driver.download(data, address);
       return { shape, data };
     });
