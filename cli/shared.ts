@@ -7,16 +7,14 @@ import { RequestError } from '../src/ir/index.js';
 import type { KernelsName, TargetName } from '../src/passes/lowering/index.js';
 import type { OptimizerChoice } from '../src/passes/optimizer-options.js';
 import type { RematName } from '../src/passes/policies.js';
-import { parseDevice } from '../src/runtime/devices.js';
+import { type CudaOptions, parseDevice } from '../src/runtime/devices.js';
 import type { SessionOptions } from '../src/runtime/session.js';
 import { betas, finiteNumber, names, seed, wholeNumber, wholeNumbers } from './parse.js';
 
 /** Where and with how many threads a graph runs. */
-export interface RunFlags {
+export interface RunFlags extends CudaOptions {
   readonly threads?: number;
   readonly device: string;
-  readonly tf32?: boolean;
-  readonly cudaGraph?: boolean;
 }
 
 /** Adds --threads and --device. */
@@ -37,8 +35,8 @@ export function sessionOptions({ threads, device, tf32, cudaGraph }: RunFlags): 
   return {
     device: parseDevice(device),
     ...(threads !== undefined && { threads }),
-    ...(tf32 !== undefined && { tf32 }),
-    ...(cudaGraph === false && { cudaGraph }),
+    tf32,
+    cudaGraph,
   };
 }
 

@@ -333,14 +333,13 @@ async function resumed(
       `the run in ${save} has another network or optimizer than these flags describe: ${extra.join(', ')}; leave them out to resume it`,
     );
   }
-  const { device, threads, tf32, cudaGraph } = sessionOptions(flags);
+  const { device, threads, ...cuda } = sessionOptions(flags);
   return TrainingRun.resume(dataset, {
     ...{ save, from, data, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
     onPlan: (memory) => refuseOvercommit(memory, flags),
     ...(given('device') && device && { device }),
     ...(threads !== undefined && { threads }),
-    ...(tf32 !== undefined && { tf32 }),
-    ...(cudaGraph !== undefined && { cudaGraph }),
+    ...cuda,
   });
 }
 

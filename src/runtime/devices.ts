@@ -12,6 +12,14 @@ export interface Device {
   readonly index: number;
 }
 
+/** How sessions use CUDA; nothing to other devices. */
+export interface CudaOptions {
+  /** Whether it may round what it multiplies to TF32, as PyTorch's convolutions do; by default it may. */
+  readonly tf32?: boolean | undefined;
+  /** Whether steps are captured and replayed as one graph; by default they are. */
+  readonly cudaGraph?: boolean | undefined;
+}
+
 /** The CPU, the default everywhere. */
 export const cpu: Device = { target: 'cpu', index: 0 };
 

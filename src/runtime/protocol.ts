@@ -1,7 +1,7 @@
 /** @file The messages between the main thread and a session's worker. */
 
 import type { TensorData } from '../ir/index.js';
-import type { Device } from './devices.js';
+import type { CudaOptions, Device } from './devices.js';
 import type { SessionChoice } from './session-choice.js';
 
 /** What to see of what the runtime does with a model. */
@@ -15,15 +15,11 @@ export interface Inspection {
 }
 
 /** Loads a model from a file. */
-export interface OpenRequest extends SessionChoice, Inspection {
+export interface OpenRequest extends SessionChoice, Inspection, CudaOptions {
   readonly kind: 'open';
   readonly model: string;
   readonly device: Device;
   readonly threads: number;
-  /** Whether convolutions and products on CUDA may round their operands to TF32; as PyTorch's convolutions by default. */
-  readonly tf32?: boolean;
-  /** Whether steps on CUDA may be captured and replayed as one graph; by default they are. */
-  readonly cudaGraph?: boolean;
 }
 
 /** One run of the model. */

@@ -4,19 +4,20 @@ import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { FailureError, InternalError, type TensorData } from '../ir/index.js';
-import { cpu, type Device } from './devices.js';
+import { type CudaOptions, cpu, type Device } from './devices.js';
 import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
 import type { SessionChoice } from './session-choice.js';
 
 /** How to run a model. */
-export interface SessionOptions {
+export interface SessionOptions extends CudaOptions {
   readonly device?: Device;
   /** Threads of one operator; by default the number of cores. */
   readonly threads?: number;
-  /** Whether CUDA may round what it multiplies to TF32, as PyTorch's convolutions do; by default it may. */
-  readonly tf32?: boolean;
-  /** Whether steps on CUDA are captured and replayed as one graph; by default they are. */
-  readonly cudaGraph?: boolean;
+}
+
+/** The session options among others. */
+export function sessionOf({ device, threads, tf32, cudaGraph }: SessionOptions): SessionOptions {
+  return { ...(device && { device }), ...(threads !== undefined && { threads }), tf32, cudaGraph };
 }
 
 // Tests run the sources, but a worker needs JavaScript: they use the one that was built.
@@ -60,8 +61,8 @@ export class Session {
         threads,
         optimization,
         memoryPattern,
-        ...(tf32 !== undefined && { tf32 }),
-        ...(cudaGraph !== undefined && { cudaGraph }),
+        tf32,
+        cudaGraph,
         ...(profilePrefix !== undefined && { profilePrefix }),
         ...(optimizedModel !== undefined && { optimizedModel }),
         ...(disabledOptimizers && { disabledOptimizers }),

@@ -14,7 +14,7 @@ import { testBatches } from './data/run-data.js';
 import { type BatchSource, checkCounts, checkedBatches, sourceBatches } from './data/source.js';
 import { exportModel } from './deploy/export.js';
 import { checkBatch, EvaluationModel } from './model.js';
-import type { SessionOptions } from './session.js';
+import { type SessionOptions, sessionOf } from './session.js';
 import { type Evaluation, evaluateBatches } from './train.js';
 import type { TrainEvent, TrainOptions } from './train-events.js';
 import { checkCount, openRun, type RunPlace, TrainingRun } from './training-run.js';
@@ -167,8 +167,7 @@ export class Trainer {
   }
 
   private place(saving: Pick<RunOptions, 'checkpointEvery' | 'keep'>): RunPlace {
-    const { save, device, threads } = this.options;
-    return { save, ...saving, ...(device && { device }), ...(threads !== undefined && { threads }) };
+    return { save: this.options.save, ...saving, ...sessionOf(this.options) };
   }
 }
 

@@ -17,7 +17,7 @@ import { forecastMemory, type MemoryForecast } from './forecast.js';
 import { compileAgain } from './replan.js';
 import { RunLock } from './run-lock.js';
 import { checkWarmup } from './schedule.js';
-import type { SessionOptions } from './session.js';
+import { type SessionOptions, sessionOf } from './session.js';
 import { train } from './train.js';
 import type { ResultEvent, TrainContext, TrainEvent, TrainOptions } from './train-events.js';
 import type { State } from './weights.js';
@@ -140,11 +140,10 @@ export class TrainingRun {
       if (!isBatchSource(dataset)) checkDataset(dataset, bundle.manifest, progress.options.data);
       const { device, threads } = progress.running;
       return new TrainingRun(progress.options, memory, {
+        ...sessionOf(options),
         ...{ device: options.device ?? parseDevice(device), threads: options.threads ?? threads },
         ...{ bundle, dataset, save, lock, forecast: memory.forecast, saving: savingOf(options, progress) },
         ...{ resume: progress, resumeFrom: from, dataWorkers: options.dataWorkers },
-        ...(options.tf32 !== undefined && { tf32: options.tf32 }),
-        ...(options.cudaGraph !== undefined && { cudaGraph: options.cudaGraph }),
         ...(progress !== before && { saveFirst: true }),
       });
     });
@@ -275,13 +274,4 @@ function bringBundle(source: TrainSource, save: string, seed: number): Promise<B
 function savingOf({ checkpointEvery, keep }: Omit<RunPlace, 'save'>, resume: Progress | undefined): Saving {
   const every = checkpointEvery ?? resume?.saving.every;
   return { keep: keep ?? resume?.saving.keep ?? 1, ...(every !== undefined && { every }) };
-}
-
-function sessionOf({ device, threads, tf32, cudaGraph }: SessionOptions): SessionOptions {
-  return {
-    ...(device && { device }),
-    ...(threads !== undefined && { threads }),
-    ...(tf32 !== undefined && { tf32 }),
-    ...(cudaGraph !== undefined && { cudaGraph }),
-  };
 }

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { DensecError, RequestError } from '../../ir/index.js';
 import { planMemory } from '../../memory/plan.js';
 import { type Bundle, openBundle } from '../bundle.js';
-import { checkTarget, cpu, type Device } from '../devices.js';
+import { type CudaOptions, checkTarget, cpu, type Device } from '../devices.js';
 import { compileAgain } from '../replan.js';
 import { describeChoice, optimizationLevels, type SessionChoice, sessionChoices } from '../session-choice.js';
 import { type ProfileReport, profileSteps } from './profile.js';
@@ -20,7 +20,7 @@ import {
 } from './rounds.js';
 
 /** What to measure. */
-export interface BenchOptions {
+export interface BenchOptions extends CudaOptions {
   readonly batchSize: number;
   /** Steps in each process; the first is not timed where there are several. */
   readonly steps: number;
@@ -32,9 +32,6 @@ export interface BenchOptions {
   readonly threads?: number;
   /** Folder of another bundle to compare with. */
   readonly against?: string | undefined;
-  /** Whether CUDA may round to TF32, and whether steps are captured as a graph; both by default. */
-  readonly tf32?: boolean;
-  readonly cudaGraph?: boolean;
   /** Also measures all other session options. */
   readonly sweep?: boolean | undefined;
   /** Also says where the time goes. */
@@ -103,8 +100,8 @@ export async function bench(directory: string, options: BenchOptions): Promise<B
     device,
     threads,
     session: chosen,
-    ...(options.tf32 !== undefined && { tf32: options.tf32 }),
-    ...(options.cudaGraph !== undefined && { cudaGraph: options.cudaGraph }),
+    tf32: options.tf32,
+    cudaGraph: options.cudaGraph,
   };
   const others = options.sweep ? alternatives.filter((choice) => !isChosen(choice)) : [];
   const later = options.profile ? 1 : 0;

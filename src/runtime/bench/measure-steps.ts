@@ -32,8 +32,8 @@ export async function measureSteps(request: StepsRequest): Promise<StepsMeasurem
     device,
     threads,
     ...choice,
-    ...(request.tf32 !== undefined && { tf32: request.tf32 }),
-    ...(request.cudaGraph !== undefined && { cudaGraph: request.cudaGraph }),
+    tf32: request.tf32,
+    cudaGraph: request.cudaGraph,
     ...(profilePrefix !== undefined && { profilePrefix }),
   });
   const sessionMs = performance.now() - loading;

@@ -1,11 +1,11 @@
 /** @file What a measuring process is asked, and what it answers: one request and one answer a process. */
 
-import type { Device } from '../devices.js';
+import type { CudaOptions, Device } from '../devices.js';
 import type { ArenaBytes, RuntimeFacts } from '../model-session.js';
 import type { SessionChoice } from '../session-choice.js';
 
 /** Steps of a bundle's training model from its initial state, on a batch of noise. */
-export interface StepsRequest {
+export interface StepsRequest extends CudaOptions {
   readonly kind: 'steps';
   /** Folder of the bundle. */
   readonly bundle: string;
@@ -15,8 +15,6 @@ export interface StepsRequest {
   readonly device: Device;
   readonly threads: number;
   readonly session: SessionChoice;
-  readonly tf32?: boolean;
-  readonly cudaGraph?: boolean;
   /** Where the runtime's profile is to be written, as the beginning of a path. Profiling costs time. */
   readonly profilePrefix?: string;
 }
