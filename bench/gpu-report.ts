@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../src/runtime/atomic-file.js';
 import { type Device, deviceName } from '../src/runtime/devices.js';
-import { table } from './markdown.js';
+import { megabytes, table } from './markdown.js';
 
 /** A row of results: of a check, or of a measurement. */
 export type GpuRow = CheckRow | StepsRow;
@@ -98,9 +98,9 @@ export class GpuReport {
           row.stepMs.toFixed(1),
           this.ratio(row, 'naive'),
           this.ratio(row, 'checkpointed'),
-          megabytes(row.allocatorPeakBytes),
-          megabytes(row.planBytes),
-          megabytes(row.cardPeakBytes),
+          megabytesOrNone(row.allocatorPeakBytes),
+          megabytesOrNone(row.planBytes),
+          megabytesOrNone(row.cardPeakBytes),
           row.firstStepSeconds.toFixed(1),
           row.nodes === null ? '–' : String(row.nodes),
         ]),
@@ -123,6 +123,6 @@ export class GpuReport {
   }
 }
 
-function megabytes(bytes: number | null): string {
-  return bytes === null ? '–' : (bytes / 1e6).toFixed(0);
+function megabytesOrNone(bytes: number | null): string {
+  return bytes === null ? '–' : megabytes(bytes);
 }

@@ -1,13 +1,10 @@
 /** @file Rows of bench:gpu: time and memory of training steps, PyTorch's and ours, each in a process of its own. */
 
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { z } from 'zod';
 import { type DenseNetConfig, denseNetConfig, densenet } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
-import { FailureError } from '../src/ir/index.js';
 import { planMemory } from '../src/memory/plan.js';
 import type { KernelsName } from '../src/passes/lowering/index.js';
 import type { RematName } from '../src/passes/policies.js';
@@ -18,7 +15,7 @@ import { watchCardMemory } from '../src/runtime/cuda/nvml.js';
 import type { Device } from '../src/runtime/devices.js';
 import { sessionChoices } from '../src/runtime/session-choice.js';
 import type { PlannedRow, StepsRow } from './gpu-report.js';
-import { torchArguments } from './torch-peer.js';
+import { runPeer, torchArguments } from './torch-peer.js';
 
 /** How rows are measured. */
 export interface GpuRequest {
@@ -110,12 +107,7 @@ function torchRow(
     async measure(): Promise<StepsRow> {
       const watched = watchCardMemory(device.index);
       const flags = torchArguments({ config, efficient: false, batchSize, steps, threads: 1, seed: 0 });
-      const { stdout } = await promisify(execFile)(python, [script, mode, ...flags]).catch((error: unknown) => {
-        const { stderr = '' } = error as { stderr?: string };
-        const said = stderr.trim().split('\n').at(-1) || (error as Error).message;
-        throw new FailureError(`PyTorch failed: ${said}`, { cause: error });
-      });
-      const { stepMs, peakBytes, firstSeconds } = reply.parse(JSON.parse(stdout.trim().split('\n').at(-1) ?? ''));
+      const { stepMs, peakBytes, firstSeconds } = reply.parse(await runPeer(python, [script, mode, ...flags]));
       return {
         kind: 'steps',
         network,

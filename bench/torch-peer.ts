@@ -39,18 +39,23 @@ export async function findTorch(python: string): Promise<{ version: string } | {
 
 const replySchema = z.object({ stepSeconds: z.number(), growthBytes: z.number() });
 
-/** One measurement. @throws FailureError with what Python said */
-export async function measureTorch(python: string, request: TorchRequest): Promise<PeerRound> {
-  let stdout: string;
+/** Runs a peer's script and gives the last line that it prints. @throws FailureError with what Python said */
+export async function runPeer(python: string, operands: readonly string[]): Promise<unknown> {
   try {
-    ({ stdout } = await run(python, [script, 'bench', ...torchArguments(request)]));
+    const { stdout } = await run(python, operands);
+    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
   } catch (error) {
     const { signal, stderr = '' } = error as Error & { signal?: string; stderr?: string };
     const remedy = signal === 'SIGKILL' ? '; if memory ran out, choose a smaller batch' : '';
     const said = stderr.trim().split('\n').at(-1) || (error as Error).message;
     throw new FailureError(`PyTorch failed (${signal ?? said})${remedy}`, { cause: error });
   }
-  const { stepSeconds, growthBytes } = replySchema.parse(JSON.parse(stdout));
+}
+
+/** One measurement. @throws FailureError with what Python said */
+export async function measureTorch(python: string, request: TorchRequest): Promise<PeerRound> {
+  const reply = await runPeer(python, [script, 'bench', ...torchArguments(request)]);
+  const { stepSeconds, growthBytes } = replySchema.parse(reply);
   return { stepMs: 1000 * stepSeconds, peakGrowthBytes: growthBytes, sessionMs: null };
 }
 

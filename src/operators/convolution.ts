@@ -59,6 +59,18 @@ function checked(geometry: ConvolutionGeometry): ConvolutionGeometry {
   return geometry;
 }
 
+/** The extents of a geometry by their names. */
+function extentsOf({ x, w, y, group, window: { strides, pads } }: ConvolutionGeometry) {
+  const [samples, channels, height, width] = x;
+  const [filters, perGroup, kernelHeight, kernelWidth] = w;
+  const [, , rows, columns] = y;
+  const filtersPerGroup = filters / group;
+  return {
+    ...{ samples, channels, height, width, filters, perGroup, filtersPerGroup, kernelHeight, kernelWidth },
+    ...{ rows, columns, strides, pads },
+  };
+}
+
 const convolutionAttributes = { strides: 'ints', pads: 'ints', group: 'int' } as const;
 
 /** dx of y = conv(x, w). */
@@ -77,11 +89,21 @@ export const convInputGrad: OwnOperator = {
       inputs.map(({ shape }) => shape),
       attributes,
     );
-    const [samples, channels, height, width] = geometry.x;
-    const [filters, perGroup, kernelHeight, kernelWidth] = geometry.w;
-    const { strides, pads } = geometry.window;
-    const [, , rows, columns] = geometry.y;
-    const filtersPerGroup = filters / geometry.group;
+    const {
+      samples,
+      channels,
+      height,
+      width,
+      filters,
+      perGroup,
+      filtersPerGroup,
+      kernelHeight,
+      kernelWidth,
+      rows,
+      columns,
+      strides,
+      pads,
+    } = extentsOf(geometry);
     const plane = new Float64Array(height * width);
     for (let n = 0; n < samples; n++) {
       for (let channel = 0; channel < channels; channel++) {
@@ -128,11 +150,21 @@ export const convWeightGrad: OwnOperator = {
       inputs.map(({ shape }) => shape),
       attributes,
     );
-    const [samples, channels, height, width] = geometry.x;
-    const [filters, perGroup, kernelHeight, kernelWidth] = geometry.w;
-    const { strides, pads } = geometry.window;
-    const [, , rows, columns] = geometry.y;
-    const filtersPerGroup = filters / geometry.group;
+    const {
+      samples,
+      channels,
+      height,
+      width,
+      filters,
+      perGroup,
+      filtersPerGroup,
+      kernelHeight,
+      kernelWidth,
+      rows,
+      columns,
+      strides,
+      pads,
+    } = extentsOf(geometry);
     const taps = kernelHeight * kernelWidth;
     for (let filter = 0; filter < filters; filter++) {
       const firstChannel = Math.floor(filter / filtersPerGroup) * perGroup;

@@ -1,8 +1,28 @@
 /** @file Operators that only move elements: joining tensors along an axis and cutting one. */
 
 import { elementCount, RequestError } from '../ir/index.js';
-import { axisOf, expectExtents, ints, operand, show, tensor } from './checks.js';
-import type { OwnOperator } from './definition.js';
+import { axisOf, type Extents, expectExtents, ints, operand, show, tensor } from './checks.js';
+import type { Attributes, HostTensor, OwnOperator } from './definition.js';
+
+/** Elements that lie one after the other in a part and in the whole that it is joined to or cut from. */
+interface Run {
+  readonly part: Float32Array;
+  /** Where they begin in the part, and in the whole. */
+  readonly own: number;
+  readonly at: number;
+  readonly length: number;
+}
+
+function* runs(whole: Extents, parts: readonly HostTensor[], attributes: Attributes): Generator<Run> {
+  const axis = axisOf(attributes, whole.length);
+  const row = elementCount(whole.slice(axis));
+  let column = 0;
+  for (const { shape, data } of parts) {
+    const length = elementCount(shape.slice(axis));
+    for (let own = 0, at = column; own < data.length; own += length, at += row) yield { part: data, own, at, length };
+    column += length;
+  }
+}
 
 /** Tensors joined along an axis. */
 export const concat: OwnOperator = {
@@ -24,15 +44,8 @@ export const concat: OwnOperator = {
   },
   reference(inputs, outputs, attributes) {
     const y = tensor(outputs, 0);
-    const axis = axisOf(attributes, y.shape.length);
-    const row = elementCount(y.shape.slice(axis));
-    let column = 0;
-    for (const { shape, data } of inputs) {
-      const length = elementCount(shape.slice(axis));
-      for (let from = 0, to = column; from < data.length; from += length, to += row) {
-        y.data.set(data.subarray(from, from + length), to);
-      }
-      column += length;
+    for (const { part, own, at, length } of runs(y.shape, inputs, attributes)) {
+      y.data.set(part.subarray(own, own + length), at);
     }
   },
 };
@@ -58,15 +71,8 @@ export const split: OwnOperator = {
   },
   reference(inputs, outputs, attributes) {
     const x = tensor(inputs, 0);
-    const axis = axisOf(attributes, x.shape.length);
-    const row = elementCount(x.shape.slice(axis));
-    let column = 0;
-    for (const { shape, data } of outputs) {
-      const length = elementCount(shape.slice(axis));
-      for (let to = 0, from = column; to < data.length; to += length, from += row) {
-        data.set(x.data.subarray(from, from + length), to);
-      }
-      column += length;
+    for (const { part, own, at, length } of runs(x.shape, outputs, attributes)) {
+      part.set(x.data.subarray(at, at + length), own);
     }
   },
 };

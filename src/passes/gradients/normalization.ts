@@ -1,6 +1,7 @@
 /** @file Gradients of batch normalization's two halves and of the cross-entropy. */
 
 import { floatTensor, type GraphBuilder, RequestError, type Value } from '../../ir/index.js';
+import { centerGradient } from '../center-gradient.js';
 import type { GradientRule } from './rule.js';
 
 /** y = s·x + t: dx = s·dy, ds = Σ dy·x and dt = Σ dy over all elements of a channel. */
@@ -22,23 +23,13 @@ export const normalizer: GradientRule<'normalizer'> = {
   backward: (node) => [undefined, node.builder.emit('div', [node.gradient(), node.output(1)], {})],
 };
 
-/**
- * Let g be the gradient that the readers' affine maps give, σ² held fixed. Then, with x̂ = (x − μ)/σ,
- * dx = g − mean(g) − x̂·mean(g·x̂), whatever the number of readers: with y = x − μ, a = Σg and b = Σg·y over M elements it
- * is g + u·y + v for u = b / (−M·(σ² + ε)) and v = a / (−M).
- */
+/** For all readers at once: see `centerGradient`. */
 export const center: GradientRule<'center'> = {
   saves: { inputs: [2], outputs: [0] },
   backward(node) {
-    const { builder } = node;
-    const emit = (operator: 'add' | 'mul' | 'div', a: Value, b: Value): Value => builder.emit(operator, [a, b], {});
-    const [gradient, y, variance] = [node.gradient(), node.output(), node.input(2)];
-    const size = builder.emit('sizeOf', [], { shape: y.type.shape.filter((_, axis) => axis !== 1) });
-    const count = builder.emit('neg', [size], {});
-    const [product, sum] = sums(builder, gradient, y);
-    const spread = emit('mul', emit('add', variance, builder.scalar(node.attributes.epsilon)), count);
-    const correction = builder.emit('affine', [y, emit('div', product, spread), emit('div', sum, count)], {});
-    return [emit('add', gradient, correction), undefined, undefined];
+    const { builder, attributes } = node;
+    const atX = centerGradient(builder, node.gradient(), node.output(), node.input(2), attributes.epsilon);
+    return [atX, undefined, undefined];
   },
 };
 

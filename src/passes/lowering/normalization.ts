@@ -8,6 +8,7 @@ import {
   type TensorData,
   type Value,
 } from '../../ir/index.js';
+import { centerGradient } from '../center-gradient.js';
 import { batchDim, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
 
 /**
@@ -107,17 +108,11 @@ export const affineReluGrad: LoweringRule<'affineReluGrad'> = (node, inputs, { b
   return [...sums, ...gradients];
 };
 
-/** g − mean(g) − (x − μ)·mean(g·(x − μ))/(σ² + ε), the means over each channel: see the gradient rule of `center`. */
+/** What is centered is computed anew. */
 export const centerGrad: LoweringRule<'centerGrad'> = (node, inputs, { builder }) => {
   const [gradient, x, mean, variance] = inputs as [Value, Value, Value, Value];
   const centered = builder.emit('center', [x, mean, variance], node.attributes);
-  const size = builder.emit('sizeOf', [], { shape: x.type.shape.filter((_, axis) => axis !== 1) });
-  const count = builder.emit('neg', [size], {});
-  const [products, sums] = builder.emitAll('channelSums', [gradient, centered], {}) as [Value, Value];
-  const spread = builder.emit('add', [variance, builder.scalar(node.attributes.epsilon)], {});
-  const slope = builder.emit('div', [products, product(builder, spread, count)], {});
-  const offset = builder.emit('div', [sums, count], {});
-  return [builder.emit('add', [gradient, builder.emit('affine', [centered, slope, offset], {})], {})];
+  return [centerGradient(builder, gradient, centered, variance, node.attributes.epsilon)];
 };
 
 export const channelSums: LoweringRule<'channelSums'> = (_, inputs, context) => {
