@@ -11,7 +11,7 @@ import type { DataMemory } from './data/memory.js';
 const arenaFactor = 1.15;
 
 /** What the two sessions take whatever the batch: models, kernels, threads, the first regions of their arenas. */
-const sessionBytes = 155e6;
+const sessionBytes = 195e6;
 
 /** A run's memory by the plan of its step. */
 export interface MemoryForecast {
