@@ -1,9 +1,12 @@
 /** @file Checks that a graph is well formed: every value defined once and before use, every type as inferred. */
 
 import { InternalError } from './errors.js';
-import type { Graph, Value } from './graph.js';
+import type { Graph, Node, Value } from './graph.js';
 import { inferTypes } from './operators/index.js';
 import { formatType, sameType } from './shape.js';
+
+/** Nodes whose types have been found right; nodes are never changed, so they stay so in every graph. */
+const typed = new WeakSet<Node>();
 
 /**
  * Accepts a well-formed graph.
@@ -14,37 +17,24 @@ export function verifyGraph(graph: Graph): void {
     throw new InternalError(`graph ${graph.name}: ${message}`);
   };
   const defined = new Set<Value>();
-  const define = (value: Value, where: string): void => {
-    if (defined.has(value)) fail(`${where} defines a value that is defined already`);
-    defined.add(value);
-  };
 
   const inputNames = new Set<string>();
   for (const { name, value } of graph.inputs) {
     if (inputNames.has(name)) fail(`two inputs are named ${name}`);
     inputNames.add(name);
-    define(value, `the input ${name}`);
+    if (defined.has(value)) fail(`the input ${name} defines a value that is defined already`);
+    defined.add(value);
   }
 
   for (const [index, node] of graph.nodes.entries()) {
-    const where = `node ${index} (${node.operator}${node.origin.scope ? ` of ${node.origin.scope}` : ''})`;
-    for (const [operand, value] of node.inputs.entries()) {
-      if (!defined.has(value)) fail(`${where} uses operand ${operand} before it is defined`);
-    }
-    const inferred = inferTypes(
-      node.operator,
-      node.inputs.map((value) => value.type),
-      node.attributes,
-    );
-    if (inferred.length !== node.outputs.length) {
-      fail(`${where} has ${node.outputs.length} outputs, its operator gives ${inferred.length}`);
-    }
-    for (const [output, value] of node.outputs.entries()) {
-      const expected = inferred[output];
-      if (expected && !sameType(expected, value.type)) {
-        fail(`${where}: output ${output} is ${formatType(value.type)}, its operator gives ${formatType(expected)}`);
-      }
-      define(value, where);
+    const early = node.inputs.findIndex((value) => !defined.has(value));
+    if (early >= 0) fail(`${where(index, node)} uses operand ${early} before it is defined`);
+    const mismatch = typed.has(node) ? undefined : typeMismatch(node);
+    if (mismatch) fail(`${where(index, node)}${mismatch}`);
+    typed.add(node);
+    for (const value of node.outputs) {
+      if (defined.has(value)) fail(`${where(index, node)} defines a value that is defined already`);
+      defined.add(value);
     }
   }
 
@@ -62,4 +52,25 @@ export function verifyGraph(graph: Graph): void {
       fail(`the output ${output.name} is ${types} of ${output.of}`);
     }
   }
+}
+
+function where(index: number, { operator, origin: { scope } }: Node): string {
+  return `node ${index} (${operator}${scope ? ` of ${scope}` : ''})`;
+}
+
+/** How a node's outputs differ from what its operator gives for its operands. @throws RequestError when these don't fit */
+function typeMismatch({ operator, inputs, outputs, attributes }: Node): string | undefined {
+  const inferred = inferTypes(
+    operator,
+    inputs.map((value) => value.type),
+    attributes,
+  );
+  if (inferred.length !== outputs.length)
+    return ` has ${outputs.length} outputs, its operator gives ${inferred.length}`;
+  for (const [output, { type }] of outputs.entries()) {
+    const expected = inferred[output];
+    if (!expected || sameType(expected, type)) continue;
+    return `: output ${output} is ${formatType(type)}, its operator gives ${formatType(expected)}`;
+  }
+  return undefined;
 }
