@@ -5,13 +5,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DenseNetConfig, densenet } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
-import type { KernelsName } from '../src/passes/lowering/index.js';
 import type { OptimizerChoice } from '../src/passes/optimizer-options.js';
 import type { RematName } from '../src/passes/policies.js';
 import { writeBundle } from '../src/runtime/bundle.js';
 import { readSafetensors } from '../src/runtime/safetensors.js';
 import { readState, type State } from '../src/runtime/state.js';
 import { readBatch, runSteps } from '../src/runtime/step.js';
+import type { KernelsName } from '../src/targets/index.js';
 import type { CheckRow, PlannedRow } from './gpu-report.js';
 import type { GpuRequest } from './gpu-steps.js';
 

@@ -6,7 +6,6 @@ import { z } from 'zod';
 import { type DenseNetConfig, denseNetConfig, densenet } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
 import { planMemory } from '../src/memory/plan.js';
-import type { KernelsName } from '../src/passes/lowering/index.js';
 import type { RematName } from '../src/passes/policies.js';
 import { measureInChild } from '../src/runtime/bench/rounds.js';
 import { median } from '../src/runtime/bench/statistics.js';
@@ -14,6 +13,7 @@ import { writeBundle } from '../src/runtime/bundle.js';
 import { watchCardMemory } from '../src/runtime/cuda/nvml.js';
 import type { Device } from '../src/runtime/devices.js';
 import { sessionChoices } from '../src/runtime/session-choice.js';
+import type { KernelsName } from '../src/targets/index.js';
 import type { PlannedRow, StepsRow } from './gpu-report.js';
 import { runPeer, torchArguments } from './torch-peer.js';
 

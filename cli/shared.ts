@@ -4,11 +4,11 @@ import { type Command, Option } from 'commander';
 import { architectures, type DenseNetConfig, type DenseNetOptions, denseNetConfig } from '../src/builders/index.js';
 import type { CompileOptions } from '../src/compile.js';
 import { RequestError } from '../src/ir/index.js';
-import type { KernelsName, TargetName } from '../src/passes/lowering/index.js';
 import type { OptimizerChoice } from '../src/passes/optimizer-options.js';
 import type { RematName } from '../src/passes/policies.js';
 import { type CudaOptions, parseDevice } from '../src/runtime/devices.js';
 import type { SessionOptions } from '../src/runtime/session.js';
+import type { KernelsName, TargetName } from '../src/targets/index.js';
 import { betas, finiteNumber, names, seed, wholeNumber, wholeNumbers } from './parse.js';
 
 /** Where and with how many threads a graph runs. */

@@ -14,7 +14,6 @@ import { fuseConvolutions } from './passes/fuse-convolutions.js';
 import { groupFeatures, groupManyFeatures } from './passes/group-features.js';
 import { rematerializeBelowPeak } from './passes/keep-free.js';
 import { lower } from './passes/lower.js';
-import { type KernelsName, type Target, type TargetName, targetOf } from './passes/lowering/index.js';
 import { evaluationMode, leastBatchSize, trainingMode } from './passes/modes.js';
 import { optimize } from './passes/optimize.js';
 import {
@@ -32,6 +31,7 @@ import { stackOperands, stackParts } from './passes/stack.js';
 import { stackExpressions } from './passes/stack-expressions.js';
 import { sumAffine } from './passes/sum-affine.js';
 import { updateEarly } from './passes/update-early.js';
+import { type KernelsName, type Target, type TargetName, targetOf } from './targets/index.js';
 
 /** What to compile a network for. */
 export interface CompileOptions {

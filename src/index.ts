@@ -21,7 +21,6 @@ export {
 export { type MemoryPlan, planMemory } from './memory/plan.js';
 export { encodeGraph } from './onnx/index.js';
 export type { Freeze } from './passes/freeze.js';
-export type { KernelsName, TargetName } from './passes/lowering/index.js';
 export {
   type AdamwOptions,
   defaultOptimizer,
@@ -68,4 +67,5 @@ export {
   type TensorMismatch,
   type WeightsMatch,
 } from './runtime/weights.js';
+export type { KernelsName, TargetName } from './targets/index.js';
 export { version } from './version.js';

@@ -6,8 +6,8 @@ import { elideExpand, removeDeadCode } from './passes/clean.js';
 import { foldBatchNorm } from './passes/fold-batch-norm.js';
 import { bindState, inferenceOutputs } from './passes/inference.js';
 import { lower } from './passes/lower.js';
-import { targets } from './passes/lowering/index.js';
 import { type Pass, runPasses } from './passes/pass.js';
+import { portable } from './targets/index.js';
 
 /**
  * The graph of a trained network: input `images` float32 (N, …inputShape), outputs `logits` and `probabilities`
@@ -22,13 +22,6 @@ export function inferenceGraph(
   observe?: (pass: Pass, graph: Graph) => void,
 ): Graph {
   // WebGPU's lowering uses ONNX's own operators only, so the model runs wherever ONNX does.
-  const passes = [
-    inferenceOutputs,
-    bindState(state),
-    foldBatchNorm,
-    elideExpand,
-    lower(targets.webgpu),
-    removeDeadCode,
-  ];
+  const passes = [inferenceOutputs, bindState(state), foldBatchNorm, elideExpand, lower(portable), removeDeadCode];
   return runPasses(traceNetwork(network), passes, observe);
 }

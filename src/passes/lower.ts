@@ -12,6 +12,7 @@ import {
   traitsOf,
   type Value,
 } from '../ir/index.js';
+import type { Target } from '../targets/index.js';
 import {
   averageByProduct,
   expandBatch,
@@ -22,7 +23,6 @@ import {
   loweringRules,
   splitBySlices,
   swapLastAxes,
-  type Target,
 } from './lowering/index.js';
 import type { Pass } from './pass.js';
 import { rewriteNodes } from './rewrite.js';

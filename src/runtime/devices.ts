@@ -3,7 +3,7 @@
 import './telemetry.js';
 import { type InferenceSession, listSupportedBackends } from 'onnxruntime-node';
 import { FailureError, RequestError } from '../ir/index.js';
-import type { TargetName } from '../passes/lowering/index.js';
+import type { TargetName } from '../targets/index.js';
 
 /** Where a session runs. */
 export interface Device {

@@ -2,16 +2,8 @@
 
 import type { Compiled } from '../compile.js';
 import { planMemory } from '../memory/plan.js';
+import { targets } from '../targets/index.js';
 import type { DataMemory } from './data/memory.js';
-
-/**
- * What the process grows by for each byte that the plan has alive: the runtime's arena keeps what it once took, in pieces
- * that don't always fit. Measured on the CPU: docs/decisions.md, "What a training run takes".
- */
-const arenaFactor = 1.15;
-
-/** What the two sessions take whatever the batch: models, kernels, threads, the first regions of their arenas. */
-const sessionBytes = 195e6;
 
 /** A run's memory by the plan of its step. */
 export interface MemoryForecast {
@@ -37,19 +29,20 @@ const timelinePoints = 480;
 
 /** The forecast for a compiled network on some data. */
 export function forecastMemory(
-  { schedules: { training, evaluation } }: Pick<Compiled, 'schedules'>,
+  { schedules: { training, evaluation }, target }: Pick<Compiled, 'schedules' | 'target'>,
   batchSize: number,
   data: DataMemory,
 ): MemoryForecast {
   const dataBytes = data.fixedBytes + data.batches * batchSize * data.imageBytes;
   const { peakBytes, peakAt, timeline, order } = planMemory(training, batchSize);
+  const { factor, sessionBytes } = targets[target].arena;
   // Training and evaluation have a session each, and neither's arena shrinks.
   const evaluating = planMemory(evaluation, batchSize).peakBytes;
   const last = Math.max(1, order.length - 1);
   return {
     batchSize,
     livePeakBytes: peakBytes,
-    processBytes: Math.round(sessionBytes + arenaFactor * (peakBytes + evaluating) + dataBytes),
+    processBytes: Math.round(sessionBytes + factor * (peakBytes + evaluating) + dataBytes),
     dataBytes,
     data,
     peakAt: order[peakAt] ?? '',
@@ -69,7 +62,7 @@ export function forecastMemory(
  * @param bytes what is free
  */
 export function fittingBatchSize(
-  compiled: Pick<Compiled, 'schedules'>,
+  compiled: Pick<Compiled, 'schedules' | 'target'>,
   forecast: MemoryForecast,
   bytes: number,
 ): number {

@@ -9,13 +9,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DenseNetConfig, densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import type { TensorData } from '../../src/ir/index.js';
-import type { KernelsName } from '../../src/passes/lowering/index.js';
 import type { OptimizerChoice } from '../../src/passes/optimizer-options.js';
 import { type RematName, remats } from '../../src/passes/policies.js';
 import { writeBundle } from '../../src/runtime/bundle.js';
 import { readSafetensors } from '../../src/runtime/safetensors.js';
 import { readState, type State } from '../../src/runtime/state.js';
 import { evaluateBatch, readBatch, runSteps, type StepsResult } from '../../src/runtime/step.js';
+import type { KernelsName } from '../../src/targets/index.js';
 
 /** What `reference` of bench/peer/torch_densenet.py writes to losses.json. */
 interface Facts {

@@ -13,13 +13,13 @@ import { fuseConvolutions } from '../../src/passes/fuse-convolutions.js';
 import { groupFeatures } from '../../src/passes/group-features.js';
 import { rematerializeBelowPeak } from '../../src/passes/keep-free.js';
 import { lower } from '../../src/passes/lower.js';
-import { targets } from '../../src/passes/lowering/index.js';
 import { trainingMode } from '../../src/passes/modes.js';
 import { runPasses } from '../../src/passes/pass.js';
 import { pinOrder } from '../../src/passes/pin-order.js';
 import { recomputeCheap, remats } from '../../src/passes/policies.js';
 import { madeTwice, rematerialize } from '../../src/passes/rematerialize.js';
 import { sumAffine } from '../../src/passes/sum-affine.js';
+import { targets } from '../../src/targets/index.js';
 
 const clean = [removeDeadCode, shareSubexpressions];
 const lowering = [removeDeadCode, elideExpand, lower(targets.cpu), fuseConvolutions];

@@ -14,8 +14,8 @@ import {
 import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
 import { differentiate } from '../../src/passes/differentiate.js';
 import { lower } from '../../src/passes/lower.js';
-import { targets } from '../../src/passes/lowering/index.js';
 import { runPasses } from '../../src/passes/pass.js';
+import { targets } from '../../src/targets/index.js';
 import { byName, differentiableCases, forwardCases } from '../helpers/cases.js';
 import { expectClose } from '../helpers/compare.js';
 import { dropoutHash } from '../helpers/evaluate/dropout.js';

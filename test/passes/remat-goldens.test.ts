@@ -6,12 +6,12 @@ import { findOutput, type Graph, GraphBuilder, printGraph, type Shape } from '..
 import { removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
 import { differentiate } from '../../src/passes/differentiate.js';
 import { lower } from '../../src/passes/lower.js';
-import { targets } from '../../src/passes/lowering/index.js';
 import { trainingMode } from '../../src/passes/modes.js';
 import { runPasses } from '../../src/passes/pass.js';
 import { pinOrder } from '../../src/passes/pin-order.js';
 import { recomputeCheap } from '../../src/passes/policies.js';
 import { rematerialize } from '../../src/passes/rematerialize.js';
+import { targets } from '../../src/targets/index.js';
 
 /** The gradients of a network whose loss is the sum of its last layer. */
 function gradients(channels: number, forward: (images: Tensor) => Tensor): Graph {

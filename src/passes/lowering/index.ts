@@ -54,12 +54,7 @@ export { expandBatch, splitBySlices } from './movement.js';
 export {
   floatScalar,
   innerAxes,
-  type KernelsName,
   type LoweringContext,
   type LoweringRule,
-  type Target,
-  type TargetName,
-  targetOf,
-  targets,
 } from './rule.js';
 export { averageByProduct };

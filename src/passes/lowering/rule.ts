@@ -1,4 +1,4 @@
-/** @file What a lowering rule is, what targets differ in, and the arithmetic that several rules share. */
+/** @file What a lowering rule is, and the arithmetic that several rules share. */
 
 import {
   batch,
@@ -9,117 +9,10 @@ import {
   int64Tensor,
   type NodeOf,
   type OperatorName,
-  RequestError,
   type Shape,
   type Value,
 } from '../../ir/index.js';
-
-/** Where a graph will run. */
-export type TargetName = 'cpu' | 'webgpu' | 'cuda';
-
-/** What lowering must know of a target; each entry's reason is in docs/decisions.md. */
-export interface Target {
-  readonly name: TargetName;
-  /**
-   * How windows become channels: one grouped convolution by one-hot weights; one without groups, each channel as a sample
-   * of its own, where one channel a group takes long; or a slice for each tap.
-   */
-  readonly im2col: 'grouped' | 'byChannel' | 'slices';
-  /** Whether a batched product takes transposed operands as they are. */
-  readonly transposedMatMul: boolean;
-  /** Whether a convolution can take an addition and a ReLU along, in one pass over memory. */
-  readonly fusedConvolution: boolean;
-  /**
-   * How sums over samples and positions are taken: `at once`, or in `steps` where only the first or the last axes of a
-   * tensor are reduced at the speed of memory.
-   */
-  readonly sums: 'at once' | 'steps';
-  /**
-   * How a gradient passes a ReLU: times a `factor` of 0 or 1, or chosen by a `bool`, where that is a kernel with a byte an
-   * element to read instead of four.
-   */
-  readonly reluMask: 'factor' | 'bool';
-  /**
-   * Whether small operands computed on the host are free. Where they aren't, each is copied to the device, which a captured
-   * step can't do: the batch size is counted on the device then.
-   */
-  readonly hostScalars: boolean;
-  /** Most outputs that a split may have. */
-  readonly splitOutputs: number;
-  /** Composite operators, and ways of moving elements, for which the target has kernels of ours: lowering leaves them. */
-  readonly kernels: ReadonlySet<OperatorName>;
-}
-
-/** The targets by name. */
-export const targets: Readonly<Record<TargetName, Target>> = {
-  cpu: {
-    name: 'cpu',
-    im2col: 'grouped',
-    transposedMatMul: true,
-    fusedConvolution: true,
-    sums: 'at once',
-    reluMask: 'factor',
-    hostScalars: true,
-    splitOutputs: Number.POSITIVE_INFINITY,
-    kernels: new Set(),
-  },
-  cuda: {
-    name: 'cuda',
-    im2col: 'byChannel',
-    transposedMatMul: true,
-    fusedConvolution: false,
-    sums: 'steps',
-    reluMask: 'bool',
-    hostScalars: false,
-    splitOutputs: Number.POSITIVE_INFINITY,
-    kernels: new Set(),
-  },
-  // WebGPU gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader.
-  webgpu: {
-    name: 'webgpu',
-    im2col: 'slices',
-    transposedMatMul: false,
-    fusedConvolution: false,
-    sums: 'at once',
-    reluMask: 'factor',
-    hostScalars: true,
-    splitOutputs: 8,
-    kernels: new Set(),
-  },
-};
-
-/** Which kernels a graph may ask for: ONNX's operators only, or also those of ours for cuDNN and CUDA. */
-export type KernelsName = 'plain' | 'cudnn';
-
-/** What `--kernels cudnn` adds to a target. */
-const ownKernels: readonly OperatorName[] = [
-  'conv2dInputGrad',
-  'conv2dWeightGrad',
-  'batchStatistics',
-  'normalizer',
-  'affineRelu',
-  'affineReluGrad',
-  'centerGrad',
-  'reluGrad',
-  'averagePool2dGrad',
-  'concat',
-  'split',
-];
-
-/**
- * A target by name, with the kernels that a graph for it may ask for.
- * @throws RequestError where the target has no kernels of ours
- */
-export function targetOf(name: TargetName, kernels: KernelsName = 'plain'): Target {
-  const target = targets[name];
-  if (kernels === 'plain') return target;
-  if (name !== 'cuda') {
-    throw new RequestError(
-      `kernels cudnn are for the target cuda, not ${name}; add --target cuda, or leave --kernels out`,
-    );
-  }
-  return { ...target, kernels: new Set(ownKernels) };
-}
+import type { Target } from '../../targets/index.js';
 
 /** What a rule emits to and may ask. */
 export interface LoweringContext {

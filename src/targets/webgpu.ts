@@ -1,0 +1,32 @@
+/** @file WebGPU, which gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader. */
+
+import { cpu } from './cpu.js';
+import type { Target } from './target.js';
+
+export const webgpu: Target = {
+  name: 'webgpu',
+  im2col: 'slices',
+  transposedMatMul: false,
+  fusedConvolution: false,
+  sums: 'at once',
+  reluMask: 'factor',
+  hostScalars: true,
+  splitOutputs: 8,
+  kernels: new Set(),
+  // Nothing has been measured but that nodes are dear; the rates are guesses for a small card.
+  costs: {
+    nodeUs: 50,
+    rates: {
+      view: { bytesPerSecond: Number.POSITIVE_INFINITY },
+      elementwise: { bytesPerSecond: 1e11 },
+      reduction: { bytesPerSecond: 5e10 },
+      movement: { bytesPerSecond: 1e11 },
+      pooling: { bytesPerSecond: 1e11 },
+      pointwise: { bytesPerSecond: 1e11, flopsPerSecond: 1e12 },
+      convolution: { bytesPerSecond: 1e11, flopsPerSecond: 1e12 },
+      grouped: { bytesPerSecond: 5e10, flopsPerSecond: 5e11 },
+      product: { bytesPerSecond: 1e11, flopsPerSecond: 1e12 },
+    },
+  },
+  arena: cpu.arena,
+};
