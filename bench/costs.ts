@@ -14,7 +14,7 @@ import { startCounter } from '../cli/progress.js';
 import { resnet } from '../examples/resnet.js';
 import { densenet, type Network } from '../src/builders/index.js';
 import { type Compiled, compile } from '../src/compile.js';
-import type { RematName } from '../src/passes/policies.js';
+import type { RematName } from '../src/passes/solvers/index.js';
 import { writeFileAtomic } from '../src/runtime/atomic-file.js';
 import { runChild } from '../src/runtime/bench/run-child.js';
 import { median } from '../src/runtime/bench/statistics.js';

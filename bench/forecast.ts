@@ -15,7 +15,7 @@ import { wholeNumber } from '../cli/parse.js';
 import { startCounter } from '../cli/progress.js';
 import { densenet } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
-import type { RematName } from '../src/passes/policies.js';
+import type { RematName } from '../src/passes/solvers/index.js';
 import { writeFileAtomic } from '../src/runtime/atomic-file.js';
 import { writeBundle } from '../src/runtime/bundle.js';
 import { forecastMemory } from '../src/runtime/forecast.js';

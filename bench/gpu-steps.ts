@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { type DenseNetConfig, denseNetConfig, densenet } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
 import { planMemory } from '../src/memory/plan.js';
-import type { RematName } from '../src/passes/policies.js';
+import type { RematName } from '../src/passes/solvers/index.js';
 import { measureInChild } from '../src/runtime/bench/rounds.js';
 import { median } from '../src/runtime/bench/statistics.js';
 import { writeBundle } from '../src/runtime/bundle.js';

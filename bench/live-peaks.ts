@@ -3,7 +3,7 @@
 import { densenet } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
 import { planMemory } from '../src/memory/plan.js';
-import type { RematName } from '../src/passes/policies.js';
+import type { RematName } from '../src/passes/solvers/index.js';
 
 /** The policies, from the one that keeps everything to the one that keeps least. */
 export const policies: readonly RematName[] = ['none', 'efficient', 'max'];

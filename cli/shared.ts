@@ -5,7 +5,7 @@ import { architectures, type DenseNetConfig, type DenseNetOptions, denseNetConfi
 import type { CompileOptions } from '../src/compile.js';
 import { RequestError } from '../src/ir/index.js';
 import type { OptimizerChoice } from '../src/passes/optimizer-options.js';
-import type { RematName } from '../src/passes/policies.js';
+import type { RematName } from '../src/passes/solvers/index.js';
 import { type CudaOptions, parseDevice } from '../src/runtime/devices.js';
 import type { SessionOptions } from '../src/runtime/session.js';
 import type { KernelsName, TargetName } from '../src/targets/index.js';

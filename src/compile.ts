@@ -1,20 +1,20 @@
 /** @file The compiler from end to end: a network in the DSL becomes a training graph and an evaluation graph. */
 
 import { initialize, type Network, traceNetwork } from './builders/index.js';
-import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
-import { plannedLiveBytes, type Schedule, schedule } from './memory/schedule.js';
-import { accumulate } from './passes/accumulate.js';
-import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './passes/clean.js';
-import { differentiate } from './passes/differentiate.js';
-import { distributeConcat, shareStatistics } from './passes/distribute-concat.js';
-import { foldCenter } from './passes/fold-center.js';
+import {
+  asSources,
+  type Graph,
+  type GraphInput,
+  int64Tensor,
+  type Node,
+  RequestError,
+  staticShape,
+  type TensorData,
+} from './ir/index.js';
+import { comparePeaks, type PeakLine, peakLines } from './memory/peak-lines.js';
+import { plannedLiveBytes, type Schedule, schedule, scheduledLiveness } from './memory/schedule.js';
 import { type Freeze, freezeParameters } from './passes/freeze.js';
-import { elideNormalizable, fuseAffine } from './passes/fuse-affine.js';
-import { fuseConvolutions } from './passes/fuse-convolutions.js';
-import { groupFeatures, groupManyFeatures } from './passes/group-features.js';
-import { rematerializeBelowPeak } from './passes/keep-free.js';
-import { lower } from './passes/lower.js';
-import { evaluationMode, leastBatchSize, trainingMode } from './passes/modes.js';
+import { leastBatchSize } from './passes/modes.js';
 import { optimize } from './passes/optimize.js';
 import {
   correctionNames,
@@ -24,14 +24,20 @@ import {
 } from './passes/optimizer-options.js';
 import { packState, planSegments, type Segment } from './passes/pack-state.js';
 import { type Pass, runPasses } from './passes/pass.js';
-import { pinOrder } from './passes/pin-order.js';
-import { type RematName, type RematPolicy, remats } from './passes/policies.js';
-import { poolFirst } from './passes/pool-first.js';
-import { stackOperands, stackParts } from './passes/stack.js';
-import { stackExpressions } from './passes/stack-expressions.js';
-import { sumAffine } from './passes/sum-affine.js';
+import { rematerialize } from './passes/rematerialize.js';
+import {
+  byPredicate,
+  type RematName,
+  type RematPolicy,
+  type RematProblem,
+  type RematSolver,
+  rematProblem,
+  solve,
+  solvers,
+} from './passes/solvers/index.js';
+import { differentiation, evaluation, lowering, ordering, sketch } from './passes/stages.js';
 import { updateEarly } from './passes/update-early.js';
-import { type KernelsName, type Target, type TargetName, targetOf } from './targets/index.js';
+import { type KernelsName, type TargetName, targetOf } from './targets/index.js';
 
 /** What to compile a network for. */
 export interface CompileOptions {
@@ -41,6 +47,8 @@ export interface CompileOptions {
   readonly optimizer?: OptimizerChoice;
   /** What to compute again instead of keeping it: a named policy or one's own. */
   readonly remat?: RematName | RematPolicy;
+  /** A solver of one's own that makes that choice, in place of `remat`. */
+  readonly solver?: RematSolver;
   /** Parameters not to train, by the beginnings of their names or by a predicate; see `freezeParameters`. */
   readonly freeze?: Freeze | undefined;
   /** Seeds the initial parameters. */
@@ -67,9 +75,11 @@ export interface Compiled {
   readonly initial: ReadonlyMap<string, TensorData>;
   readonly target: TargetName;
   readonly kernels: KernelsName;
-  /** What is recomputed: the policy's name, or `custom` for one's own. */
+  /** What is recomputed: the policy's name, or `custom` for a policy or solver of one's own. */
   readonly remat: RematName | 'custom';
   readonly optimizer: OptimizerOptions;
+  /** What whoever asked for this should know: what was not done as asked, and why. */
+  readonly warnings: readonly string[];
   /** Smallest batch that can be trained on. */
   readonly leastBatchSize: number;
 }
@@ -82,68 +92,87 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
   const kernels = options.kernels ?? 'plain';
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
-  const forward = runPasses(traceNetwork(network), options.freeze ? [freezeParameters(options.freeze)] : []);
+  const { name: remat, solver } = rematOf(options);
+  const run = (graph: Graph, passes: readonly Pass[]): Graph => runPasses(graph, passes, options.observe);
+
+  const forward = run(traceNetwork(network), options.freeze ? [freezeParameters(options.freeze)] : []);
   if (!forward.inputs.some(({ role }) => role === 'parameter')) {
     throw new RequestError(`the network ${network.name} has no parameters to train`);
   }
   const { decayNormBias } = optimizer;
   const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
-  const segments = [...packed, ...optimizerSegments(optimizer)];
-  const clean = [removeDeadCode, shareSubexpressions];
-  const fuse = target.fusedConvolution ? [fuseConvolutions] : [];
-  const center = foldCenter(target.fusedConvolution);
-  const lowering = [elideExpand, lower(target), center, ...fuse];
-  const finish = (lowered: Target): Pass[] => [
-    elideExpand,
-    lower(lowered),
-    dropUnits,
-    center,
-    stackExpressions,
-    stackOperands,
-    stackParts,
-    mergeReshapes,
-    removeDeadCode,
-    shareSubexpressions,
-    ...fuse,
-  ];
-  const policy = typeof options.remat === 'function' ? options.remat : remats[options.remat ?? 'none'];
-  const fused = target.kernels.has('affineRelu');
-  const share = fused
-    ? [poolFirst, groupManyFeatures, shareStatistics, fuseAffine]
-    : [poolFirst, groupFeatures, distributeConcat];
-  const derive = fused ? [differentiate, elideNormalizable, accumulate] : [differentiate];
-  const remat = rematerializeBelowPeak(policy, [removeDeadCode, ...lowering], plannedLiveBytes);
-  const memory = [removeDeadCode, sumAffine, ...clean, remat, removeDeadCode, pinOrder];
-  const training = [
-    trainingMode,
-    ...clean,
-    ...share,
-    ...clean,
-    ...derive,
-    ...memory,
-    packState(packed),
-    optimize(optimizer, packed),
-    ...finish(target),
-    updateEarly,
-  ];
-  const evaluation = [evaluationMode, ...clean, packState(packed), ...finish(targetOf(target.name))];
-  const schedules = {
-    training: schedule(runPasses(forward, training, options.observe)),
-    evaluation: schedule(runPasses(forward, evaluation, options.observe)),
-  };
+
+  const differentiated = run(asSources(forward), differentiation(target));
+  const problem = rematProblem(differentiated, target, (again) => {
+    const graph = runPasses(rematerialize(again).run(differentiated), sketch(target));
+    return { graph, liveBytes: (batchSize) => plannedLiveBytes(graph, batchSize) };
+  });
+  const update = [packState(packed), optimize(optimizer, packed)];
+  const step = (again: ReadonlySet<Node>): Schedule =>
+    schedule(run(differentiated, [rematerialize(again), ...ordering, ...update, ...lowering(target), updateEarly]));
+  const { training, warnings } = atMostAll(step, solve(problem, solver), problem, remat);
+
+  const plain = targetOf(target.name);
+  const evaluated = schedule(run(forward, [...evaluation, packState(packed), ...lowering(plain)]));
   return {
-    training: schedules.training.graph,
-    evaluation: schedules.evaluation.graph,
-    schedules,
+    training: training.graph,
+    evaluation: evaluated.graph,
+    schedules: { training, evaluation: evaluated },
     forward,
-    segments,
+    segments: [...packed, ...optimizerSegments(optimizer)],
     initial: initialState(forward, options.seed ?? 0),
     target: target.name,
     kernels,
-    remat: typeof options.remat === 'function' ? 'custom' : (options.remat ?? 'none'),
+    remat,
     optimizer,
+    warnings,
     leastBatchSize: leastBatchSize(forward),
   };
+}
+
+function rematOf({ remat = 'none', solver }: CompileOptions): { name: Compiled['remat']; solver: RematSolver } {
+  if (solver) return { name: 'custom', solver };
+  if (typeof remat === 'function') return { name: 'custom', solver: byPredicate(remat) };
+  return { name: remat, solver: solvers[remat] };
+}
+
+/**
+ * The step that computes a choice again; or the one that keeps everything, if at any batch size that takes less memory. The
+ * latter is compiled only where its sketch isn't clearly higher.
+ */
+function atMostAll(
+  step: (again: ReadonlySet<Node>) => Schedule,
+  again: ReadonlySet<Node>,
+  { predict }: RematProblem,
+  remat: string,
+): { training: Schedule; warnings: readonly string[] } {
+  const training = step(again);
+  if (again.size === 0) return { training, warnings: [] };
+  const peaks = schedulePeaks(training);
+  const sketched = peakLines(predict(new Set()).liveBytes).map((line) => scaled(line, clearlyLower));
+  if (comparePeaks(peaks, sketched).higherAt === undefined) return { training, warnings: [] };
+  const all = step(new Set());
+  const { higherAt, isLower } = comparePeaks(peaks, schedulePeaks(all));
+  if (higherAt === undefined && isLower) return { training, warnings: [] };
+  const reason =
+    higherAt === undefined
+      ? 'the peak would be no lower'
+      : `the peak would be higher, at batch size ${higherAt} for one`;
+  return {
+    training: all,
+    warnings: [`nothing is computed again in this network, though the policy ${remat} was asked for: ${reason}`],
+  };
+}
+
+/** Share of a sketch's peak below which a plan is lower than what comes of the sketch: they differ by less. */
+const clearlyLower = 0.8;
+
+function scaled({ fixed, perSample }: PeakLine, factor: number): PeakLine {
+  return { fixed: factor * fixed, perSample: factor * perSample };
+}
+
+function schedulePeaks(scheduled: Schedule): readonly PeakLine[] {
+  return peakLines((batchSize) => scheduledLiveness(scheduled, batchSize).timeline);
 }
 
 /** The scalars that an optimizer keeps beside what it keeps of each parameter. */

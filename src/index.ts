@@ -29,7 +29,15 @@ export {
   type SgdOptions,
 } from './passes/optimizer-options.js';
 export type { PackedTensor, Segment } from './passes/pack-state.js';
-export { type RematName, type RematPolicy, recomputeCheap } from './passes/policies.js';
+export {
+  type Prediction,
+  type RematName,
+  type RematNode,
+  type RematPolicy,
+  type RematProblem,
+  type RematSolver,
+  recomputeCheap,
+} from './passes/solvers/index.js';
 export { type Bundle, openBundle, writeBundle } from './runtime/bundle.js';
 export { type ArrayDatasetOptions, arrayDataset, type LabelledImages } from './runtime/data/arrays.js';
 export { type Augment, type Batch, type BatchFormat, createBatch, makeBatch } from './runtime/data/batches.js';

@@ -2,7 +2,7 @@
 
 import { InternalError } from './errors.js';
 import type { OperatorAttributes, OperatorName } from './operators/index.js';
-import type { TensorType } from './shape.js';
+import { isStatic, type TensorType } from './shape.js';
 
 /** A tensor that is computed once. Two values are the same only if they are the same object. */
 export class Value {
@@ -13,6 +13,11 @@ export class Value {
   ) {}
 }
 
+/** Whether a value holds floats of which there are more the larger the batch is. */
+export function growsWithBatch({ type }: Value): boolean {
+  return type.dtype === 'float32' && !isStatic(type.shape);
+}
+
 /** The part of the training step a node belongs to. */
 export type Phase = 'forward' | 'backward' | 'recompute' | 'update';
 
@@ -21,6 +26,12 @@ export interface Origin {
   /** The layer, by its parameters' prefix: `features.denseblock1.denselayer1.conv1`. */
   readonly scope: string;
   readonly phase: Phase;
+  /**
+   * The node from which this one was made, of the graph that this stage of compilation began with: in a lowered graph a node
+   * of the differentiated graph, in that one a node of the traced graph. Passes hand it on. Undefined where a node was made
+   * for no other in particular, as in the update.
+   */
+  readonly source?: Node | undefined;
 }
 
 /** One application of an operator. */
@@ -79,4 +90,9 @@ export function findOutput(graph: Graph, name: string): GraphOutput {
   const output = graph.outputs.find((candidate) => candidate.name === name);
   if (!output) throw new InternalError(`the graph ${graph.name} has no output ${name}`);
   return output;
+}
+
+/** The graph with each node as the source of what later passes make of it. */
+export function asSources(graph: Graph): Graph {
+  return { ...graph, nodes: graph.nodes.map((node) => ({ ...node, origin: { ...node.origin, source: node } })) };
 }

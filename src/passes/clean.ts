@@ -20,8 +20,8 @@ export const removeDeadCode: Pass = {
 };
 
 /**
- * Computes equal things once: the same operator with the same attributes on the same operands. Run it before
- * recomputation is planned, never after: it would undo the plan.
+ * Computes equal things once: the same operator with the same attributes on the same operands. What is computed again is not
+ * equal to its original, since it waits for another value (`after`).
  */
 export const shareSubexpressions: Pass = {
   name: 'share-subexpressions',

@@ -20,3 +20,10 @@ export function convolutionsOf(nodes: readonly Node[]): readonly (readonly Node[
 export function operandSize(part: Node): number {
   return sizeOf((part.inputs[part.operator === 'conv2dAdd' ? 1 : 0] as Value).type.shape).factor;
 }
+
+/** Whether a node is a convolution, or a part of one, with a window of one pixel. */
+export function isPointwise({ operator, inputs }: Node): boolean {
+  if (operator !== 'conv2d' && operator !== 'conv2dAdd') return false;
+  const [, , height, width] = inputs[operator === 'conv2d' ? 1 : 2]?.type.shape ?? [];
+  return height === 1 && width === 1;
+}

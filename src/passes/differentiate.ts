@@ -37,7 +37,7 @@ export const differentiate: Pass = {
     for (const node of [...graph.nodes].reverse()) {
       const arriving = node.outputs.map((value) => gradients.get(value));
       if (arriving.every((gradient) => gradient === undefined)) continue;
-      builder.origin = { scope: node.origin.scope, phase: 'backward' };
+      builder.origin = { ...node.origin, phase: 'backward' };
       const atInputs = backward(node, arriving, builder);
       for (const [index, value] of node.inputs.entries()) {
         const gradient = atInputs[index];

@@ -36,7 +36,9 @@ export const fuseConvolutions: Pass = {
       const convolution = value && convolutions.get(value);
       if (!value || !convolution) return undefined;
       const sum = node.operator === 'add' ? inputs[node.inputs[0] === value ? 1 : 0] : undefined;
-      return [fused(builder, convolution, current.get(value) ?? [], sum)];
+      // What is joined is the convolution, though it stands where the other node stood.
+      const { source } = convolution.origin;
+      return [builder.within({ source }, () => fused(builder, convolution, current.get(value) ?? [], sum))];
     });
   },
 };

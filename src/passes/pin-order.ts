@@ -1,6 +1,6 @@
 /** @file Pins the order of the backward pass: what one step of it leaves to do is done before the next one begins. */
 
-import { batch, type GraphBuilder, type Node, type Value } from '../ir/index.js';
+import { type GraphBuilder, isStatic, type Node, type Value } from '../ir/index.js';
 import type { Pass } from './pass.js';
 import { rewriteNodes } from './rewrite.js';
 
@@ -46,7 +46,7 @@ class Pins {
   note(node: Node, inputs: readonly Value[]): void {
     this.remember(inputs, node.outputs);
     // Arithmetic of short vectors holds back nothing of size, nor is what it reads done with before it is waited for.
-    if (!inputs.some(({ type }) => type.shape[0] === batch)) return;
+    if (inputs.every(({ type }) => isStatic(type.shape))) return;
     for (const value of inputs) this.unread.delete(value);
     if (node.origin.phase !== 'backward') return;
     for (const value of node.outputs) if (value.type.shape.length > 0) this.unread.add(value);

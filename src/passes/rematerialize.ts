@@ -1,31 +1,38 @@
 /** @file Rematerialization: the backward pass computes again what a policy doesn't keep. */
 
 import {
-  batch,
   type Graph,
   GraphBuilder,
+  growsWithBatch,
   InternalError,
   type Node,
   type NodeOf,
   type OperatorName,
-  traitsOf,
   type Value,
 } from '../ir/index.js';
 import { convolutionsOf, operandSize } from './convolutions.js';
 import type { Pass } from './pass.js';
-import type { RematPolicy } from './policies.js';
 
 /**
- * Gives the backward pass copies of the forward nodes that the policy names, in the phase `recompute`, made when they
- * are first wanted. Every copy waits for a value of the backward pass (`after`), since otherwise the runtime would run
- * it early or merge it with the original. Random numbers and all that has no batch axis, statistics of batch norm above
- * all, are kept, whatever the policy.
+ * Gives the backward pass copies of forward nodes, in the phase `recompute`, made when they are first wanted. Every copy
+ * waits for a value of the backward pass (`after`), since otherwise the runtime would run it early or merge it with the
+ * original. Here a stage of compilation begins: each node's source becomes the node of the given graph that it was.
  *
  * Where features have been grouped, the group is kept and its operands are not: whoever wants one later takes it from
  * the group, by then no longer needed as a whole.
+ *
+ * ```
+ * %y = relu(%x)                   %y = relu(%x)
+ * …                               …
+ * %dz = …            # backward   %dz = …              # backward
+ * %dw = …(%dz, %y)   # backward   %w = after(%x, %dz)  # recompute
+ *                                 %r = relu(%w)        # recompute
+ *                                 %dw = …(%dz, %r)     # backward
+ * ```
+ * @param again forward nodes to compute again, of the candidates that `rematProblem` finds
  */
-export function rematerialize(policy: RematPolicy): Pass {
-  return { name: 'rematerialize', run: (graph) => new Rematerializer(graph, policy).run() };
+export function rematerialize(again: ReadonlySet<Node>): Pass {
+  return { name: 'rematerialize', run: (graph) => new Rematerializer(graph, again).run() };
 }
 
 /** Copies by the value they stand for. */
@@ -47,7 +54,7 @@ class Rematerializer {
 
   constructor(
     private readonly graph: Graph,
-    private readonly policy: RematPolicy,
+    private readonly again: ReadonlySet<Node>,
   ) {
     this.builder = new GraphBuilder(graph.name, graph.inputs);
     this.twice = madeTwice(graph.nodes);
@@ -60,29 +67,23 @@ class Rematerializer {
         continue;
       }
       const inputs = this.recomputedInputs(node);
-      this.builder.append({ ...node, inputs } as Node);
+      this.builder.append({ ...asSource(node), inputs } as Node);
       if (node.origin.phase !== 'backward') continue;
       for (const value of node.outputs) this.backward.add(value);
-      this.signal = node.outputs.find(hasBatch) ?? this.signal;
+      this.signal = node.outputs.find(growsWithBatch) ?? this.signal;
     }
     return this.builder.finish(this.graph.outputs);
   }
 
   private addForward(node: Node): void {
-    this.builder.append(node);
+    this.builder.append(asSource(node));
     if (isGroup(node)) for (const value of node.inputs) this.groups.set(value, node);
-    else if (this.isRecomputed(node)) for (const value of node.outputs) this.forward.set(value, node);
-  }
-
-  private isRecomputed(node: Node): boolean {
-    const { operator } = node;
-    if (traitsOf(operator).random || operator === 'batchStatistics' || !node.outputs.every(hasBatch)) return false;
-    return this.policy(node);
+    else if (this.again.has(node)) for (const value of node.outputs) this.forward.set(value, node);
   }
 
   private recomputedInputs(node: Node): readonly Value[] {
     if (!node.inputs.some((value) => this.forward.has(value) || this.groups.has(value))) return node.inputs;
-    const own = node.inputs.find((value) => hasBatch(value) && this.backward.has(value));
+    const own = node.inputs.find((value) => growsWithBatch(value) && this.backward.has(value));
     const signal = own ?? this.signal;
     // Before any gradient flows (the loss's own backward pass) there is nothing to gain.
     if (!signal) return node.inputs;
@@ -103,7 +104,7 @@ class Rematerializer {
     // Between this and the turn of the operands lies the backward pass of what the convolution is recomputed for.
     const own = this.twice.has(node) ? new Map(copies) : copies;
     const inputs = node.inputs.map((input) => this.recomputed(input, signal, own));
-    this.builder.origin = { scope: node.origin.scope, phase: 'recompute' };
+    this.builder.origin = { ...node.origin, phase: 'recompute', source: node };
     // A copy that was made for something earlier holds nothing back, and an equal node might be merged with this one.
     const waits = inputs.some((input) => this.madeFor.get(input) === signal);
     const operands = waits ? inputs : waitFor(this.builder, inputs, signal);
@@ -115,7 +116,7 @@ class Rematerializer {
 
   /** Takes all operands from a group at once: it is wanted as a whole by none who come later. */
   private fromGroup(value: Value, group: NodeOf<'concat'>, signal: Value): Value {
-    this.builder.origin = { scope: group.origin.scope, phase: 'recompute' };
+    this.builder.origin = { ...group.origin, phase: 'recompute', source: group };
     const sizes = group.inputs.map(({ type }) => type.shape[1] as number);
     const waiting = this.builder.emit('after', [group.outputs[0] as Value, signal], {});
     const shares = this.builder.emitAll('split', [waiting], { axis: 1, sizes });
@@ -131,11 +132,14 @@ class Rematerializer {
   }
 }
 
+/** Of the room that a layer leaves: an eighth goes to what else is alive there; with more, the peak of BC-100 rises. */
+const operandShare = 7 / 8;
+
 /**
  * Parts of convolutions whose operands are not held for the backward pass of the convolution when it is computed again. The
  * backward pass of a block's last layer holds the block's C channels of features and as many of gradients; that of a layer
- * with c channels holds c of both, which leaves room for 2·(C − c). Seven eighths of that go to the layer's operands, the
- * last parts first: these are concatenations, which would be made again too.
+ * with c channels holds c of both, which leaves room for 2·(C − c). A share of that goes to the layer's operands, the last
+ * parts first: these are concatenations, which would be made again too.
  */
 export function madeTwice(nodes: readonly Node[]): ReadonlySet<Node> {
   const convolutions = convolutionsOf(nodes);
@@ -143,7 +147,7 @@ export function madeTwice(nodes: readonly Node[]): ReadonlySet<Node> {
   const largest = Math.max(0, ...sizes);
   const twice = new Set<Node>();
   for (const [index, parts] of convolutions.entries()) {
-    let room = (7 / 8) * 2 * (largest - (sizes[index] as number));
+    let room = operandShare * 2 * (largest - (sizes[index] as number));
     for (const part of [...parts].reverse()) {
       const size = operandSize(part);
       if (size <= room) room -= size;
@@ -168,10 +172,11 @@ function isGroup(node: Node): node is NodeOf<'concat'> {
  * copies' batch axis a name of their own.
  */
 function waitFor(builder: GraphBuilder, inputs: readonly Value[], signal: Value): readonly Value[] {
-  const chosen = Math.max(0, inputs.findIndex(hasBatch));
+  const chosen = Math.max(0, inputs.findIndex(growsWithBatch));
   return inputs.map((input, index) => (index === chosen ? builder.emit('after', [input, signal], {}) : input));
 }
 
-function hasBatch({ type }: Pick<Value, 'type'>): boolean {
-  return type.dtype === 'float32' && type.shape[0] === batch;
+/** A node with itself as the source of what later passes make of it. */
+function asSource(node: Node): Node {
+  return { ...node, origin: { ...node.origin, source: node } };
 }

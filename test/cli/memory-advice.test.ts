@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { describeMemory } from '../../cli/memory-advice.js';
 import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
-import type { RematName } from '../../src/passes/policies.js';
+import type { RematName } from '../../src/passes/solvers/index.js';
 import { forecastMemory } from '../../src/runtime/forecast.js';
 
 const data = { imageBytes: 3072, batches: 4, fixedBytes: 25e6, loadedBytes: 150e6 };

@@ -10,7 +10,7 @@ import { type DenseNetConfig, densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import type { TensorData } from '../../src/ir/index.js';
 import type { OptimizerChoice } from '../../src/passes/optimizer-options.js';
-import { type RematName, remats } from '../../src/passes/policies.js';
+import { type RematName, solvers } from '../../src/passes/solvers/index.js';
 import { writeBundle } from '../../src/runtime/bundle.js';
 import { readSafetensors } from '../../src/runtime/safetensors.js';
 import { readState, type State } from '../../src/runtime/state.js';
@@ -41,7 +41,7 @@ const fixtures = readdirSync(root, { withFileTypes: true })
   .map(({ name }) => name);
 
 const variants = fixtures.flatMap((fixture) =>
-  (Object.keys(remats) as RematName[]).map((remat) => ({ fixture, remat, kernels: 'plain' as KernelsName })),
+  (Object.keys(solvers) as RematName[]).map((remat) => ({ fixture, remat, kernels: 'plain' as KernelsName })),
 );
 
 /** Operators of our own run by their reference kernels, which take their time: both stems, and both optimizers. */

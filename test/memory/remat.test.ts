@@ -9,7 +9,7 @@ import { type Compiled, type CompileOptions, compile } from '../../src/compile.j
 import { type Graph, type OperatorName, printGraph } from '../../src/ir/index.js';
 import { planMemory } from '../../src/memory/plan.js';
 import { programOf, toModel } from '../../src/onnx/index.js';
-import { type RematName, type RematPolicy, recomputeCheap } from '../../src/passes/policies.js';
+import { type RematName, type RematPolicy, recomputeCheap } from '../../src/passes/solvers/index.js';
 import { expectClose } from '../helpers/compare.js';
 import { type Level, levels, type ProfiledNode, profiledRun } from '../helpers/profile.js';
 import { randomSource } from '../helpers/random.js';

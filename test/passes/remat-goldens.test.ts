@@ -9,9 +9,9 @@ import { lower } from '../../src/passes/lower.js';
 import { trainingMode } from '../../src/passes/modes.js';
 import { runPasses } from '../../src/passes/pass.js';
 import { pinOrder } from '../../src/passes/pin-order.js';
-import { recomputeCheap } from '../../src/passes/policies.js';
-import { rematerialize } from '../../src/passes/rematerialize.js';
+import { recomputeCheap } from '../../src/passes/solvers/index.js';
 import { targets } from '../../src/targets/index.js';
+import { rematerializeBy } from '../helpers/rematerialize-by.js';
 
 /** The gradients of a network whose loss is the sum of its last layer. */
 function gradients(channels: number, forward: (images: Tensor) => Tensor): Graph {
@@ -39,7 +39,7 @@ function lines(graph: Graph, ...phases: readonly string[]): string {
 
 const conv = (x: Tensor, name: string, filters: number): Tensor => conv2d(x, { name, filters, kernel: 1 });
 
-const passes = [rematerialize(recomputeCheap), removeDeadCode];
+const passes = [rematerializeBy(recomputeCheap), removeDeadCode];
 
 describe('rematerialize', () => {
   it('copies batch norm and ReLU for the convolution that reads them, waiting for the gradient at it', () => {

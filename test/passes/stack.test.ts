@@ -6,7 +6,7 @@ import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import { type Graph, GraphBuilder, printGraph, type Shape, type Value } from '../../src/ir/index.js';
 import type { Pass } from '../../src/passes/pass.js';
-import type { RematName } from '../../src/passes/policies.js';
+import type { RematName } from '../../src/passes/solvers/index.js';
 import { stackOperands, stackParts } from '../../src/passes/stack.js';
 import { stackExpressions } from '../../src/passes/stack-expressions.js';
 import { expectClose } from '../helpers/compare.js';

@@ -12,14 +12,14 @@ import { differentiate } from '../../src/passes/differentiate.js';
 import { trainingMode } from '../../src/passes/modes.js';
 import { runPasses } from '../../src/passes/pass.js';
 import { pinOrder } from '../../src/passes/pin-order.js';
-import { type RematPolicy, remats } from '../../src/passes/policies.js';
-import { rematerialize } from '../../src/passes/rematerialize.js';
+import { type RematPolicy, recomputeBottlenecks, recomputeCheap } from '../../src/passes/solvers/index.js';
 import type { TargetName } from '../../src/targets/index.js';
 import { expectClose } from '../helpers/compare.js';
 import { evaluate, evaluateValues, type Feeds, type NdArray } from '../helpers/evaluate.js';
 import { branches, gradientErrors, gradientTolerance } from '../helpers/finite-differences.js';
 import { type NetworkSpec, networkOf, networkSpecs } from '../helpers/networks.js';
 import { type RandomSource, randomSource } from '../helpers/random.js';
+import { rematerializeBy } from '../helpers/rematerialize-by.js';
 import { runInRuntime } from '../helpers/runtime.js';
 import {
   observedStatistics,
@@ -36,6 +36,7 @@ const options = {
 };
 const timeout = process.env.DENSEC_LONG ? 3_600_000 : 120_000;
 
+const predicates = { efficient: recomputeCheap, max: recomputeBottlenecks };
 const rematNames = fc.constantFrom('efficient' as const, 'max' as const);
 const targetNames = fc.constantFrom<TargetName>('cpu', 'cuda', 'webgpu');
 /** Every tensor by itself, a few together, all together. */
@@ -148,8 +149,8 @@ describe('a random network', () => {
           expectClose(found, expected, 0);
 
           const backward = [trainingMode, removeDeadCode, shareSubexpressions, differentiate, removeDeadCode];
-          const planned = [...backward, rematerialize(remats[remat]), removeDeadCode, pinOrder];
-          expect(keptAgainstPolicy(runPasses(kept.forward, planned), remats[remat])).toEqual([]);
+          const planned = [...backward, rematerializeBy(predicates[remat]), removeDeadCode, pinOrder];
+          expect(keptAgainstPolicy(runPasses(kept.forward, planned), predicates[remat])).toEqual([]);
         }),
         options,
       ),

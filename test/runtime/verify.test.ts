@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
-import type { RematName } from '../../src/passes/policies.js';
+import type { RematName } from '../../src/passes/solvers/index.js';
 import { type Bundle, writeBundle } from '../../src/runtime/bundle.js';
 import { type Check, type VerifyOptions, verify } from '../../src/runtime/verify/index.js';
 import { brokenBundle, type OpenNode, removeTokens } from '../helpers/broken.js';

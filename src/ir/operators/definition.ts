@@ -15,6 +15,8 @@ export interface Traits {
   readonly random?: true;
   /** Moves or touches each element a few times: worth computing twice to save memory. */
   readonly cheap?: true;
+  /** Where it is applied, the backward pass reads its result in its first operand's stead. */
+  readonly replacesOperand?: true;
   /** Outputs may be left out at the end where nothing reads them; kernels then compute less. */
   readonly optionalOutputs?: true;
   /** Has no counterpart in the target: lowering replaces it by other operators. */

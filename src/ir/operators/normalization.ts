@@ -63,6 +63,7 @@ export const normalization: Definitions<Normalization> = {
   center: {
     operands: ['x', 'mean', 'variance'],
     cheap: true,
+    replacesOperand: true,
     composite: true,
     infer(inputs) {
       checkChannelVectors(inputs, 0, 1);

@@ -3,7 +3,7 @@
  * through. What was tried, and at which levels it holds: docs/decisions.md.
  */
 
-import { batch, elementCount, int64Tensor, isStatic, type Value } from '../../ir/index.js';
+import { elementCount, int64Tensor, isStatic, type Value } from '../../ir/index.js';
 import { floatScalar, type LoweringContext, type LoweringRule, zero } from './rule.js';
 
 /** A tensor of up to so many elements is copied rather than reshaped: its Reshape could be merged with a neighbour. */
@@ -34,7 +34,7 @@ function firstExtent(signal: Value, context: LoweringContext): Value {
   const { builder, sums } = context;
   const sum = sums.get(signal);
   if (sum) return builder.emit('shape', [sum], { start: 0, end: 1 });
-  if (signal.type.shape[0] === batch) return builder.emit('shape', [signal], { start: 0, end: 1 });
+  if (typeof signal.type.shape[0] === 'string') return builder.emit('shape', [signal], { start: 0, end: 1 });
   const none = builder.constant(int64Tensor([1], [0]));
   const empty = builder.emit('head', [signal, none, zero(context)], {});
   return builder.emit('shape', [empty], { start: 0, end: 1 });

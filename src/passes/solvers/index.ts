@@ -1,0 +1,23 @@
+/** @file The solvers by the name they have on the command line. */
+
+import { efficient } from './efficient.js';
+import { max } from './max.js';
+import { none } from './none.js';
+import type { RematSolver } from './problem.js';
+
+/** Solvers by name; what each keeps is told in its file. */
+export const solvers = { none, efficient, max } as const satisfies Readonly<Record<string, RematSolver>>;
+
+export type RematName = keyof typeof solvers;
+
+export { recomputeCheap } from './efficient.js';
+export { recomputeBottlenecks } from './max.js';
+export { byPredicate, type RematPolicy } from './predicate.js';
+export {
+  type Prediction,
+  type RematNode,
+  type RematProblem,
+  type RematSolver,
+  rematProblem,
+  solve,
+} from './problem.js';

@@ -1,0 +1,71 @@
+/** @file The stages of compilation: which passes run in which order, and why. */
+
+import type { Target } from '../targets/index.js';
+import { accumulate } from './accumulate.js';
+import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './clean.js';
+import { differentiate } from './differentiate.js';
+import { distributeConcat, shareStatistics } from './distribute-concat.js';
+import { foldCenter } from './fold-center.js';
+import { elideNormalizable, fuseAffine } from './fuse-affine.js';
+import { fuseConvolutions } from './fuse-convolutions.js';
+import { groupFeatures, groupManyFeatures } from './group-features.js';
+import { lower } from './lower.js';
+import { evaluationMode, trainingMode } from './modes.js';
+import type { Pass } from './pass.js';
+import { pinOrder } from './pin-order.js';
+import { poolFirst } from './pool-first.js';
+import { stackOperands, stackParts } from './stack.js';
+import { stackExpressions } from './stack-expressions.js';
+import { sumAffine } from './sum-affine.js';
+
+const clean: readonly Pass[] = [removeDeadCode, shareSubexpressions];
+
+/**
+ * From the traced forward pass to forward and backward pass: batch norm and dropout as they are in training, what
+ * concatenations' readers have in common done once, then the gradients.
+ */
+export function differentiation(target: Target): readonly Pass[] {
+  const share = fusesAffine(target)
+    ? [poolFirst, groupManyFeatures, shareStatistics, fuseAffine]
+    : [poolFirst, groupFeatures, distributeConcat];
+  const derive = fusesAffine(target) ? [differentiate, elideNormalizable, accumulate] : [differentiate];
+  return [trainingMode, ...clean, ...share, ...clean, ...derive, removeDeadCode, sumAffine, ...clean];
+}
+
+/** From the traced forward pass to the one of evaluation. */
+export const evaluation: readonly Pass[] = [evaluationMode, ...clean];
+
+/** Where recomputation begins, it waits for what the backward pass has still to do. */
+export const ordering: readonly Pass[] = [removeDeadCode, pinOrder];
+
+/**
+ * From composite operators to those that the target has, what is done alike to small tensors done once. Equal nodes are
+ * shared: copies that recomputation made aren't equal to their originals, since they wait for other values.
+ */
+export function lowering(target: Target): readonly Pass[] {
+  return [
+    elideExpand,
+    lower(target),
+    dropUnits,
+    foldCenter(target.fusedConvolution),
+    stackExpressions,
+    stackOperands,
+    stackParts,
+    mergeReshapes,
+    ...clean,
+    ...fusion(target),
+  ];
+}
+
+/** As much of the lowering as shows all large temporaries: what a solver's predictions are made of. */
+export function sketch(target: Target): readonly Pass[] {
+  return [removeDeadCode, elideExpand, lower(target), foldCenter(target.fusedConvolution), ...fusion(target)];
+}
+
+function fusion({ fusedConvolution }: Target): readonly Pass[] {
+  return fusedConvolution ? [fuseConvolutions] : [];
+}
+
+function fusesAffine({ kernels }: Target): boolean {
+  return kernels.has('affineRelu');
+}
