@@ -13,6 +13,8 @@ export {
   type Graph,
   int64Tensor,
   type Node,
+  type PrintOptions,
+  parseGraph,
   printGraph,
   RequestError,
   type TensorData,

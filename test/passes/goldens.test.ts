@@ -65,13 +65,13 @@ describe('training-mode', () => {
       "graph tiny {
         in  batch %images: f32[N, 1, 4, 4]
         in  batch %labels: i64[N]
-        in  parameter %conv.weight: f32[2, 1, 3, 3]
-        in  parameter %norm.weight: f32[2]
+        in  parameter %conv.weight: f32[2, 1, 3, 3] {initializer=normal(0.3333333333333333)}
+        in  parameter %norm.weight: f32[2] {initializer=constant(1)}
         in  parameter %norm.bias: f32[2]
-        in  running %norm.running_mean: f32[2]
-        in  running %norm.running_var: f32[2]
+        in  running %norm.running_mean: f32[2] {momentum=0.1}
+        in  running %norm.running_var: f32[2] {initializer=constant(1), momentum=0.1}
         in  counter %norm.num_batches_tracked: i64[]
-        in  parameter %fc.weight: f32[3, 2]
+        in  parameter %fc.weight: f32[3, 2] {initializer=uniform(0.7071067811865475)}
         in  scalar %step: i64[]
         in  scalar %seed: i64[]
         %0: f32[N, 2, 4, 4] = conv2d(%images, %conv.weight) {stride=[1, 1], pads=[1, 1, 1, 1], groups=1}  # forward conv
@@ -108,12 +108,12 @@ describe('evaluation-mode', () => {
       "graph tiny {
         in  batch %images: f32[N, 1, 4, 4]
         in  batch %labels: i64[N]
-        in  parameter %conv.weight: f32[2, 1, 3, 3]
-        in  parameter %norm.weight: f32[2]
+        in  parameter %conv.weight: f32[2, 1, 3, 3] {initializer=normal(0.3333333333333333)}
+        in  parameter %norm.weight: f32[2] {initializer=constant(1)}
         in  parameter %norm.bias: f32[2]
-        in  running %norm.running_mean: f32[2]
-        in  running %norm.running_var: f32[2]
-        in  parameter %fc.weight: f32[3, 2]
+        in  running %norm.running_mean: f32[2] {momentum=0.1}
+        in  running %norm.running_var: f32[2] {initializer=constant(1), momentum=0.1}
+        in  parameter %fc.weight: f32[3, 2] {initializer=uniform(0.7071067811865475)}
         %0: f32[N, 2, 4, 4] = conv2d(%images, %conv.weight) {stride=[1, 1], pads=[1, 1, 1, 1], groups=1}  # forward conv
         %1: f32[N, 2, 4, 4] = normalize(%0, %norm.running_mean, %norm.running_var, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
         %2: f32[N, 2, 4, 4] = relu(%1)  # forward
@@ -217,7 +217,7 @@ describe('differentiate', () => {
       "graph tiny {
         in  batch %images: f32[N, 1, 2, 2]
         in  batch %labels: i64[N]
-        in  parameter %conv.weight: f32[2, 1, 1, 1]
+        in  parameter %conv.weight: f32[2, 1, 1, 1] {initializer=normal(1)}
         in  parameter %conv.bias: f32[2]
         %0: f32[N, 2, 2, 2] = conv2d(%images, %conv.weight, %conv.bias) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward conv
         %1: f32[N, 2, 2, 2] = relu(%0)  # forward
