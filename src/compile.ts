@@ -1,6 +1,6 @@
 /** @file The compiler from end to end: a network in the DSL becomes a training graph and an evaluation graph. */
 
-import { initialize, type Network, traceNetwork } from './builders/index.js';
+import { checkForward, initialize, type Network, traceNetwork } from './builders/index.js';
 import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
 import { plannedLiveBytes, type Schedule, schedule } from './memory/schedule.js';
 import { accumulate } from './passes/accumulate.js';
@@ -59,8 +59,10 @@ export interface Compiled {
   readonly evaluation: Graph;
   /** How the runtime will execute each of the two. */
   readonly schedules: { readonly training: Schedule; readonly evaluation: Schedule };
-  /** The forward pass as traced, before any pass. */
+  /** The forward pass as traced, frozen parameters marked, before any pass; compiled again, it gives the same. */
   readonly forward: Graph;
+  /** The largest segment, where one was asked for. */
+  readonly segmentBytes?: number | undefined;
   /** How the state's tensors lie in the graphs' inputs. */
   readonly segments: readonly Segment[];
   /** The state to begin with: parameters, running statistics and counters by name. */
@@ -79,12 +81,21 @@ export interface Compiled {
  * @throws RequestError when the network's shapes don't fit or an option is out of range
  */
 export function compile(network: Network, options: CompileOptions = {}): Compiled {
+  return compileGraph(traceNetwork(network), options);
+}
+
+/**
+ * Compiles a forward graph: one as `traceNetwork` gives it, or that a bundle keeps. What it marks as frozen stays so.
+ * @throws RequestError when the graph is no forward pass of a classifier or an option is out of range
+ */
+export function compileGraph(traced: Graph, options: CompileOptions = {}): Compiled {
+  checkForward(traced);
   const kernels = options.kernels ?? 'plain';
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
-  const forward = runPasses(traceNetwork(network), options.freeze ? [freezeParameters(options.freeze)] : []);
+  const forward = runPasses(traced, options.freeze ? [freezeParameters(options.freeze)] : []);
   if (!forward.inputs.some(({ role }) => role === 'parameter')) {
-    throw new RequestError(`the network ${network.name} has no parameters to train`);
+    throw new RequestError(`the network ${traced.name} has no parameters to train`);
   }
   const { decayNormBias } = optimizer;
   const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
@@ -136,6 +147,7 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     evaluation: schedules.evaluation.graph,
     schedules,
     forward,
+    segmentBytes: options.segmentBytes,
     segments,
     initial: initialState(forward, options.seed ?? 0),
     target: target.name,
