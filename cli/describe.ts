@@ -1,13 +1,17 @@
 /** @file The facts of a bundle, as build and info tell them. */
 
 import type { Bundle } from '../src/runtime/bundle.js';
+import { plannedPeak } from '../src/runtime/replan.js';
 import { describeOptimizer } from '../src/runtime/run-report.js';
 import { describeChoice, sessionChoices } from '../src/runtime/session-choice.js';
-import { printFacts, printJson } from './output.js';
+import { megabytes, printFacts, printJson } from './output.js';
 
-/** Prints what a bundle is. */
-export function printBundle({ directory, manifest }: Bundle, json: boolean): void {
-  const { models, state, network, plan: _, ...facts } = manifest;
+/** Prints what a bundle is, with the live peak that is predicted for a batch size. */
+export function printBundle(bundle: Bundle, json: boolean, batchSize?: number): void {
+  const { directory, manifest } = bundle;
+  const { models, state, network, plan, ...facts } = manifest;
+  // Bundles from before plans were kept don't say.
+  const recomputed = plan?.recompute.length ?? null;
   const frozen = state.reduce((sum, segment) => sum + (segment.frozen ? segment.length : 0), 0);
   if (json) {
     const nodes = models.training.nodes;
@@ -17,9 +21,11 @@ export function printBundle({ directory, manifest }: Bundle, json: boolean): voi
       network,
       frozen,
       nodes,
+      recomputed,
       evaluationNodes: models.evaluation.nodes,
       segments: state.length,
       session: sessionChoices.training,
+      ...(batchSize !== undefined && { batchSize, predictedLivePeakBytes: plannedPeak(bundle, batchSize) }),
     });
     return;
   }
@@ -31,13 +37,19 @@ export function printBundle({ directory, manifest }: Bundle, json: boolean): voi
     ['layers', facts.layers],
     ['input', `[N, ${inputShape.join(', ')}]`],
     ['classes', facts.classes],
-    ['recomputed', facts.remat === 'none' ? 'nothing' : facts.remat],
+    [
+      'recomputed',
+      facts.remat === 'none' ? 'nothing' : `${facts.remat}${recomputed === null ? '' : ` (${recomputed} nodes)`}`,
+    ],
     [
       'target',
       facts.kernels === 'plain' ? facts.target : `${facts.target}, with densec's own kernels for ${facts.kernels}`,
     ],
     ['optimizer', describeOptimizer(optimizer)],
     ['nodes', models.training.nodes],
+    ...(batchSize === undefined
+      ? []
+      : [[`live peak at batch size ${batchSize}`, megabytes(plannedPeak(bundle, batchSize))] as const]),
     ['runs with', describeChoice(sessionChoices.training)],
     ['nodes to evaluate', models.evaluation.nodes],
     ['built by', `densec ${facts.densec} for onnxruntime ${facts.onnxruntime}, format ${facts.formatVersion}`],

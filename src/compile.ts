@@ -1,6 +1,6 @@
 /** @file The compiler from end to end: a network in the DSL becomes a training graph and an evaluation graph. */
 
-import { initialize, type Network, traceNetwork } from './builders/index.js';
+import { checkForward, initialize, type Network, traceNetwork } from './builders/index.js';
 import {
   asSources,
   type Graph,
@@ -67,8 +67,10 @@ export interface Compiled {
   readonly evaluation: Graph;
   /** How the runtime will execute each of the two. */
   readonly schedules: { readonly training: Schedule; readonly evaluation: Schedule };
-  /** The forward pass as traced, before any pass. */
+  /** The forward pass as traced, frozen parameters marked, before any pass; compiled again, it gives the same. */
   readonly forward: Graph;
+  /** The largest segment, where one was asked for. */
+  readonly segmentBytes?: number | undefined;
   /** How the state's tensors lie in the graphs' inputs. */
   readonly segments: readonly Segment[];
   /** The state to begin with: parameters, running statistics and counters by name. */
@@ -89,15 +91,24 @@ export interface Compiled {
  * @throws RequestError when the network's shapes don't fit or an option is out of range
  */
 export function compile(network: Network, options: CompileOptions = {}): Compiled {
+  return compileGraph(traceNetwork(network), options);
+}
+
+/**
+ * Compiles a forward graph: one as `traceNetwork` gives it, or that a bundle keeps. What it marks as frozen stays so.
+ * @throws RequestError when the graph is no forward pass of a classifier or an option is out of range
+ */
+export function compileGraph(traced: Graph, options: CompileOptions = {}): Compiled {
+  checkForward(traced);
   const kernels = options.kernels ?? 'plain';
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
   const { name: remat, solver } = rematOf(options);
   const run = (graph: Graph, passes: readonly Pass[]): Graph => runPasses(graph, passes, options.observe);
 
-  const forward = run(traceNetwork(network), options.freeze ? [freezeParameters(options.freeze)] : []);
+  const forward = runPasses(traced, options.freeze ? [freezeParameters(options.freeze)] : []);
   if (!forward.inputs.some(({ role }) => role === 'parameter')) {
-    throw new RequestError(`the network ${network.name} has no parameters to train`);
+    throw new RequestError(`the network ${traced.name} has no parameters to train`);
   }
   const { decayNormBias } = optimizer;
   const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
@@ -119,6 +130,7 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     evaluation: evaluated.graph,
     schedules: { training, evaluation: evaluated },
     forward,
+    segmentBytes: options.segmentBytes,
     segments: [...packed, ...optimizerSegments(optimizer)],
     initial: initialState(forward, options.seed ?? 0),
     target: target.name,

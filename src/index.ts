@@ -3,7 +3,7 @@
 import './runtime/telemetry.js';
 
 export * from './builders/index.js';
-export { type Compiled, type CompileOptions, compile } from './compile.js';
+export { type Compiled, type CompileOptions, compile, compileGraph } from './compile.js';
 export { inferenceGraph } from './inference.js';
 export {
   DensecError,
@@ -13,6 +13,8 @@ export {
   type Graph,
   int64Tensor,
   type Node,
+  type PrintOptions,
+  parseGraph,
   printGraph,
   RequestError,
   type TensorData,
@@ -55,11 +57,12 @@ export {
 export type { DataDescription } from './runtime/data/description.js';
 export { loadBatch } from './runtime/data/file-batches.js';
 export type { BatchesRequest, BatchSource, ImageCounts, RunPart } from './runtime/data/source.js';
-export { bundleNetwork, exportModel } from './runtime/deploy/export.js';
+export { exportModel } from './runtime/deploy/export.js';
 export { type LabelledImage, labelBatch, labelFiles } from './runtime/deploy/label.js';
 export { type Candidate, Predictor } from './runtime/deploy/predictor.js';
 export type { Manifest } from './runtime/manifest.js';
 export { EvaluationModel, TrainingModel } from './runtime/model.js';
+export { forwardGraph } from './runtime/replan.js';
 export { readSafetensors, writeSafetensors } from './runtime/safetensors.js';
 export type { SessionOptions } from './runtime/session.js';
 export { readState } from './runtime/state.js';

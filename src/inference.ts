@@ -12,16 +12,17 @@ import { portable } from './targets/index.js';
 /**
  * The graph of a trained network: input `images` float32 (N, …inputShape), outputs `logits` and `probabilities`
  * (N, classes). Batch norm is folded into the convolutions before it, or else is one operator; dropout is gone.
+ * @param network a network, or its forward graph as a bundle keeps it
  * @param state parameters and running statistics by name, as `loadWeights` checks them
  * @param observe told of the graph after each pass
  * @throws RequestError when the network's shapes don't fit
  */
 export function inferenceGraph(
-  network: Network,
+  network: Network | Graph,
   state: ReadonlyMap<string, TensorData>,
   observe?: (pass: Pass, graph: Graph) => void,
 ): Graph {
   // WebGPU's lowering uses ONNX's own operators only, so the model runs wherever ONNX does.
   const passes = [inferenceOutputs, bindState(state), foldBatchNorm, elideExpand, lower(portable), removeDeadCode];
-  return runPasses(traceNetwork(network), passes, observe);
+  return runPasses('nodes' in network ? network : traceNetwork(network), passes, observe);
 }

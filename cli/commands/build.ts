@@ -13,6 +13,7 @@ interface Flags extends BuildFlags {
   readonly output: string;
   readonly force?: boolean;
   readonly seed: number;
+  readonly batchSize?: number;
   readonly json?: boolean;
 }
 
@@ -23,7 +24,11 @@ export function buildCommand(): Command {
     .option('--force', 'replace the bundle that the folder holds')
     .option('--json', 'print the facts of info as JSON');
   addSeedOption(addBuildOptions(command), 'seed of the initial weights');
-  command.addOption(new Option('--batch-size <n>', 'what --memory-budget must hold for').argParser(wholeNumber(1)));
+  command.addOption(
+    new Option('--batch-size <n>', 'tell the predicted live peak of a step of so many images').argParser(
+      wholeNumber(1),
+    ),
+  );
   return command.addHelpText('after', examples).action(async (flags: Flags) => {
     const network = densenet(networkConfig(flags));
     const options = compileOptions(flags);
@@ -35,7 +40,7 @@ export function buildCommand(): Command {
       force: flags.force ?? false,
     });
     note(`wrote ${flags.output}`);
-    printBundle(bundle, flags.json ?? false);
+    printBundle(bundle, flags.json ?? false, flags.batchSize);
   });
 }
 

@@ -6,7 +6,8 @@ import { FailureError, RequestError } from '../../src/ir/index.js';
 import { fileFailure } from '../../src/runtime/atomic-file.js';
 import { openBundle } from '../../src/runtime/bundle.js';
 import { type DataDescription, decodeDescription, withAllNames } from '../../src/runtime/data/description.js';
-import { bundleNetwork, exportModel } from '../../src/runtime/deploy/export.js';
+import { exportModel } from '../../src/runtime/deploy/export.js';
+import { forwardGraph } from '../../src/runtime/replan.js';
 import { loadWeights, requireFinite } from '../../src/runtime/weights.js';
 import { megabytes, note, printFacts, printJson } from '../output.js';
 import { finiteNumbers, wholeNumber } from '../parse.js';
@@ -52,17 +53,14 @@ export function exportCommand(): Command {
     .action(async (directory: string, flags: Flags) => {
       await refuseExisting(flags);
       const bundle = await openBundle(directory);
-      const network = bundleNetwork(bundle);
+      const forward = forwardGraph(bundle);
+      const { inputShape, classes } = bundle.manifest;
       const { state, unexpected, metadata } = await loadWeights(flags.weights, bundle.manifest.state);
       noteUnexpected(flags.weights, unexpected);
       requireFinite(state, flags.weights);
-      const description = await describe(
-        flags,
-        withAllNames(decodeDescription(metadata, flags.weights), network.classes),
-      );
-      await exportModel(flags.output, network, state, description);
+      const description = await describe(flags, withAllNames(decodeDescription(metadata, flags.weights), classes));
+      await exportModel(flags.output, forward, state, description);
       const { size: bytes } = await stat(flags.output);
-      const { inputShape, classes } = network;
       note(`wrote ${flags.output}`);
       if (description.normalization === undefined) {
         note("The weights don't say how images are normalized; densec predict needs --mean and --std here.");

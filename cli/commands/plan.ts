@@ -2,8 +2,8 @@
 
 import { Command, Option } from 'commander';
 import { type MemoryPlan, planMemory } from '../../src/memory/plan.js';
-import { openBundle } from '../../src/runtime/bundle.js';
-import { compileAgain } from '../../src/runtime/replan.js';
+import { type Bundle, openBundle } from '../../src/runtime/bundle.js';
+import { compileAgain, plannedPeak } from '../../src/runtime/replan.js';
 import { megabytes, note, printFacts, printJson, printTable } from '../output.js';
 import { wholeNumber } from '../parse.js';
 
@@ -17,10 +17,28 @@ export function planCommand(): Command {
     .addOption(new Option('--batch-size <n>', 'images a step').argParser(wholeNumber(1)).makeOptionMandatory())
     .option('--json', 'print JSON: the peak, what is alive there, and the live bytes at each node')
     .action(async (directory: string, { batchSize, json }: { batchSize: number; json?: boolean }) => {
-      const plan = planMemory(compileAgain(await openBundle(directory)).schedules.training, batchSize);
+      const bundle = await openBundle(directory);
+      if (bundle.manifest.remat === 'custom' && bundle.manifest.plan) {
+        tellRecorded(bundle, batchSize, json ?? false);
+        return;
+      }
+      const plan = planMemory(compileAgain(bundle).schedules.training, batchSize);
       if (json) printJson(asJson(plan, batchSize));
       else show(plan, batchSize);
     });
+}
+
+/** A policy of one's own can't be asked again, so only what was recorded of the plan is known: the peak. */
+function tellRecorded(bundle: Bundle, batchSize: number, json: boolean): void {
+  const predictedLivePeakBytes = plannedPeak(bundle, batchSize);
+  if (json) printJson({ batchSize, predictedLivePeakBytes, peakAt: null, tensors: null, timeline: null });
+  else {
+    printFacts([
+      ['batch size', batchSize],
+      ['live peak', megabytes(predictedLivePeakBytes)],
+    ]);
+  }
+  note("What is alive when isn't known: the policy is one's own, which only its program has; call planMemory there.");
 }
 
 function asJson(plan: MemoryPlan, batchSize: number): object {

@@ -1,6 +1,15 @@
 /** @file From a network's function to the graph of its forward pass. */
 
-import { batch, type Graph, GraphBuilder, RequestError } from '../ir/index.js';
+import {
+  batch,
+  formatShape,
+  type Graph,
+  GraphBuilder,
+  RequestError,
+  sameType,
+  staticShape,
+  type TensorType,
+} from '../ir/index.js';
 import { countErrors, crossEntropy } from './layers.js';
 import { Tensor } from './tensor.js';
 
@@ -49,4 +58,35 @@ export function traceNetwork(network: Network): Graph {
     { name: 'errors', role: 'result', value: errors.value },
     { name: 'logits', role: 'result', value: logits.value },
   ]);
+}
+
+/** What a forward graph takes and gives. */
+interface ForwardFacts {
+  /** Extents of one sample. */
+  readonly inputShape: readonly number[];
+  readonly classes: number;
+}
+
+/**
+ * Requires that a graph is a forward pass as `traceNetwork` gives it, and tells what it takes.
+ * @throws RequestError naming what is missing or has another type
+ */
+export function checkForward(graph: Graph): ForwardFacts {
+  const fail = (what: string): never => {
+    throw new RequestError(
+      `the graph ${graph.name} is no forward pass: ${what}; it takes images f32[${batch}, …] and labels i64[${batch}] and gives loss, errors and logits, as traceNetwork traces it`,
+    );
+  };
+  const typeOf = (name: string, among: Graph['inputs'] | Graph['outputs']): TensorType =>
+    among.find((each) => each.name === name)?.value.type ?? fail(`it has no ${name}`);
+  const images = typeOf('images', graph.inputs).shape;
+  if (images[0] !== batch) fail(`its images are ${formatShape(images)}`);
+  if (!sameType(typeOf('labels', graph.inputs), { dtype: 'int64', shape: [batch] })) fail('its labels are others');
+  for (const name of ['loss', 'errors']) {
+    const { shape } = typeOf(name, graph.outputs);
+    if (shape.length > 0) fail(`its ${name} has the shape ${formatShape(shape)}`);
+  }
+  const [samples, classes, ...others] = typeOf('logits', graph.outputs).shape;
+  if (samples !== batch || typeof classes !== 'number' || others.length > 0) return fail('its logits are no matrix');
+  return { inputShape: staticShape(images.slice(1), 'a sample'), classes };
 }

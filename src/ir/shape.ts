@@ -18,7 +18,19 @@ export interface TensorType {
 /** The symbol of the batch size in every graph of densec. */
 export const batch = 'N';
 
-const shortNames: Readonly<Record<DType, string>> = { float32: 'f32', int64: 'i64', uint32: 'u32', bool: 'bool' };
+/** Names of element types in text. */
+export const shortNames: Readonly<Record<DType, string>> = {
+  float32: 'f32',
+  int64: 'i64',
+  uint32: 'u32',
+  bool: 'bool',
+};
+
+/** Whether something is an extent: a whole number from 0, a symbol, or a multiple of one. */
+export function isDim(value: unknown): value is Dim {
+  if (typeof value === 'number') return Number.isSafeInteger(value) && value >= 0;
+  return typeof value === 'string' && /^(?:\d+\*)?[A-Za-z_]\w*$/.test(value);
+}
 
 /** `[N, 3, 32, 32]` */
 export function formatShape(shape: Shape): string {

@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { DenseNetConfig, Network } from '../builders/index.js';
 import type { Compiled } from '../compile.js';
-import { FailureError, type Graph } from '../ir/index.js';
+import { FailureError, type Graph, printGraph } from '../ir/index.js';
 import { recordPlan } from '../memory/plan-record.js';
 import type { Schedule } from '../memory/schedule.js';
 import { encodeGraph } from '../onnx/index.js';
@@ -19,6 +19,7 @@ import { runtimeVersion } from './runtime-package.js';
 import { writeSafetensors } from './safetensors.js';
 
 const manifestFile = 'manifest.json';
+const forwardFile = 'forward.txt';
 
 /** An opened bundle: what its manifest says and where its files are. */
 export interface Bundle {
@@ -30,6 +31,8 @@ export interface Bundle {
   readonly evaluation: string;
   /** Path of the initial state. */
   readonly initial: string;
+  /** Text of the forward graph, which `forwardGraph` reads; absent in bundles of format 1. */
+  readonly forwardText: string | undefined;
 }
 
 /** What to write beside the compiled graphs. */
@@ -55,7 +58,8 @@ export async function writeBundle(
   await prepareOutputFolder(target, options.force ?? false);
   const training = encodeGraph(compiled.schedules.training);
   const evaluation = encodeGraph(compiled.schedules.evaluation);
-  const manifest = describe(network, compiled, options, training, evaluation);
+  const forward = `${printGraph(compiled.forward)}\n`;
+  const manifest = describe(network, compiled, options, { training, evaluation, forward });
   let temporary: string | undefined;
   try {
     await makeFolder(dirname(target));
@@ -63,6 +67,7 @@ export async function writeBundle(
     await mkdir(temporary);
     await writeFileAtomic(join(temporary, manifest.models.training.file), training);
     await writeFileAtomic(join(temporary, manifest.models.evaluation.file), evaluation);
+    await writeFileAtomic(join(temporary, forwardFile), forward);
     await writeSafetensors(join(temporary, manifest.initial.file), compiled.initial);
     await writeFileAtomic(join(temporary, manifestFile), `${JSON.stringify(manifest, undefined, 2)}\n`);
     await moveInto(temporary, target);
@@ -71,20 +76,21 @@ export async function writeBundle(
     if (temporary) await rm(temporary, { recursive: true, force: true });
     throw fileFailure('write', target, error);
   }
-  return bundleAt(directory, manifest);
+  return bundleAt(directory, manifest, forward);
 }
 
 /**
  * Copies a bundle. The copy appears as a whole or not at all.
  * @throws FailureError when it can't be read or written
  */
-export async function copyBundle({ directory, manifest }: Bundle, to: string): Promise<Bundle> {
+export async function copyBundle({ directory, manifest, forwardText }: Bundle, to: string): Promise<Bundle> {
   const target = resolve(to);
   const temporary = temporaryIn(dirname(target));
-  const { models, initial } = manifest;
+  const { models, initial, forward } = manifest;
+  const files = [models.training.file, models.evaluation.file, ...(forward ? [forward.file] : []), initial.file];
   try {
     await mkdir(temporary);
-    for (const file of [models.training.file, models.evaluation.file, initial.file, manifestFile]) {
+    for (const file of [...files, manifestFile]) {
       await writeFileAtomic(join(temporary, file), await readFile(join(directory, file)));
     }
     await moveInto(temporary, target);
@@ -93,11 +99,11 @@ export async function copyBundle({ directory, manifest }: Bundle, to: string): P
     await rm(temporary, { recursive: true, force: true });
     throw fileFailure('write', target, error);
   }
-  return bundleAt(to, manifest);
+  return bundleAt(to, manifest, forwardText);
 }
 
 /**
- * Opens a bundle and checks that its models are those that its manifest describes.
+ * Opens a bundle and checks that its models and its forward graph are those that its manifest describes.
  * @throws FailureError when the folder is no bundle, or a file is missing or was changed
  */
 export async function openBundle(directory: string): Promise<Bundle> {
@@ -108,11 +114,12 @@ export async function openBundle(directory: string): Promise<Bundle> {
       `${directory} is not a bundle: it has no ${manifestFile}; make one with densec build -o ${directory}`,
     );
   });
-  const bundle = bundleAt(directory, parseManifest(text, path));
-  const { models } = bundle.manifest;
-  await checkHash(bundle.training, models.training.sha256);
-  await checkHash(bundle.evaluation, models.evaluation.sha256);
-  return bundle;
+  const manifest = parseManifest(text, path);
+  const { models, forward } = manifest;
+  await readChecked(join(directory, models.training.file), models.training.sha256);
+  await readChecked(join(directory, models.evaluation.file), models.evaluation.sha256);
+  const forwardBytes = forward && (await readChecked(join(directory, forward.file), forward.sha256));
+  return bundleAt(directory, manifest, forwardBytes?.toString('utf8'));
 }
 
 /**
@@ -147,13 +154,14 @@ async function moveInto(temporary: string, target: string): Promise<void> {
   await rm(temporary, { recursive: true });
 }
 
-function bundleAt(directory: string, manifest: Manifest): Bundle {
+function bundleAt(directory: string, manifest: Manifest, forwardText: string | undefined): Bundle {
   return {
     directory,
     manifest,
     training: join(directory, manifest.models.training.file),
     evaluation: join(directory, manifest.models.evaluation.file),
     initial: join(directory, manifest.initial.file),
+    forwardText,
   };
 }
 
@@ -161,8 +169,7 @@ function describe(
   network: Network,
   compiled: Compiled,
   { config, seed = 0 }: BundleOptions,
-  training: Uint8Array,
-  evaluation: Uint8Array,
+  { training, evaluation, forward: text }: { training: Uint8Array; evaluation: Uint8Array; forward: string },
 ): Manifest {
   const { forward, segments } = compiled;
   const parameters = segments.filter(({ role }) => role === 'parameter');
@@ -187,6 +194,8 @@ function describe(
       training: describeModel('training_model.onnx', training, compiled.training),
       evaluation: describeModel('eval_model.onnx', evaluation, compiled.evaluation),
     },
+    forward: { file: forwardFile, sha256: sha256(Buffer.from(text)) },
+    ...(compiled.segmentBytes !== undefined && { segmentBytes: compiled.segmentBytes }),
     initial: { file: 'initial.safetensors' },
     state: segments.map((segment) => ({
       ...segment,
@@ -209,13 +218,15 @@ function describeModel(file: string, bytes: Uint8Array, graph: Graph): Manifest[
   return { file, sha256: sha256(bytes), nodes: graph.nodes.filter(({ operator }) => operator !== 'constant').length };
 }
 
-async function checkHash(path: string, expected: string): Promise<void> {
+/** The bytes of a file whose hash the manifest has. */
+async function readChecked(path: string, expected: string): Promise<Buffer> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw fileFailure('read', path, error);
   });
   if (sha256(bytes) !== expected) {
-    throw new FailureError(`${path} is damaged or not the model its manifest.json describes; build the bundle again`);
+    throw new FailureError(`${path} is damaged or not the one its manifest.json describes; build the bundle again`);
   }
+  return bytes;
 }
 
 /** The hash that the manifest of a compiled network keeps of its training model. */

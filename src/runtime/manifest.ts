@@ -3,8 +3,8 @@
 import { z } from 'zod';
 import { FailureError } from '../ir/index.js';
 
-/** Raised whenever a reader of older bundles would go wrong. */
-export const formatVersion = 1;
+/** Raised whenever a reader of older bundles would go wrong. Format 1 kept no forward graph; it is read all the same. */
+export const formatVersion = 2;
 
 const count = z.number().int().nonnegative();
 const extents = z.array(count);
@@ -73,14 +73,14 @@ const plan = z.object({
   runningShare: z.record(z.string(), z.number()),
 });
 
-const schema = z.object({
-  formatVersion: z.literal(formatVersion),
+const manifest = z.object({
+  formatVersion: z.literal([1, formatVersion]),
   /** Version of densec that built the bundle. */
   densec: z.string(),
   /** Version of onnxruntime the plan was made for. */
   onnxruntime: z.string(),
   name: z.string(),
-  /** The DenseNet to plan again from; absent where the network is one's own. */
+  /** The DenseNet's configuration, for people; absent where the network is one's own. */
   network: denseNetConfig.optional(),
   inputShape: extents,
   classes: count,
@@ -97,12 +97,21 @@ const schema = z.object({
   /** Whether the training model takes the scalars `step` and `seed`, for dropout's masks. */
   dropout: z.boolean(),
   models: z.object({ training: model, evaluation: model }),
+  /** The forward graph as text, to plan again and to export from; absent in format 1. */
+  forward: z.object({ file: z.string(), sha256: z.string() }).optional(),
+  /** The largest segment of state, where one was asked for. */
+  segmentBytes: count.optional(),
   /** The initial state. */
   initial: z.object({ file: z.string() }),
   /** How the state's tensors lie in the models' inputs. */
   state: z.array(segment),
   /** The memory plan of the training model (`PlanRecord`); absent in bundles from before plans were kept. */
   plan: plan.optional(),
+});
+
+const schema = manifest.refine((each) => each.formatVersion === 1 || each.forward !== undefined, {
+  path: ['forward'],
+  error: `format ${formatVersion} has the forward graph`,
 });
 
 /** The contents of manifest.json. */
@@ -121,9 +130,9 @@ export function parseManifest(text: string, path: string): Manifest {
     throw new FailureError(`${path} is not JSON (${(error as Error).message}); build the bundle again`);
   }
   const version = (json as { formatVersion?: unknown } | null)?.formatVersion;
-  if (typeof version === 'number' && version !== formatVersion) {
+  if (typeof version === 'number' && version !== 1 && version !== formatVersion) {
     throw new FailureError(
-      `${path} has format version ${version}, this densec reads version ${formatVersion}; build the bundle again with this one`,
+      `${path} has format version ${version}, this densec reads versions 1 and ${formatVersion}; build the bundle again with this one`,
     );
   }
   const parsed = schema.safeParse(json);

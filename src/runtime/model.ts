@@ -46,9 +46,9 @@ export class TrainingModel {
   private constructor(
     private readonly session: Session,
     private readonly bundle: Bundle,
-    inputs: readonly string[],
+    inputs: Iterable<string>,
   ) {
-    this.updates = stateUpdates(inputs);
+    this.updates = stateUpdates(bundle, inputs);
   }
 
   /**
@@ -66,12 +66,7 @@ export class TrainingModel {
     const session = await Session.open(bundle.training, choice, options);
     const packed = packTraining(state, bundle.manifest.state, parameterState(bundle.manifest.optimizer));
     await session.setState(packed);
-    const frozen = new Set(bundle.manifest.state.filter((segment) => segment.frozen).map(({ name }) => name));
-    return new TrainingModel(
-      session,
-      bundle,
-      [...packed.keys()].filter((name) => !frozen.has(name)),
-    );
+    return new TrainingModel(session, bundle, packed.keys());
   }
 
   /**
@@ -170,9 +165,10 @@ export interface StateUpdate {
   readonly input: string;
 }
 
-/** The updates of state inputs. */
-export function stateUpdates(inputs: Iterable<string>): StateUpdate[] {
-  return [...inputs].map((input) => ({ output: `next.${input}`, input }));
+/** The updates of state inputs; frozen ones have none. */
+export function stateUpdates({ manifest }: Bundle, inputs: Iterable<string>): StateUpdate[] {
+  const frozen = new Set(manifest.state.filter((segment) => segment.frozen).map(({ name }) => name));
+  return [...inputs].filter((name) => !frozen.has(name)).map((input) => ({ output: `next.${input}`, input }));
 }
 
 /** What a bundle's training model takes beside its state. */

@@ -1,31 +1,64 @@
-/** @file Compiles a bundle's network again, to see the plan behind its training model. */
+/** @file From a bundle back to what it was compiled from: its forward graph, and the plan behind its training model. */
 
-import { densenet } from '../builders/index.js';
-import { type Compiled, compile } from '../compile.js';
-import { FailureError, RequestError } from '../ir/index.js';
+import { join } from 'node:path';
+import { densenet, traceNetwork } from '../builders/index.js';
+import { type Compiled, compileGraph } from '../compile.js';
+import { FailureError, type Graph, parseGraph, RequestError } from '../ir/index.js';
+import { planMemory } from '../memory/plan.js';
+import { predictedPeak } from '../memory/plan-record.js';
+import { freezeParameters } from '../passes/freeze.js';
+import { runPasses } from '../passes/pass.js';
 import { type Bundle, trainingHash } from './bundle.js';
+import { rebuildAdvice } from './rebuild.js';
 
 /**
- * The compiled form of a bundle's network, from its manifest.
- * @throws RequestError for a network or policy of one's own, which a manifest can't hold; FailureError when this
- * version of densec compiles the network to another model
+ * The forward graph of a bundle's network as it was traced, frozen parameters marked.
+ * @throws FailureError for a bundle of format 1 with a network of one's own, which that format doesn't keep
  */
-export function compileAgain({ directory, manifest }: Bundle): Compiled {
-  const { network, remat, target, kernels, optimizer, models } = manifest;
-  if (!network || remat === 'custom') {
-    throw new RequestError(
-      `${directory} holds a network or policy of one's own, which only its program can build; call planMemory there`,
+export function forwardGraph(bundle: Bundle): Graph {
+  const { directory, manifest, forwardText } = bundle;
+  if (forwardText !== undefined) return parseGraph(forwardText, join(directory, manifest.forward?.file ?? ''));
+  if (!manifest.network) {
+    throw new FailureError(
+      `${directory} is of format ${manifest.formatVersion}, which keeps no network of one's own; ${rebuildAdvice(bundle)}`,
     );
   }
   const frozen = new Set(
     manifest.state.filter((segment) => segment.frozen).flatMap(({ tensors }) => tensors.map(({ name }) => name)),
   );
-  const freeze = frozen.size > 0 ? (name: string): boolean => frozen.has(name) : undefined;
-  const compiled = compile(densenet(network), { target, kernels, remat, optimizer, freeze });
+  const freeze = frozen.size > 0 ? [freezeParameters((name) => frozen.has(name))] : [];
+  return runPasses(traceNetwork(densenet(manifest.network)), freeze);
+}
+
+/**
+ * The compiled form of a bundle's network, from its forward graph.
+ * @throws RequestError for a policy of one's own, which a bundle can't hold; FailureError when this version of densec
+ * compiles the network to another model, or when there is no forward graph
+ */
+export function compileAgain(bundle: Bundle): Compiled {
+  const { directory, manifest } = bundle;
+  const { remat, target, kernels, optimizer, models, segmentBytes } = manifest;
+  if (remat === 'custom') {
+    throw new RequestError(
+      `${directory} was compiled with a policy of one's own, which only its program has; call planMemory there`,
+    );
+  }
+  const options = { target, kernels, remat, optimizer, ...(segmentBytes !== undefined && { segmentBytes }) };
+  const compiled = compileGraph(forwardGraph(bundle), options);
   if (trainingHash(compiled) !== models.training.sha256) {
     throw new FailureError(
-      `${directory} was built by densec ${manifest.densec}, which compiled its network otherwise; build it again to see a plan`,
+      `${directory} was built by densec ${manifest.densec}, which compiled its network otherwise; to see a plan, ${rebuildAdvice(bundle)}`,
     );
   }
   return compiled;
+}
+
+/**
+ * Predicted live bytes at the peak of a bundle's training step, by the plan that it keeps.
+ * @throws RequestError or FailureError, as `compileAgain`, for a bundle from before plans were kept
+ */
+export function plannedPeak(bundle: Bundle, batchSize: number): number {
+  const { plan } = bundle.manifest;
+  if (plan) return Math.round(predictedPeak(plan, batchSize));
+  return planMemory(compileAgain(bundle).schedules.training, batchSize).peakBytes;
 }

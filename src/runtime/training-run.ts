@@ -239,7 +239,7 @@ function resolveTrainOptions(
   };
 }
 
-/** Plans a run's memory. Only a network or policy of one's own can't be planned from its bundle. */
+/** Plans a run's memory. Only a policy of one's own, and in format 1 a network, can't be planned from its bundle. */
 function planRun(
   compiledAgain: () => Compiled,
   options: TrainOptions,

@@ -13,9 +13,17 @@ describe('build', () => {
   it('writes a bundle and prints its facts', async () => {
     const result = await densec(['build', ...small, '--seed', '3', '-o', path('a'), '--json']);
     expect(result.code).toBe(0);
-    expect(result.json()).toMatchObject({ remat: 'none', target: 'cpu', formatVersion: 1, classes: 10, layers: 7 });
+    expect(result.json()).toMatchObject({
+      remat: 'none',
+      target: 'cpu',
+      formatVersion: 2,
+      recomputed: 0,
+      classes: 10,
+      layers: 7,
+    });
     expect(readdirSync(path('a')).sort()).toEqual([
       'eval_model.onnx',
+      'forward.txt',
       'initial.safetensors',
       'manifest.json',
       'training_model.onnx',
@@ -66,6 +74,17 @@ describe('build', () => {
     const result = await densec(['build', ...flags, '-o', path(`counted-${parameters}`), '--json']);
     expect(result.stderr).toContain('wrote');
     expect(result.json()).toMatchObject({ parameters });
+  });
+
+  it('tells the live peak for a batch size, as plan does', async () => {
+    const flags = [...small, '--remat', 'max', '--batch-size', '5'];
+    const built = (await densec(['build', ...flags, '-o', path('peak'), '--json'])).json();
+    const planned = (await densec(['plan', path('peak'), '--batch-size', '5', '--json'])).json();
+    expect(built).toMatchObject({ batchSize: 5, predictedLivePeakBytes: planned.predictedLivePeakBytes });
+    expect(built.recomputed).toBeGreaterThan(0);
+    const told = await densec(['build', ...flags, '-o', path('peak'), '--force']);
+    expect(told.stdout).toMatch(/live peak at batch size 5\s+[\d.]+ MB/);
+    expect(told.stdout).toMatch(/recomputed\s+max \(\d+ nodes\)/);
   });
 
   it('lets flags override an architecture', async () => {

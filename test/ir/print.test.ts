@@ -37,7 +37,7 @@ describe('printGraph', () => {
         %1: f32[N, 1], %2: f32[N, 1] = split(%0) {axis=1, sizes=[1, 1]}  # forward fc
         %3: f32[] = constant() {value=(0.5)}  # update
         %4: f32[N, 1] = mul(%1, %3)  # update
-        %5: f32[2, 3] = constant() {value=[2, 3](1, 2, 3, 4, … 6 in all)}  # update
+        %5: f32[2, 3] = constant() {value=[2, 3](1, 2, 3, 4, 5, 6)}  # update
         %6: i64[] = constant() {value=(1)}  # update
         %7: i64[] = add(%count, %6)  # update
         %8: bool[N, 1] = cast(%2) {to=bool}  # update

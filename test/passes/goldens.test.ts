@@ -13,16 +13,12 @@ import {
   type Tensor,
   traceNetwork,
 } from '../../src/builders/index.js';
-import { findOutput, type Graph, GraphBuilder, printGraph, type Shape, type Value } from '../../src/ir/index.js';
+import { findOutput, type Graph, parseGraph, printGraph } from '../../src/ir/index.js';
 import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
 import { differentiate } from '../../src/passes/differentiate.js';
 import { evaluationMode, trainingMode } from '../../src/passes/modes.js';
 import { packState, planSegments } from '../../src/passes/pack-state.js';
 import type { Pass } from '../../src/passes/pass.js';
-
-const f32 = (...shape: Shape) => ({ dtype: 'float32', shape }) as const;
-const zero = { kind: 'constant', value: 0 } as const;
-const parameter = (name: string) => ({ name, role: 'parameter', initializer: zero }) as const;
 
 /** The forward pass of a network whose loss is the mean of its logits, which keeps goldens short. */
 function trace(inputShape: readonly number[], classes: number, forward: (images: Tensor) => Tensor): Graph {
@@ -45,13 +41,6 @@ const layers = (images: Tensor): Tensor => {
   return linear(globalAveragePool(x), { name: 'fc', features: 3, bias: false });
 };
 
-/** A graph of a few nodes made by hand; `build` returns its result. */
-function draft(build: (builder: GraphBuilder, x: Value) => Value): Graph {
-  const builder = new GraphBuilder('draft');
-  const x = builder.input(f32('N', 2), { name: 'x', role: 'batch' });
-  return builder.finish([{ name: 'y', role: 'result', value: build(builder, x) }]);
-}
-
 /** Fails unless a pass, run again, changes nothing. */
 function expectSettled(pass: Pass, graph: Graph): void {
   expect(printGraph(pass.run(graph))).toBe(printGraph(graph));
@@ -65,13 +54,13 @@ describe('training-mode', () => {
       "graph tiny {
         in  batch %images: f32[N, 1, 4, 4]
         in  batch %labels: i64[N]
-        in  parameter %conv.weight: f32[2, 1, 3, 3]
-        in  parameter %norm.weight: f32[2]
+        in  parameter %conv.weight: f32[2, 1, 3, 3] {initializer=normal(0.3333333333333333)}
+        in  parameter %norm.weight: f32[2] {initializer=constant(1)}
         in  parameter %norm.bias: f32[2]
-        in  running %norm.running_mean: f32[2]
-        in  running %norm.running_var: f32[2]
+        in  running %norm.running_mean: f32[2] {momentum=0.1}
+        in  running %norm.running_var: f32[2] {initializer=constant(1), momentum=0.1}
         in  counter %norm.num_batches_tracked: i64[]
-        in  parameter %fc.weight: f32[3, 2]
+        in  parameter %fc.weight: f32[3, 2] {initializer=uniform(0.7071067811865475)}
         in  scalar %step: i64[]
         in  scalar %seed: i64[]
         %0: f32[N, 2, 4, 4] = conv2d(%images, %conv.weight) {stride=[1, 1], pads=[1, 1, 1, 1], groups=1}  # forward conv
@@ -108,12 +97,12 @@ describe('evaluation-mode', () => {
       "graph tiny {
         in  batch %images: f32[N, 1, 4, 4]
         in  batch %labels: i64[N]
-        in  parameter %conv.weight: f32[2, 1, 3, 3]
-        in  parameter %norm.weight: f32[2]
+        in  parameter %conv.weight: f32[2, 1, 3, 3] {initializer=normal(0.3333333333333333)}
+        in  parameter %norm.weight: f32[2] {initializer=constant(1)}
         in  parameter %norm.bias: f32[2]
-        in  running %norm.running_mean: f32[2]
-        in  running %norm.running_var: f32[2]
-        in  parameter %fc.weight: f32[3, 2]
+        in  running %norm.running_mean: f32[2] {momentum=0.1}
+        in  running %norm.running_var: f32[2] {initializer=constant(1), momentum=0.1}
+        in  parameter %fc.weight: f32[3, 2] {initializer=uniform(0.7071067811865475)}
         %0: f32[N, 2, 4, 4] = conv2d(%images, %conv.weight) {stride=[1, 1], pads=[1, 1, 1, 1], groups=1}  # forward conv
         %1: f32[N, 2, 4, 4] = normalize(%0, %norm.running_mean, %norm.running_var, %norm.weight, %norm.bias) {epsilon=0.00001}  # forward norm
         %2: f32[N, 2, 4, 4] = relu(%1)  # forward
@@ -130,12 +119,15 @@ describe('evaluation-mode', () => {
 
 describe('remove-dead-code', () => {
   const graph = removeDeadCode.run(
-    draft((builder, x) => {
-      const unused = builder.emit('exp', [x], {});
-      builder.emit('log', [unused], {});
-      const [used] = builder.emitAll('split', [builder.emit('relu', [x], {})], { axis: 1, sizes: [1, 1] });
-      return used as Value;
-    }),
+    parseGraph(`
+      graph draft {
+        in  batch %x: f32[N, 2]
+        %unused: f32[N, 2] = exp(%x)
+        %neither: f32[N, 2] = log(%unused)
+        %y: f32[N, 2] = relu(%x)
+        %left: f32[N, 1], %right: f32[N, 1] = split(%y) {axis=1, sizes=[1, 1]}
+        out result y = %left
+      }`),
   );
 
   it('keeps what results depend on, with all outputs of a node that has a used one', () => {
@@ -154,13 +146,18 @@ describe('remove-dead-code', () => {
 
 describe('share-subexpressions', () => {
   const graph = shareSubexpressions.run(
-    draft((builder, x) => {
-      const twice = [0, 1].map(() => builder.emit('relu', [builder.emit('exp', [x], {})], {}));
-      const slices = [0, 1].map((start) =>
-        builder.emit('slice', [x], { axes: [1], starts: [start], ends: [start + 1], steps: [1] }),
-      );
-      return builder.emit('concat', [...twice, ...slices], { axis: 1 });
-    }),
+    parseGraph(`
+      graph draft {
+        in  batch %x: f32[N, 2]
+        %a: f32[N, 2] = exp(%x)
+        %b: f32[N, 2] = relu(%a)
+        %c: f32[N, 2] = exp(%x)
+        %d: f32[N, 2] = relu(%c)
+        %e: f32[N, 1] = slice(%x) {axes=[1], starts=[0], ends=[1], steps=[1]}
+        %f: f32[N, 1] = slice(%x) {axes=[1], starts=[1], ends=[2], steps=[1]}
+        %g: f32[N, 6] = concat(%b, %d, %e, %f) {axis=1}
+        out result y = %g
+      }`),
   );
 
   it('computes equal things once, and keeps those apart whose attributes differ', () => {
@@ -182,12 +179,16 @@ describe('share-subexpressions', () => {
 
 describe('elide-expand', () => {
   const graph = elideExpand.run(
-    draft((builder, x) => {
-      const row = builder.emit('reduceSum', [x], { axes: [0], keepDims: true });
-      const rows = builder.emit('expand', [row], { shape: ['N', 2] });
-      const product = builder.emit('mul', [x, rows], {});
-      return builder.emit('add', [product, builder.emit('mul', [rows, rows], {})], {});
-    }),
+    parseGraph(`
+      graph draft {
+        in  batch %x: f32[N, 2]
+        %row: f32[1, 2] = reduceSum(%x) {axes=[0], keepDims=true}
+        %rows: f32[N, 2] = expand(%row) {shape=[N, 2]}
+        %product: f32[N, 2] = mul(%x, %rows)
+        %square: f32[N, 2] = mul(%rows, %rows)
+        %y: f32[N, 2] = add(%product, %square)
+        out result y = %y
+      }`),
   );
 
   it('leaves out a repetition that its consumer makes by itself', () => {
@@ -217,7 +218,7 @@ describe('differentiate', () => {
       "graph tiny {
         in  batch %images: f32[N, 1, 2, 2]
         in  batch %labels: i64[N]
-        in  parameter %conv.weight: f32[2, 1, 1, 1]
+        in  parameter %conv.weight: f32[2, 1, 1, 1] {initializer=normal(1)}
         in  parameter %conv.bias: f32[2]
         %0: f32[N, 2, 2, 2] = conv2d(%images, %conv.weight, %conv.bias) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}  # forward conv
         %1: f32[N, 2, 2, 2] = relu(%0)  # forward
@@ -245,16 +246,18 @@ describe('differentiate', () => {
   });
 
   it('sends the gradient of batch norm through its statistics', () => {
-    const builder = new GraphBuilder('norm');
-    const x = builder.input(f32('N', 2), parameter('x'));
-    const scale = builder.input(f32(2), parameter('scale'));
-    const [mean, variance] = builder.emitAll('batchStatistics', [x], {}) as [Value, Value];
-    const source = builder.emit('center', [x, mean, variance], { epsilon: 0.125 });
-    const [factor] = builder.emitAll('normalizer', [variance, scale], { epsilon: 0.125 }) as [Value, Value];
-    const y = builder.emit('affine', [source, factor, scale], {});
-    const loss = builder.emit('reduceSum', [y], { axes: [0, 1], keepDims: false });
-    const graph = differentiate.run(builder.finish([{ name: 'loss', role: 'result', value: loss }]));
-    expect(printGraph(removeDeadCode.run(graph))).toMatchInlineSnapshot(`
+    const forward = parseGraph(`
+      graph norm {
+        in  parameter %x: f32[N, 2]
+        in  parameter %scale: f32[2]
+        %mean: f32[2], %variance: f32[2] = batchStatistics(%x)
+        %centered: f32[N, 2] = center(%x, %mean, %variance) {epsilon=0.125}
+        %factor: f32[2], %sigma: f32[2] = normalizer(%variance, %scale) {epsilon=0.125}
+        %y: f32[N, 2] = affine(%centered, %factor, %scale)
+        %loss: f32[] = reduceSum(%y) {axes=[0, 1], keepDims=false}
+        out result loss = %loss
+      }`);
+    expect(printGraph(removeDeadCode.run(differentiate.run(forward)))).toMatchInlineSnapshot(`
       "graph norm {
         in  parameter %x: f32[N, 2]
         in  parameter %scale: f32[2]

@@ -60,12 +60,12 @@ describe('sgd', () => {
     expect(printGraph(optimize(resolveOptimizer(options)).run(state()))).toMatchInlineSnapshot(`
       "graph state {
         in  parameter %w: f32[2]
-        in  running %mean: f32[2]
+        in  running %mean: f32[2] {momentum=0.25}
         in  counter %count: i64[]
         in  batch %g: f32[2]
         in  batch %o: f32[2]
         in  scalar %learning_rate: f32[]
-        in  momentum %momentum.w: f32[2]
+        in  momentum %momentum.w: f32[2] {parameter=w}
         %0: f32[] = constant() {value=(0.125)}  # update optimizer
         %1: f32[2] = mul(%w, %0)  # update optimizer
         %2: f32[2] = add(%g, %1)  # update optimizer
@@ -104,7 +104,7 @@ describe('sgd', () => {
         in  parameter %w: f32[2]
         in  batch %g: f32[2]
         in  scalar %learning_rate: f32[]
-        in  momentum %momentum.w: f32[2]
+        in  momentum %momentum.w: f32[2] {parameter=w}
         %0: f32[] = constant() {value=(0.5)}  # update optimizer
         %1: f32[2] = mul(%momentum.w, %0)  # update optimizer
         %2: f32[2] = add(%1, %g)  # update optimizer
@@ -134,10 +134,10 @@ describe('adamw', () => {
         in  parameter %w: f32[2]
         in  batch %g: f32[2]
         in  scalar %learning_rate: f32[]
-        in  running %optimizer.momentum_weight: f32[1]
-        in  running %optimizer.variance_weight: f32[1]
-        in  momentum %momentum.w: f32[2]
-        in  momentum %variance.w: f32[2]
+        in  running %optimizer.momentum_weight: f32[1] {momentum=0.5}
+        in  running %optimizer.variance_weight: f32[1] {momentum=0.25}
+        in  momentum %momentum.w: f32[2] {parameter=w}
+        in  momentum %variance.w: f32[2] {parameter=w}
         %0: f32[] = constant() {value=(1)}  # update optimizer
         %1: f32[] = constant() {value=(0.5)}  # update optimizer
         %2: f32[1] = mul(%optimizer.momentum_weight, %1)  # update optimizer
@@ -222,8 +222,8 @@ describe('accumulation', () => {
         in  scalar %learning_rate: f32[]
         in  scalar %gradient_share: f32[]
         in  scalar %apply: f32[]
-        in  momentum %accumulated.w: f32[2]
-        in  momentum %momentum.w: f32[2]
+        in  momentum %accumulated.w: f32[2] {parameter=w}
+        in  momentum %momentum.w: f32[2] {parameter=w}
         %0: f32[] = constant() {value=(1)}  # update optimizer
         %1: f32[] = sub(%0, %apply)  # update optimizer
         %2: f32[] = mul(%learning_rate, %apply)  # update optimizer

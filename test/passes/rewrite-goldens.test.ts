@@ -21,9 +21,9 @@ import {
   findOutput,
   type Graph,
   GraphBuilder,
+  parseGraph,
   printGraph,
   type Shape,
-  type Value,
 } from '../../src/ir/index.js';
 import { accumulate } from '../../src/passes/accumulate.js';
 import { dropUnits, mergeReshapes, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
@@ -238,11 +238,16 @@ const unit = { stride: [1, 1], pads: [0, 0, 0, 0], groups: 1 } as const;
 
 describe('fuse-convolutions', () => {
   it('takes a ReLU and an addition along', () => {
-    const graph = draft((builder) => {
-      const [x, w] = [batchInput(builder, 'x', 'N', 2, 4, 4), batchInput(builder, 'w', 2, 2, 1, 1)];
-      const y = builder.emit('relu', [builder.emit('conv2d', [x, w], unit)], {});
-      return builder.emit('add', [builder.emit('conv2d', [y, w], unit), x], {});
-    });
+    const graph = parseGraph(`
+      graph draft {
+        in  batch %x: f32[N, 2, 4, 4]
+        in  batch %w: f32[2, 2, 1, 1]
+        %a: f32[N, 2, 4, 4] = conv2d(%x, %w) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}
+        %b: f32[N, 2, 4, 4] = relu(%a)
+        %c: f32[N, 2, 4, 4] = conv2d(%b, %w) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1}
+        %y: f32[N, 2, 4, 4] = add(%c, %x)
+        out result y = %y
+      }`);
     expect(nodesOf(same(graph, fuseConvolutions))).toMatchInlineSnapshot(`
       "  %0: f32[N, 2, 4, 4] = fusedConv2d(%x, %w) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, adds=false, relu=true}
         %1: f32[N, 2, 4, 4] = fusedConv2d(%0, %w, %x) {stride=[1, 1], pads=[0, 0, 0, 0], groups=1, adds=true, relu=false}"
@@ -266,18 +271,19 @@ describe('fuse-convolutions', () => {
 
 describe('merge-reshapes', () => {
   it('reshapes once, and not at all where nothing changes', () => {
-    const graph = draft((builder) => {
-      const [a, b] = ['a', 'b'].map((name) =>
-        builder.emit('reshape', [batchInput(builder, name, 'N', 6)], { shape: ['N', 2, 3] }),
-      ) as [Value, Value];
-      const image = builder.emit('reshape', [a], { shape: ['N', 6, 1, 1] });
-      const back = builder.emit('reshape', [b], { shape: ['N', 6] });
-      return builder.emit(
-        'add',
-        [builder.emit('reshape', [builder.emit('neg', [image], {})], { shape: ['N', 6] }), back],
-        {},
-      );
-    });
+    const graph = parseGraph(`
+      graph draft {
+        in  batch %a: f32[N, 6]
+        in  batch %b: f32[N, 6]
+        %c: f32[N, 2, 3] = reshape(%a) {shape=[N, 2, 3]}
+        %d: f32[N, 2, 3] = reshape(%b) {shape=[N, 2, 3]}
+        %image: f32[N, 6, 1, 1] = reshape(%c) {shape=[N, 6, 1, 1]}
+        %back: f32[N, 6] = reshape(%d) {shape=[N, 6]}
+        %negative: f32[N, 6, 1, 1] = neg(%image)
+        %row: f32[N, 6] = reshape(%negative) {shape=[N, 6]}
+        %y: f32[N, 6] = add(%row, %back)
+        out result y = %y
+      }`);
     expect(nodesOf(same(graph, mergeReshapes))).toMatchInlineSnapshot(`
       "  %0: f32[N, 6, 1, 1] = reshape(%a) {shape=[N, 6, 1, 1]}
         %1: f32[N, 6, 1, 1] = neg(%0)
@@ -289,10 +295,14 @@ describe('merge-reshapes', () => {
 
 describe('drop-units', () => {
   it('drops products with 1, unless they broadcast', () => {
-    const graph = draft((builder) => {
-      const x = batchInput(builder, 'x', 'N', 2);
-      return builder.emit('neg', [builder.emit('mul', [builder.scalar(1), x], {})], {});
-    });
+    const graph = parseGraph(`
+      graph draft {
+        in  batch %x: f32[N, 2]
+        %one: f32[] = constant() {value=(1)}
+        %same: f32[N, 2] = mul(%one, %x)
+        %y: f32[N, 2] = neg(%same)
+        out result y = %y
+      }`);
     expect(nodesOf(same(graph, dropUnits))).toMatchInlineSnapshot(`"  %0: f32[N, 2] = neg(%x)"`);
   });
 });

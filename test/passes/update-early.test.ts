@@ -3,35 +3,30 @@
 import { describe, expect, it } from 'vitest';
 import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
-import { type Graph, GraphBuilder, printGraph, type Value, verifyGraph } from '../../src/ir/index.js';
+import { parseGraph, printGraph, verifyGraph } from '../../src/ir/index.js';
 import { executionOrder } from '../../src/memory/execution-order.js';
 import { programOf, toModel } from '../../src/onnx/index.js';
 import { updateEarly } from '../../src/passes/update-early.js';
 
 /** Two gradients, computed one after the other, and the updates of both at the end. */
-function graph(): Graph {
-  const builder = new GraphBuilder('tiny');
-  const input = (name: string): Value =>
-    builder.input(
-      { dtype: 'float32', shape: [2] },
-      { name, role: 'parameter', initializer: { kind: 'constant', value: 0 } },
-    );
-  const [a, b, rate] = ['a', 'b', 'rate'].map(input) as [Value, Value, Value];
-  builder.origin = { scope: 'b', phase: 'backward' };
-  const atB = builder.emit('exp', [b], {});
-  builder.origin = { scope: 'a', phase: 'backward' };
-  const atA = builder.emit('mul', [atB, a], {});
-  builder.origin = { scope: 'optimizer', phase: 'update' };
-  const steps = [atA, atB].map((gradient) => builder.emit('mul', [gradient, rate], {}));
-  const next = [a, b].map((value, index) => builder.emit('sub', [value, steps[index] as Value], {})) as [Value, Value];
-  return builder.finish(
-    ['a', 'b'].map((name, index) => ({ name: `next.${name}`, role: 'next', of: name, value: next[index] as Value })),
-  );
-}
+const graph = parseGraph(`
+  graph tiny {
+    in  parameter %a: f32[2]
+    in  parameter %b: f32[2]
+    in  parameter %rate: f32[2]
+    %atB: f32[2] = exp(%b)  # backward b
+    %atA: f32[2] = mul(%atB, %a)  # backward a
+    %stepA: f32[2] = mul(%atA, %rate)  # update optimizer
+    %stepB: f32[2] = mul(%atB, %rate)  # update optimizer
+    %nextA: f32[2] = sub(%a, %stepA)  # update optimizer
+    %nextB: f32[2] = sub(%b, %stepB)  # update optimizer
+    out next next.a of a = %nextA
+    out next next.b of b = %nextB
+  }`);
 
 describe('update-early', () => {
   it('puts an update behind what it waits for', () => {
-    const moved = updateEarly.run(graph());
+    const moved = updateEarly.run(graph);
     verifyGraph(moved);
     expect(printGraph(moved)).toMatchInlineSnapshot(`
       "graph tiny {

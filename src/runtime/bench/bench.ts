@@ -2,10 +2,9 @@
 
 import { availableParallelism } from 'node:os';
 import { DensecError, RequestError } from '../../ir/index.js';
-import { planMemory } from '../../memory/plan.js';
 import { type Bundle, openBundle } from '../bundle.js';
 import { type CudaOptions, checkTarget, cpu, type Device } from '../devices.js';
-import { compileAgain } from '../replan.js';
+import { plannedPeak } from '../replan.js';
 import { describeChoice, optimizationLevels, type SessionChoice, sessionChoices } from '../session-choice.js';
 import { type ProfileReport, profileSteps } from './profile.js';
 import type { StepsMeasurement } from './protocol.js';
@@ -47,7 +46,7 @@ export interface BundleFigures extends StepsSummary {
   /** Nodes of the training model. */
   readonly nodes: number;
   readonly remat: string;
-  /** Live bytes at the planned peak; null for a network that can't be planned again from its bundle. */
+  /** Live bytes at the planned peak; null for a bundle without a plan that can't be planned again. */
   readonly predictedLivePeakBytes: number | null;
 }
 
@@ -165,9 +164,9 @@ function describe(bundle: Bundle, rounds: readonly StepsMeasurement[], options: 
 
 function predictLivePeak(bundle: Bundle, { batchSize, onNote }: BenchOptions): number | null {
   try {
-    return planMemory(compileAgain(bundle).schedules.training, batchSize).peakBytes;
+    return plannedPeak(bundle, batchSize);
   } catch (error) {
-    // A bundle that this version can't plan again can still be measured.
+    // A bundle without a plan that this version can't plan again can still be measured.
     if (!(error instanceof DensecError)) throw error;
     onNote?.(`the predicted live peak is not available: ${error.message}`);
     return null;

@@ -24,7 +24,7 @@ export async function measureSteps(request: StepsRequest): Promise<StepsMeasurem
     manifest.state,
     parameterState(manifest.optimizer),
   );
-  const updates = stateUpdates(state.keys());
+  const updates = stateUpdates(bundle, state.keys());
 
   const loading = performance.now();
   const session = await openSession({

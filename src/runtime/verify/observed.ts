@@ -9,6 +9,7 @@ import type { Batch } from '../data/batches.js';
 import { TrainingModel } from '../model.js';
 import { profiled } from '../profile.js';
 import type { KernelEvent, KernelTensor } from '../profile-reader.js';
+import { rebuildAdvice } from '../rebuild.js';
 import type { SessionOptions } from '../session.js';
 import type { OptimizationLevel } from '../session-choice.js';
 import type { State } from '../state.js';
@@ -58,11 +59,12 @@ export interface ObserveOptions extends SessionOptions {
 }
 
 /** Reads a bundle's plan. @throws FailureError when the bundle is from before plans were kept */
-export async function readPlanned({ directory, manifest, training }: Bundle): Promise<Planned> {
+export async function readPlanned(bundle: Bundle): Promise<Planned> {
+  const { directory, manifest, training } = bundle;
   const record = manifest.plan;
   if (!record) {
     throw new FailureError(
-      `${directory} was built by densec ${manifest.densec} and keeps no plan; build it again to verify it`,
+      `${directory} was built by densec ${manifest.densec} and keeps no plan; to verify it, ${rebuildAdvice(bundle)}`,
     );
   }
   const model = decodeModel(await readFile(training), training);
