@@ -28,7 +28,7 @@ export class GraphBuilder {
     if (this.inputs.some(({ name }) => name === input.name)) {
       throw new InternalError(`the graph ${this.name} already has an input ${input.name}`);
     }
-    const value = new Value(type, input.name);
+    const value = new Value(type);
     this.inputs.push({ ...input, value } as GraphInput);
     return value;
   }

@@ -6,11 +6,7 @@ import { isStatic, type TensorType } from './shape.js';
 
 /** A tensor that is computed once. Two values are the same only if they are the same object. */
 export class Value {
-  constructor(
-    readonly type: TensorType,
-    /** A name for people; unique names are given when printing and exporting. */
-    readonly name: string = '',
-  ) {}
+  constructor(readonly type: TensorType) {}
 }
 
 /** Whether a value holds floats of which there are more the larger the batch is. */

@@ -69,7 +69,7 @@ function backward(
   return rule.backward(new BackwardNode(node as NodeOf<OperatorName>, rule.saves, arriving, builder));
 }
 
-/** The values through which the given ones can reach an output. */
+/** The given values and all that depends on them. */
 function dependents(graph: Graph, roots: readonly Value[]): ReadonlySet<Value> {
   const found = new Set(roots);
   for (const node of graph.nodes) {

@@ -71,7 +71,8 @@ function lowerOnce(graph: Graph, target: Target): Graph {
       for (const value of node.outputs) sums.set(value, value);
       return withOwnKernel(node, inputs, builder);
     }
-    const rule = loweringRules[node.operator] as LoweringRule<OperatorName> | undefined;
+    const rules: { readonly [K in OperatorName]?: unknown } = loweringRules;
+    const rule = rules[node.operator] as LoweringRule<OperatorName> | undefined;
     if (rule) return rule(node as NodeOf<OperatorName>, inputs, context);
     return lowerPrimitive(node, inputs, context);
   });

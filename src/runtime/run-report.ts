@@ -5,15 +5,9 @@ import { writeFileAtomic } from './atomic-file.js';
 import { runFiles } from './checkpoint.js';
 import type { Augmentation, Dataset } from './data/dataset.js';
 import { augments, isBatchSource } from './data/run-data.js';
+import type { ImageCounts } from './data/source.js';
 import { formatResults, type History } from './history.js';
 import type { TrainContext, TrainOptions } from './train-events.js';
-
-/** How many images a run uses of each kind. */
-export interface ImageCounts {
-  readonly training: number;
-  readonly validation: number;
-  readonly test: number;
-}
 
 /** Writes the files that tell of a run so far. @throws FailureError when the disk refuses */
 export async function writeRunReport(

@@ -80,7 +80,7 @@ function outputOfShape(inputs: Operands, { inputShape }: { readonly inputShape: 
   return [float(inputShape)];
 }
 
-export const contraction: Definitions<Contraction> = {
+export const contraction = {
   reduceSum: reduction('reduceSum', ['x', 'axes?']),
   reduceMean: reduction('reduceMean'),
   reduceMax: reduction('reduceMax'),
@@ -180,4 +180,4 @@ export const contraction: Definitions<Contraction> = {
   maxPool2dGrad: { operands: ['outputGradient', 'indices'], composite: true, infer: outputOfShape },
   averagePool2d: { operands: ['x'], cheap: true, infer: (inputs, window) => [pooled(inputs, window)] },
   averagePool2dGrad: { operands: ['outputGradient'], composite: true, infer: outputOfShape },
-};
+} satisfies Definitions<Contraction>;

@@ -48,7 +48,7 @@ type Elementwise =
   | 'dropout'
   | 'dropoutMask';
 
-export const elementwise: Definitions<Elementwise> = {
+export const elementwise = {
   add: binary('add'),
   sub: binary('sub'),
   mul: binary('mul'),
@@ -115,4 +115,4 @@ export const elementwise: Definitions<Elementwise> = {
       return [float(shape)];
     },
   },
-};
+} satisfies Definitions<Elementwise>;

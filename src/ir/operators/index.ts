@@ -9,13 +9,15 @@ import { elementwise } from './elementwise.js';
 import { movement } from './movement.js';
 import { normalization } from './normalization.js';
 
+const rows = { ...elementwise, ...movement, ...contraction, ...normalization };
+
 /** Every operator of the IR; a missing row fails the type check. */
-export const operators: Definitions<OperatorName> = {
-  ...elementwise,
-  ...movement,
-  ...contraction,
-  ...normalization,
-};
+export const operators: Definitions<OperatorName> = rows;
+
+/** The operators that have no counterpart in a target. */
+export type CompositeName = {
+  [K in OperatorName]: (typeof rows)[K] extends { readonly composite: true } ? K : never;
+}[OperatorName];
 
 /** The traits of an operator. */
 export function traitsOf(operator: OperatorName): Traits {

@@ -30,7 +30,7 @@ type Movement =
   | 'sizeOf'
   | 'range';
 
-export const movement: Definitions<Movement> = {
+export const movement = {
   constant: { operands: [], infer: (_, { value }) => [{ dtype: value.dtype, shape: value.shape }] },
   after: { operands: ['x', 'signals...'], view: true, composite: true, infer: sameAsFirst },
   copy: { operands: ['x'], view: true, infer: sameAsFirst },
@@ -171,4 +171,4 @@ export const movement: Definitions<Movement> = {
       return [{ dtype: 'int64', shape: [batch] }];
     },
   },
-};
+} satisfies Definitions<Movement>;

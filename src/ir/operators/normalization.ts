@@ -43,7 +43,7 @@ function checkLabels(inputs: Operands, logits: number, labels: number): void {
   );
 }
 
-export const normalization: Definitions<Normalization> = {
+export const normalization = {
   batchNorm: {
     operands: ['x', 'scale', 'shift', 'runningMean', 'runningVariance'],
     composite: true,
@@ -186,4 +186,4 @@ export const normalization: Definitions<Normalization> = {
       return [float([])];
     },
   },
-};
+} satisfies Definitions<Normalization>;

@@ -1,6 +1,6 @@
 /** @file The table of lowering rules: one for each composite operator. */
 
-import type { OperatorName } from '../../ir/index.js';
+import type { CompositeName } from '../../ir/index.js';
 import { conv2dAdd, conv2dInputGrad, conv2dWeightGrad, im2col } from './convolution.js';
 import { dropoutMask } from './dropout.js';
 import {
@@ -23,8 +23,13 @@ import { after } from './order.js';
 import { averageByProduct, averagePool2dGrad, maxPool2dGrad } from './pooling.js';
 import type { LoweringRule } from './rule.js';
 
-/** Rules by operator. Batch norm and dropout themselves are gone once a mode is chosen. */
-export const loweringRules: { readonly [K in OperatorName]?: LoweringRule<K> } = {
+/** The operators that lowering replaces: all composite ones but batch norm and dropout, gone once a mode is chosen. */
+export type LoweredName = Exclude<CompositeName, 'batchNorm' | 'dropout'>;
+
+/** A rule for each of them; a missing one fails the type check. */
+export type LoweringRules = { readonly [K in LoweredName]: LoweringRule<K> };
+
+export const loweringRules: LoweringRules = {
   reluGrad,
   batchStatistics,
   center,
