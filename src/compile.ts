@@ -79,6 +79,8 @@ export interface Compiled {
   readonly kernels: KernelsName;
   /** What is recomputed: the policy's name, or `custom` for a policy or solver of one's own. */
   readonly remat: RematName | 'custom';
+  /** Positions in the differentiated graph of the nodes that are computed again: with them the same is compiled again. */
+  readonly recomputed: readonly number[];
   readonly optimizer: OptimizerOptions;
   /** What whoever asked for this should know: what was not done as asked, and why. */
   readonly warnings: readonly string[];
@@ -121,7 +123,7 @@ export function compileGraph(traced: Graph, options: CompileOptions = {}): Compi
   const update = [packState(packed), optimize(optimizer, packed)];
   const step = (again: ReadonlySet<Node>): Schedule =>
     schedule(run(differentiated, [rematerialize(again), ...ordering, ...update, ...lowering(target), updateEarly]));
-  const { training, warnings } = atMostAll(step, solve(problem, solver), problem, remat);
+  const { training, again, warnings } = atMostAll(step, solve(problem, solver), problem, remat);
 
   const plain = targetOf(target.name);
   const evaluated = schedule(run(forward, [...evaluation, packState(packed), ...lowering(plain)]));
@@ -136,6 +138,7 @@ export function compileGraph(traced: Graph, options: CompileOptions = {}): Compi
     target: target.name,
     kernels,
     remat,
+    recomputed: differentiated.nodes.flatMap((node, position) => (again.has(node) ? [position] : [])),
     optimizer,
     warnings,
     leastBatchSize: leastBatchSize(forward),
@@ -157,21 +160,22 @@ function atMostAll(
   again: ReadonlySet<Node>,
   { predict }: RematProblem,
   remat: string,
-): { training: Schedule; warnings: readonly string[] } {
+): { training: Schedule; again: ReadonlySet<Node>; warnings: readonly string[] } {
   const training = step(again);
-  if (again.size === 0) return { training, warnings: [] };
+  if (again.size === 0) return { training, again, warnings: [] };
   const peaks = schedulePeaks(training);
   const sketched = peakLines(predict(new Set()).liveBytes).map((line) => scaled(line, clearlyLower));
-  if (comparePeaks(peaks, sketched).higherAt === undefined) return { training, warnings: [] };
+  if (comparePeaks(peaks, sketched).higherAt === undefined) return { training, again, warnings: [] };
   const all = step(new Set());
   const { higherAt, isLower } = comparePeaks(peaks, schedulePeaks(all));
-  if (higherAt === undefined && isLower) return { training, warnings: [] };
+  if (higherAt === undefined && isLower) return { training, again, warnings: [] };
   const reason =
     higherAt === undefined
       ? 'the peak would be no lower'
       : `the peak would be higher, at batch size ${higherAt} for one`;
   return {
     training: all,
+    again: new Set(),
     warnings: [`nothing is computed again in this network, though the policy ${remat} was asked for: ${reason}`],
   };
 }
@@ -208,4 +212,9 @@ function initialState(graph: Graph, seed: number): ReadonlyMap<string, TensorDat
 
 function initialTensor(input: Extract<GraphInput, { initializer: unknown }>, seed: number): TensorData {
   return initialize(input.initializer, staticShape(input.value.type.shape, input.name), seed, input.name);
+}
+
+/** A solver that chooses what was chosen before, by positions in the differentiated graph. */
+export function recordedSolver(recomputed: readonly number[]): RematSolver {
+  return ({ graph }) => new Set(recomputed.flatMap((position) => graph.nodes[position] ?? []));
 }

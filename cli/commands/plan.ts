@@ -4,7 +4,8 @@ import { Command, Option } from 'commander';
 import { type MemoryPlan, planMemory } from '../../src/memory/plan.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle.js';
 import { compileAgain, plannedPeak } from '../../src/runtime/replan.js';
-import { megabytes, note, printFacts, printJson, printTable } from '../output.js';
+import { stepMicroseconds, targetOf } from '../../src/targets/index.js';
+import { duration, megabytes, note, printFacts, printJson, printTable } from '../output.js';
 import { wholeNumber } from '../parse.js';
 
 /** How many of the tensors alive at the peak people are shown. */
@@ -18,17 +19,19 @@ export function planCommand(): Command {
     .option('--json', 'print JSON: the peak, what is alive there, and the live bytes at each node')
     .action(async (directory: string, { batchSize, json }: { batchSize: number; json?: boolean }) => {
       const bundle = await openBundle(directory);
-      if (bundle.manifest.remat === 'custom' && bundle.manifest.plan) {
+      if (bundle.manifest.remat === 'custom' && !bundle.manifest.recomputed && bundle.manifest.plan) {
         tellRecorded(bundle, batchSize, json ?? false);
         return;
       }
-      const plan = planMemory(compileAgain(bundle).schedules.training, batchSize);
-      if (json) printJson(asJson(plan, batchSize));
-      else show(plan, batchSize);
+      const { schedules, target, kernels } = compileAgain(bundle);
+      const plan = planMemory(schedules.training, batchSize);
+      const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels), batchSize) / 1000;
+      if (json) printJson(asJson(plan, batchSize, stepMs));
+      else show(plan, batchSize, stepMs);
     });
 }
 
-/** A policy of one's own can't be asked again, so only what was recorded of the plan is known: the peak. */
+/** Of a policy of one's own whose choice wasn't recorded only the peak is known. */
 function tellRecorded(bundle: Bundle, batchSize: number, json: boolean): void {
   const predictedLivePeakBytes = plannedPeak(bundle, batchSize);
   if (json) printJson({ batchSize, predictedLivePeakBytes, peakAt: null, tensors: null, timeline: null });
@@ -41,21 +44,23 @@ function tellRecorded(bundle: Bundle, batchSize: number, json: boolean): void {
   note("What is alive when isn't known: the policy is one's own, which only its program has; call planMemory there.");
 }
 
-function asJson(plan: MemoryPlan, batchSize: number): object {
+function asJson(plan: MemoryPlan, batchSize: number, estimatedStepMs: number): object {
   return {
     batchSize,
     predictedLivePeakBytes: plan.peakBytes,
+    estimatedStepMs,
     peakAt: plan.order[plan.peakAt],
     tensors: plan.tensors,
     timeline: plan.timeline.map((bytes, position) => ({ node: plan.order[position], bytes })),
   };
 }
 
-function show(plan: MemoryPlan, batchSize: number): void {
+function show(plan: MemoryPlan, batchSize: number, stepMs: number): void {
   printFacts([
     ['batch size', batchSize],
     ['live peak', megabytes(plan.peakBytes)],
     ['reached at', `${plan.order[plan.peakAt]} (${plan.peakAt + 1} of ${plan.order.length} nodes)`],
+    ['a step takes', `about ${duration(stepMs)}, estimated from a table of costs`],
   ]);
   const largest = plan.tensors.slice(0, shownTensors);
   const rest = plan.tensors.slice(shownTensors);

@@ -187,6 +187,7 @@ function describe(
     target: compiled.target,
     kernels: compiled.kernels,
     remat: compiled.remat,
+    ...(compiled.remat === 'custom' && { recomputed: [...compiled.recomputed] }),
     optimizer: manifestOptimizer(compiled.optimizer),
     seed,
     dropout: compiled.training.inputs.some(({ name }) => name === dropoutInputs.step),

@@ -92,6 +92,8 @@ const manifest = z.object({
   /** Whether the training model has operators of ours; bundles from before there were any don't say. */
   kernels: z.enum(['plain', 'cudnn']).default('plain'),
   remat: z.enum(['none', 'efficient', 'max', 'custom']),
+  /** For a policy or solver of one's own: what it chose (`Compiled.recomputed`). */
+  recomputed: extents.optional(),
   optimizer,
   seed: z.number().int(),
   /** Whether the training model takes the scalars `step` and `seed`, for dropout's masks. */

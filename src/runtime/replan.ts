@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { densenet, traceNetwork } from '../builders/index.js';
-import { type Compiled, compileGraph } from '../compile.js';
+import { type Compiled, compileGraph, recordedSolver } from '../compile.js';
 import { FailureError, type Graph, parseGraph, RequestError } from '../ir/index.js';
 import { planMemory } from '../memory/plan.js';
 import { predictedPeak } from '../memory/plan-record.js';
@@ -32,18 +32,24 @@ export function forwardGraph(bundle: Bundle): Graph {
 
 /**
  * The compiled form of a bundle's network, from its forward graph.
- * @throws RequestError for a policy of one's own, which a bundle can't hold; FailureError when this version of densec
+ * @throws RequestError for a policy of one's own in a bundle that doesn't keep its choice; FailureError when this version of densec
  * compiles the network to another model, or when there is no forward graph
  */
 export function compileAgain(bundle: Bundle): Compiled {
   const { directory, manifest } = bundle;
-  const { remat, target, kernels, optimizer, models, segmentBytes } = manifest;
-  if (remat === 'custom') {
+  const { remat, recomputed, target, kernels, optimizer, models, segmentBytes } = manifest;
+  if (remat === 'custom' && !recomputed) {
     throw new RequestError(
-      `${directory} was compiled with a policy of one's own, which only its program has; call planMemory there`,
+      `${directory} was compiled with a policy of one's own and doesn't say what it chose; call planMemory in its program`,
     );
   }
-  const options = { target, kernels, remat, optimizer, ...(segmentBytes !== undefined && { segmentBytes }) };
+  const options = {
+    target,
+    kernels,
+    optimizer,
+    ...(remat === 'custom' ? { solver: recordedSolver(recomputed ?? []) } : { remat }),
+    ...(segmentBytes !== undefined && { segmentBytes }),
+  };
   const compiled = compileGraph(forwardGraph(bundle), options);
   if (trainingHash(compiled) !== models.training.sha256) {
     throw new FailureError(

@@ -154,21 +154,25 @@ describe("a bundle of one's own policy", () => {
     densec(['plan', path('policy'), '--batch-size', String(batchSize), ...flags]);
   beforeAll(async () => void (await writeBundle(path('policy'), network, compiled, { config: network.config })));
 
-  it('tells the peak that was planned, and says why no more', async () => {
-    const { peakBytes } = planMemory(compiled.schedules.training, batchSize);
+  it('is planned again from what the policy chose, which the bundle keeps', async () => {
+    const { peakBytes, tensors } = planMemory(compiled.schedules.training, batchSize);
     const result = await plan('--json');
     expect(result.code, result.stderr).toBe(0);
-    expect(result.json()).toEqual({
-      batchSize,
-      predictedLivePeakBytes: peakBytes,
-      peakAt: null,
-      tensors: null,
-      timeline: null,
-    });
-    expect(result.stderr).toMatch(/policy is one's own.*planMemory/);
-    expect((await plan()).stdout).toContain(`live peak   ${(peakBytes / 1e6).toFixed(1)} MB`);
+    expect(result.json()).toMatchObject({ batchSize, predictedLivePeakBytes: peakBytes, tensors });
+    expect((result.json() as { estimatedStepMs: number }).estimatedStepMs).toBeGreaterThan(0);
+    expect((await plan()).stdout).toMatch(/a step takes\s+about \d+ ms, estimated/);
     const flags = ['--batch-size', String(batchSize), '--steps', '1', '--rounds', '1'];
     expect((await json('bench', path('policy'), ...flags)).predictedLivePeakBytes).toBe(peakBytes);
+  });
+
+  it('tells the recorded peak alone where it does not say what was chosen', async () => {
+    const { peakBytes } = planMemory(compiled.schedules.training, batchSize);
+    cpSync(path('policy'), path('unsaid'), { recursive: true });
+    change('unsaid', (manifest) => delete manifest.recomputed);
+    const result = await densec(['plan', path('unsaid'), '--batch-size', String(batchSize), '--json']);
+    const unknown = { peakAt: null, tensors: null, timeline: null };
+    expect(result.json()).toEqual({ batchSize, predictedLivePeakBytes: peakBytes, ...unknown });
+    expect(result.stderr).toMatch(/policy is one's own.*planMemory/);
   });
 
   it('is told of, verified and exported as any other', async () => {

@@ -26,7 +26,7 @@ export interface Convolution {
   readonly groups: number;
 }
 
-interface Reduction {
+export interface Reduction {
   readonly axes: readonly number[];
   readonly keepDims: boolean;
 }
