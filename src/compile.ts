@@ -12,7 +12,7 @@ import {
   type TensorData,
 } from './ir/index.js';
 import { comparePeaks, type PeakLine, peakLines } from './memory/peak-lines.js';
-import { plannedLiveBytes, type Schedule, schedule, scheduledLiveness } from './memory/schedule.js';
+import { plannedLiveBytes, type Schedule, schedule } from './memory/schedule.js';
 import { type Freeze, freezeParameters } from './passes/freeze.js';
 import { leastBatchSize } from './passes/modes.js';
 import { optimize } from './passes/optimize.js';
@@ -23,7 +23,7 @@ import {
   resolveOptimizer,
 } from './passes/optimizer-options.js';
 import { packState, planSegments, type Segment } from './passes/pack-state.js';
-import { type Pass, runPasses } from './passes/pass.js';
+import { type Pass, runPasses, runUnverified } from './passes/pass.js';
 import { rematerialize } from './passes/rematerialize.js';
 import {
   byPredicate,
@@ -117,7 +117,7 @@ export function compileGraph(traced: Graph, options: CompileOptions = {}): Compi
 
   const differentiated = run(asSources(forward), differentiation(target));
   const problem = rematProblem(differentiated, target, (again) => {
-    const graph = runPasses(rematerialize(again).run(differentiated), sketch(target));
+    const graph = runUnverified(differentiated, [rematerialize(again), ...sketch(target)]);
     return { graph, liveBytes: (batchSize) => plannedLiveBytes(graph, batchSize) };
   });
   const update = [packState(packed), optimize(optimizer, packed)];
@@ -163,11 +163,11 @@ function atMostAll(
 ): { training: Schedule; again: ReadonlySet<Node>; warnings: readonly string[] } {
   const training = step(again);
   if (again.size === 0) return { training, again, warnings: [] };
-  const peaks = schedulePeaks(training);
+  const peaks = training.livePeak;
   const sketched = peakLines(predict(new Set()).liveBytes).map((line) => scaled(line, clearlyLower));
   if (comparePeaks(peaks, sketched).higherAt === undefined) return { training, again, warnings: [] };
   const all = step(new Set());
-  const { higherAt, isLower } = comparePeaks(peaks, schedulePeaks(all));
+  const { higherAt, isLower } = comparePeaks(peaks, all.livePeak);
   if (higherAt === undefined && isLower) return { training, again, warnings: [] };
   const reason =
     higherAt === undefined
@@ -185,10 +185,6 @@ const clearlyLower = 0.8;
 
 function scaled({ fixed, perSample }: PeakLine, factor: number): PeakLine {
   return { fixed: factor * fixed, perSample: factor * perSample };
-}
-
-function schedulePeaks(scheduled: Schedule): readonly PeakLine[] {
-  return peakLines((batchSize) => scheduledLiveness(scheduled, batchSize).timeline);
 }
 
 /** The scalars that an optimizer keeps beside what it keeps of each parameter. */

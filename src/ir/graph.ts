@@ -92,3 +92,16 @@ export function findOutput(graph: Graph, name: string): GraphOutput {
 export function asSources(graph: Graph): Graph {
   return { ...graph, nodes: graph.nodes.map((node) => ({ ...node, origin: { ...node.origin, source: node } })) };
 }
+
+/** Nodes whose outputs have the types that their operators give; nodes are never changed, so they stay so in every graph. */
+const typed = new WeakSet<Node>();
+
+/** Whether a node's types were found right, or made so. */
+export function isTyped(node: Node): boolean {
+  return typed.has(node);
+}
+
+/** Notes that a node's types are right. */
+export function markTyped(node: Node): void {
+  typed.add(node);
+}

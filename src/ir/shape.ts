@@ -115,7 +115,10 @@ export function sameSize(a: Shape, b: Shape): boolean {
 
 /** A shape's extents for a given batch size. */
 export function concreteShape(shape: Shape, batchSize: number): readonly number[] {
-  return shape.map((dim) => (typeof dim === 'number' ? dim : sizeOf([dim]).factor * batchSize));
+  return shape.map((dim) => {
+    if (typeof dim === 'number') return dim;
+    return dim === batch ? batchSize : sizeOf([dim]).factor * batchSize;
+  });
 }
 
 /**

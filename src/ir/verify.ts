@@ -1,12 +1,9 @@
 /** @file Checks that a graph is well formed: every value defined once and before use, every type as inferred. */
 
 import { InternalError } from './errors.js';
-import type { Graph, Node, Value } from './graph.js';
+import { type Graph, isTyped, markTyped, type Node, type Value } from './graph.js';
 import { inferTypes } from './operators/index.js';
 import { formatType, sameType } from './shape.js';
-
-/** Nodes whose types have been found right; nodes are never changed, so they stay so in every graph. */
-const typed = new WeakSet<Node>();
 
 /**
  * Accepts a well-formed graph.
@@ -26,12 +23,18 @@ export function verifyGraph(graph: Graph): void {
     defined.add(value);
   }
 
-  for (const [index, node] of graph.nodes.entries()) {
-    const early = node.inputs.findIndex((value) => !defined.has(value));
-    if (early >= 0) fail(`${where(index, node)} uses operand ${early} before it is defined`);
-    const mismatch = typed.has(node) ? undefined : typeMismatch(node);
-    if (mismatch) fail(`${where(index, node)}${mismatch}`);
-    typed.add(node);
+  // Run after every pass over all nodes: plain loops.
+  for (let index = 0; index < graph.nodes.length; index++) {
+    const node = graph.nodes[index] as Node;
+    for (let operand = 0; operand < node.inputs.length; operand++) {
+      if (defined.has(node.inputs[operand] as Value)) continue;
+      fail(`${where(index, node)} uses operand ${operand} before it is defined`);
+    }
+    if (!isTyped(node)) {
+      const mismatch = typeMismatch(node);
+      if (mismatch) fail(`${where(index, node)}${mismatch}`);
+      markTyped(node);
+    }
     for (const value of node.outputs) {
       if (defined.has(value)) fail(`${where(index, node)} defines a value that is defined already`);
       defined.add(value);

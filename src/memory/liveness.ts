@@ -47,45 +47,56 @@ export function liveness<V>({ inputs, outputs, nodes }: Run<V>, bytesOf: (value:
   }
   for (const value of [...inputs, ...outputs]) lastUse.set(rootOf(value), nodes.length);
 
-  const alive = new Map<V, number>();
-  for (const value of inputs) alive.set(value, bytesOf(value));
-  let live = sum(alive.values());
+  // In the order of birth; while alive, a buffer's end is open.
+  const births: { readonly value: V; readonly bytes: number; readonly from: number; to: number }[] = [];
+  const alive = new Map<V, (typeof births)[number]>();
+  let live = 0;
+  const bear = (value: V, from: number): void => {
+    const birth = { value, bytes: bytesOf(value), from, to: Number.POSITIVE_INFINITY };
+    births.push(birth);
+    alive.set(value, birth);
+    live += birth.bytes;
+  };
+  const end = (value: V, to: number): void => {
+    const birth = alive.get(value);
+    if (!birth) return;
+    birth.to = to;
+    alive.delete(value);
+    live -= birth.bytes;
+  };
+  for (const value of inputs) bear(value, 0);
+  let peak = { bytes: live, at: 0 };
   const timeline: number[] = [];
-  let peak = { bytes: live, at: 0, tensors: new Map(alive) };
-  for (const [position, node] of nodes.entries()) {
-    const operands = node.inputs.flatMap((value) => (value === undefined ? [] : [rootOf(value)]));
-    const dying = [...new Set(operands)].filter((value) => lastUse.get(value) === position && alive.has(value));
-    for (const [index, output] of node.outputs.entries()) {
+  for (let position = 0; position < nodes.length; position++) {
+    const node = nodes[position] as MemoryNode<V>;
+    const dying: V[] = [];
+    for (const operand of node.inputs) {
+      if (operand === undefined) continue;
+      const value = rootOf(operand);
+      if (lastUse.get(value) === position && alive.has(value) && !dying.includes(value)) dying.push(value);
+    }
+    for (let index = 0; index < node.outputs.length; index++) {
+      const output = node.outputs[index] as V;
       if (rootOf(output) !== output) continue;
       const bytes = bytesOf(output);
       const reused = overwritable(node.effect, index)
-        .flatMap((operand) => {
-          const value = node.inputs[operand];
-          return value === undefined ? [] : [rootOf(value)];
-        })
-        .find((value) => dying.includes(value) && alive.get(value) === bytes && !takenOver.has(value));
+        .flatMap((operand) => node.inputs[operand] ?? [])
+        .map(rootOf)
+        .find((value) => dying.includes(value) && alive.get(value)?.bytes === bytes && !takenOver.has(value));
       if (reused !== undefined) {
         takenOver.add(reused);
-        live -= alive.get(reused) ?? 0;
-        alive.delete(reused);
+        end(reused, position - 1);
       }
-      alive.set(output, bytes);
-      live += bytes;
+      bear(output, position);
     }
     timeline.push(live);
-    if (live > peak.bytes) peak = { bytes: live, at: position, tensors: new Map(alive) };
-    for (const value of [...dying, ...node.outputs]) {
-      if ((lastUse.get(value) ?? position) > position || !alive.has(value)) continue;
-      live -= alive.get(value) ?? 0;
-      alive.delete(value);
-    }
+    if (live > peak.bytes) peak = { bytes: live, at: position };
+    for (const value of dying) end(value, position);
+    for (const value of node.outputs) if ((lastUse.get(value) ?? position) <= position) end(value, position);
   }
-  const tensors = [...peak.tensors].map(([value, bytes]) => ({ value, bytes })).sort((a, b) => b.bytes - a.bytes);
+  const tensors = births
+    .filter(({ from, to }) => from <= peak.at && to >= peak.at)
+    .map(({ value, bytes }) => ({ value, bytes }))
+    .sort((a, b) => b.bytes - a.bytes);
   return { timeline, peakBytes: peak.bytes, peakAt: peak.at, tensors };
-}
-
-function sum(values: Iterable<number>): number {
-  let total = 0;
-  for (const value of values) total += value;
-  return total;
 }

@@ -1,8 +1,8 @@
 /** @file What a bundle keeps of its memory plan, so that anyone can hold the model and the runtime against it. */
 
 import { type Graph, InternalError, type Value } from '../ir/index.js';
-import { type PeakLine, peakAt, peakLines } from './peak-lines.js';
-import { type Schedule, scheduledLiveness } from './schedule.js';
+import { type PeakLine, peakAt } from './peak-lines.js';
+import type { Schedule } from './schedule.js';
 
 /** A plan by the names of values, which the runtime's optimizer keeps where it gives nodes other names and indices. */
 export interface PlanRecord {
@@ -30,7 +30,7 @@ export function recordPlan(scheduled: Schedule): PlanRecord {
     order: order.map(({ outputs }) => names.get(outputs[0] as Value) ?? ''),
     recompute: order.flatMap(({ node }, position) => (node.origin.phase === 'recompute' ? [position] : [])),
     backward,
-    livePeak: peakLines((batchSize) => scheduledLiveness(scheduled, batchSize).timeline),
+    livePeak: scheduled.livePeak,
     runningShare: Object.fromEntries(
       graph.inputs.flatMap((input) => (input.role === 'running' ? [[input.name, input.momentum]] : [])),
     ),

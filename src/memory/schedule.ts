@@ -22,6 +22,7 @@ import { bufferNumbers, type ValueTypes } from './buffers.js';
 import { executionOrder } from './execution-order.js';
 import { type Liveness, liveness } from './liveness.js';
 import type { MemoryNode } from './node.js';
+import { type PeakLine, peakLines } from './peak-lines.js';
 import { placeNodes } from './place.js';
 import { shareBuffers } from './share-buffers.js';
 
@@ -43,6 +44,8 @@ export interface Schedule {
   readonly order: readonly ScheduledNode[];
   /** For values with a batch axis, the number of the buffer that holds them; values of one number share it, in turn or in place. */
   readonly buffers: ReadonlyMap<Value, number>;
+  /** Live bytes at the peak, as lines over the batch size. */
+  readonly livePeak: readonly PeakLine[];
 }
 
 /** Schedules a lowered graph, whose outputs are made values of their own: the order of its nodes is the plan. */
@@ -63,7 +66,8 @@ export function schedule(lowered: Graph): Schedule {
   const buffers = new Map(
     [...numbers].filter(([value]) => names.has(value) && !values.fixed.has(value) && !isStatic(value.type.shape)),
   );
-  return { graph, names, file, order, buffers };
+  const livePeak = peakLines((batchSize) => scheduledLiveness({ graph, order }, batchSize).timeline);
+  return { graph, names, file, order, buffers, livePeak };
 }
 
 /** Live bytes of a schedule's nodes, in the order in which they run, for a batch size. */

@@ -29,3 +29,8 @@ export function runPasses(graph: Graph, passes: readonly Pass[], observe?: (pass
   }
   return current;
 }
+
+/** Runs passes for a prediction: of passes that are verified where the step itself is compiled. */
+export function runUnverified(graph: Graph, passes: readonly Pass[]): Graph {
+  return passes.reduce((current, pass) => pass.run(current), graph);
+}

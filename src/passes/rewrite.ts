@@ -39,8 +39,8 @@ export class Rewriter {
         }
         for (const [index, output] of node.outputs.entries()) this.replace(output, values[index] as Value);
       } else {
-        const unchanged = inputs.every((value, index) => value === node.inputs[index]);
-        this.builder.append(unchanged ? node : { ...node, inputs });
+        const isUnchanged = inputs.every((value, index) => value === node.inputs[index]);
+        this.builder.append(isUnchanged ? node : { ...node, inputs });
       }
     }
   }
@@ -54,9 +54,9 @@ export class Rewriter {
 /** How often each value is read, by nodes and as an output. */
 export function countReaders({ nodes, outputs }: Graph): ReadonlyMap<Value, number> {
   const readers = new Map<Value, number>();
-  for (const value of [...nodes.flatMap(({ inputs }) => inputs), ...outputs.map((output) => output.value)]) {
-    readers.set(value, (readers.get(value) ?? 0) + 1);
-  }
+  const count = (value: Value): void => void readers.set(value, (readers.get(value) ?? 0) + 1);
+  for (const { inputs } of nodes) for (const value of inputs) count(value);
+  for (const { value } of outputs) count(value);
   return readers;
 }
 
