@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type DenseNetConfig, densenet } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
 import type { KernelsName } from '../src/passes/lowering/index.js';
-import type { OptimizerChoice } from '../src/passes/optimizer-options.js';
+import type { OptimizerChoice } from '../src/passes/optimizers/index.js';
 import type { RematName } from '../src/passes/policies.js';
 import { writeBundle } from '../src/runtime/bundle.js';
 import { readSafetensors } from '../src/runtime/safetensors.js';

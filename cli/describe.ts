@@ -1,7 +1,7 @@
 /** @file The facts of a bundle, as build and info tell them. */
 
+import { describeOptimizer } from '../src/passes/optimizers/index.js';
 import type { Bundle } from '../src/runtime/bundle.js';
-import { describeOptimizer } from '../src/runtime/run-report.js';
 import { describeChoice, sessionChoices } from '../src/runtime/session-choice.js';
 import { printFacts, printJson } from './output.js';
 

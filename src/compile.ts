@@ -18,11 +18,11 @@ import { type KernelsName, type Target, type TargetName, targetOf } from './pass
 import { evaluationMode, leastBatchSize, trainingMode } from './passes/modes.js';
 import { optimize } from './passes/optimize.js';
 import {
-  correctionNames,
   type OptimizerChoice,
   type OptimizerOptions,
+  optimizerSegments,
   resolveOptimizer,
-} from './passes/optimizer-options.js';
+} from './passes/optimizers/index.js';
 import { packState, planSegments, type Segment } from './passes/pack-state.js';
 import { type Pass, runPasses } from './passes/pass.js';
 import { pinOrder } from './passes/pin-order.js';
@@ -144,15 +144,6 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
     optimizer,
     leastBatchSize: leastBatchSize(forward),
   };
-}
-
-/** The scalars that an optimizer keeps beside what it keeps of each parameter. */
-function optimizerSegments({ kind }: OptimizerOptions): Segment[] {
-  if (kind !== 'adamw') return [];
-  return correctionNames.map((name) => {
-    const tensors = [{ name, shape: [1], offset: 0 }];
-    return { name, role: 'optimizer', dtype: 'float32', length: 1, tensors };
-  });
 }
 
 /** The state that a graph's inputs describe. */

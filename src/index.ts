@@ -23,12 +23,15 @@ export { encodeGraph } from './onnx/index.js';
 export type { Freeze } from './passes/freeze.js';
 export type { KernelsName, TargetName } from './passes/lowering/index.js';
 export {
+  type AdamOptions,
   type AdamwOptions,
   defaultOptimizer,
   type OptimizerChoice,
+  type OptimizerName,
   type OptimizerOptions,
+  type RmspropOptions,
   type SgdOptions,
-} from './passes/optimizer-options.js';
+} from './passes/optimizers/index.js';
 export type { PackedTensor, Segment } from './passes/pack-state.js';
 export { type RematName, type RematPolicy, recomputeCheap } from './passes/policies.js';
 export { type Bundle, openBundle, writeBundle } from './runtime/bundle.js';
@@ -57,7 +60,8 @@ export { readSafetensors, writeSafetensors } from './runtime/safetensors.js';
 export type { SessionOptions } from './runtime/session.js';
 export { readState } from './runtime/state.js';
 export { type Evaluation, train } from './runtime/train.js';
-export type { ResultEvent, TrainContext, TrainEvent, TrainOptions } from './runtime/train-events.js';
+export type { ResultEvent, TrainContext, TrainEvent } from './runtime/train-events.js';
+export type { TrainOptions } from './runtime/train-options.js';
 export { type EvaluateOptions, type RunOptions, Trainer, type TrainerOptions } from './runtime/trainer.js';
 export {
   type LoadedWeights,

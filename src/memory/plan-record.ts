@@ -1,6 +1,7 @@
 /** @file What a bundle keeps of its memory plan, so that anyone can hold the model and the runtime against it. */
 
 import { type Graph, InternalError, type Value } from '../ir/index.js';
+import { resultOutputs } from '../step/interface.js';
 import { type Schedule, scheduledLiveness } from './schedule.js';
 
 /** A plan by the names of values, which the runtime's optimizer keeps where it gives nodes other names and indices. */
@@ -30,7 +31,7 @@ const probes = [1009, 2003] as const;
 export function recordPlan(scheduled: Schedule): PlanRecord {
   const { graph, names, order } = scheduled;
   const [one, other] = probes.map((size) => scheduledLiveness(scheduled, size).timeline) as [number[], number[]];
-  const gradients = descendantsOf(graph, 'logits');
+  const gradients = descendantsOf(graph, resultOutputs.logits);
   const backward = order.findIndex(
     ({ node, outputs }) => node.origin.phase === 'backward' && gradients.has(outputs[0] as Value),
   );
