@@ -43,6 +43,12 @@ describe.each(optimizerNames)('%s', (kind) => {
   });
 });
 
+it('refuses to compile what an optimizer does not choose', () => {
+  // @ts-expect-error adam has betas
+  const wrong: OptimizerChoice = { kind: 'adam', momentum: 0.5 };
+  expect(() => resolveOptimizer(wrong)).toThrow(/--momentum/);
+});
+
 it('a new optimizer does not compile without words for its report', () => {
   const { words: _, ...silent } = optimizers.sgd;
   // @ts-expect-error an optimizer tells people what it is and what it was told

@@ -109,7 +109,7 @@ export function resolveOptimizer(choice: OptimizerChoice = {}): OptimizerOptions
 }
 
 /** What `compile` takes unless told: the seed's Nesterov momentum 0.9, weight decay 1e-4. */
-export const defaultOptimizer: OptimizerOptions = resolveOptimizer();
+export const defaultOptimizer = resolveOptimizer({ kind: defaultOptimizerName }) as SgdOptions;
 
 function refuseUnknown(kind: OptimizerName, options: object): void {
   const known = choicesOf(kind);
