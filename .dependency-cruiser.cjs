@@ -35,11 +35,13 @@ function guard(room, ...packages) {
 module.exports = {
   forbidden: [
     only('src/ir'),
+    only('src/step', 'src/ir'),
+    only('src/choices.ts', 'src/ir'),
     only('src/operators', 'src/ir'),
-    only('src/builders', 'src/ir'),
+    only('src/builders', 'src/choices.ts', 'src/ir', 'src/step'),
     only('src/targets', 'src/ir'),
-    only('src/passes', 'src/ir', 'src/targets'),
-    only('src/memory', 'src/ir', 'src/targets'),
+    only('src/passes', 'src/choices.ts', 'src/ir', 'src/step', 'src/targets'),
+    only('src/memory', 'src/ir', 'src/step', 'src/targets'),
     only('src/onnx', 'src/ir', 'src/memory'),
     only('src/compile.ts', 'src/builders', 'src/ir', 'src/memory', 'src/passes', 'src/targets'),
     only('src/inference.ts', 'src/builders', 'src/ir', 'src/passes', 'src/targets'),

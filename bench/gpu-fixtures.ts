@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DenseNetConfig, densenet } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
-import type { OptimizerChoice } from '../src/passes/optimizer-options.js';
+import type { OptimizerChoice } from '../src/passes/optimizers/index.js';
 import type { RematName } from '../src/passes/solvers/index.js';
 import { writeBundle } from '../src/runtime/bundle.js';
 import { readSafetensors } from '../src/runtime/safetensors.js';

@@ -1,8 +1,8 @@
 /** @file The facts of a bundle, as build and info tell them. */
 
+import { describeOptimizer } from '../src/passes/optimizers/index.js';
 import type { Bundle } from '../src/runtime/bundle.js';
 import { plannedPeak } from '../src/runtime/replan.js';
-import { describeOptimizer } from '../src/runtime/run-report.js';
 import { describeChoice, sessionChoices } from '../src/runtime/session-choice.js';
 import { megabytes, printFacts, printJson } from './output.js';
 

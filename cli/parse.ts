@@ -45,7 +45,7 @@ export function names(text: string): string[] {
 }
 
 /** Two numbers separated by a comma. */
-export function betas(text: string): [number, number] {
+export function pair(text: string): [number, number] {
   const [first, second, ...more] = text.split(',').map(finiteNumber);
   if (first === undefined || second === undefined || more.length > 0) {
     throw new InvalidArgumentError('Give two numbers, as in 0.9,0.999.');

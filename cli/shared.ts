@@ -1,15 +1,25 @@
 /** @file Options that several commands have, and what they mean. */
 
 import { type Command, Option } from 'commander';
+import { denseNetChoices, denseNetDefaults } from '../src/builders/densenet-config.js';
 import { architectures, type DenseNetConfig, type DenseNetOptions, denseNetConfig } from '../src/builders/index.js';
 import type { CompileOptions } from '../src/compile.js';
 import { RequestError } from '../src/ir/index.js';
-import type { OptimizerChoice } from '../src/passes/optimizer-options.js';
+import {
+  defaultOptimizerName,
+  defaultsOf,
+  type OptimizerChoice,
+  type OptimizerName,
+  optimizerFlags,
+  optimizerNames,
+  optimizers,
+} from '../src/passes/optimizers/index.js';
 import type { RematName } from '../src/passes/solvers/index.js';
 import { type CudaOptions, parseDevice } from '../src/runtime/devices.js';
 import type { SessionOptions } from '../src/runtime/session.js';
 import type { KernelsName, TargetName } from '../src/targets/index.js';
-import { betas, finiteNumber, names, seed, wholeNumber, wholeNumbers } from './parse.js';
+import { addChoice, addChoices, attributeOf, chosen } from './flags.js';
+import { names, seed, wholeNumber } from './parse.js';
 
 /** Where and with how many threads a graph runs. */
 export interface RunFlags extends CudaOptions {
@@ -40,74 +50,40 @@ export function sessionOptions({ threads, device, tf32, cudaGraph }: RunFlags): 
   };
 }
 
-/** What describes a network and its optimizer. */
-export interface BuildFlags {
+/** What describes a network and its optimizer; what a choice of the network or the optimizer says is read by `chosen`. */
+export interface BuildFlags extends Partial<DenseNetConfig> {
   readonly arch?: string;
   readonly depth?: number;
-  readonly blockConfig?: number[];
-  readonly growthRate?: number;
-  readonly initFeatures?: number;
-  readonly compression?: number;
-  readonly bnSize?: number;
-  readonly dropRate?: number;
-  readonly classes?: number;
-  readonly imageSize?: number;
-  readonly channels?: number;
-  readonly smallInputs?: boolean;
   readonly efficient?: boolean;
   readonly remat?: RematName;
   readonly memoryBudget?: string;
   readonly target: TargetName;
   readonly kernels: KernelsName;
-  readonly optimizer: 'sgd' | 'adamw';
-  readonly momentum?: number;
-  readonly nesterov?: boolean;
-  readonly betas?: readonly [number, number];
-  readonly eps?: number;
-  readonly weightDecay?: number;
-  readonly decayNormBias: boolean;
-  readonly accumulate: number;
+  readonly optimizer: OptimizerName;
   readonly freeze?: string[];
 }
 
 /** Names of the flags that describe a network, as commander has them. */
-export const buildFlagNames = [
+export const buildFlagNames: readonly string[] = [
   'arch',
   'depth',
-  'blockConfig',
-  'growthRate',
-  'initFeatures',
-  'compression',
-  'bnSize',
-  'dropRate',
-  'classes',
-  'imageSize',
-  'channels',
-  'smallInputs',
+  ...Object.values(denseNetChoices).map(attributeOf),
   'efficient',
   'remat',
   'memoryBudget',
   'target',
   'kernels',
   'optimizer',
-  'momentum',
-  'nesterov',
-  'betas',
-  'eps',
-  'weightDecay',
-  'decayNormBias',
-  'accumulate',
+  ...optimizerFlags().map(({ choice }) => attributeOf(choice)),
   'freeze',
-] as const;
+];
 
 /** Defaults of flags that a data set may know better, in words. */
 const buildDefaults = { classes: '10; with --arch 1000', imageSize: '32; with --arch 224' };
 
 /** Adds the options that describe a network. */
 export function addBuildOptions(command: Command, defaults = buildDefaults): Command {
-  const count = (flag: string, text: string): Option => new Option(flag, text).argParser(wholeNumber(1));
-  const number = (flag: string, text: string): Option => new Option(flag, text).argParser(finiteNumber);
-  return command
+  command
     .optionsGroup('Network:')
     .addOption(
       new Option(
@@ -120,22 +96,14 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
         '--depth <n>',
         'layers of a DenseNet-BC with three blocks, 6·L + 4 (default: 100, where there is neither --arch nor --block-config)',
       ).argParser(wholeNumber(1)),
-    )
-    .addOption(
-      new Option('--block-config <a,b,c>', 'layers of each dense block, instead of --depth').argParser(wholeNumbers),
-    )
-    .addOption(count('--growth-rate <n>', 'channels each layer adds (default: 12)'))
-    .addOption(count('--init-features <n>', 'channels after the stem (default: 2 × growth rate)'))
-    .addOption(number('--compression <x>', 'share of channels a transition keeps, above 0 to 1 (default: 0.5)'))
-    .addOption(count('--bn-size <n>', 'bottleneck channels, in growth rates (default: 4)'))
-    .addOption(
-      number('--drop-rate <x>', 'share of values dropped after each 3×3 convolution, 0 to below 1 (default: 0)'),
-    )
-    .addOption(count('--classes <n>', `number of classes (default: ${defaults.classes})`))
-    .addOption(count('--image-size <n>', `height and width of the images in pixels (default: ${defaults.imageSize})`))
-    .addOption(count('--channels <n>', 'channels of the images: 3, or 1 for grey (default: 3)'))
-    .addOption(new Option('--small-inputs', "CIFAR's stem, one 3×3 convolution (default without --arch)"))
-    .addOption(new Option('--no-small-inputs', "ImageNet's stem: 7×7 stride 2 and a max pool (default with --arch)"))
+    );
+  const { classes: _, imageSize: __, smallInputs: ___, ...fixed } = denseNetDefaults;
+  addChoices(command, denseNetChoices, {
+    ...inWords(fixed),
+    ...{ initFeatures: '2 × growth rate', smallInputs: 'yes; with --arch no' },
+    ...defaults,
+  });
+  command
     .optionsGroup('Memory:')
     .addOption(new Option('--efficient', 'recompute concatenation, batch norm and ReLU: --remat efficient'))
     .addOption(
@@ -157,36 +125,52 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
       )
         .choices(['plain', 'cudnn'])
         .default('plain'),
-    )
-    .optionsGroup('Optimizer:')
-    .addOption(
-      new Option('--optimizer <name>', 'how weights are updated, as PyTorch defines it')
-        .choices(['sgd', 'adamw'])
-        .default('sgd'),
-    )
-    .addOption(number('--momentum <x>', "sgd's momentum (default: 0.9)"))
-    .addOption(new Option('--nesterov', "Nesterov's momentum (default)"))
-    .addOption(new Option('--no-nesterov', 'plain momentum'))
-    .addOption(
-      new Option('--betas <a,b>', 'what the averages of adamw keep a step (default: 0.9,0.999)').argParser(betas),
-    )
-    .addOption(number('--eps <x>', "adamw's epsilon (default: 1e-8)"))
-    .addOption(number('--weight-decay <x>', 'weight decay (default: 1e-4; adamw 1e-2)'))
-    .addOption(new Option('--no-decay-norm-bias', "no weight decay on batch norm's scale and shift and on biases"))
-    .addOption(
-      new Option(
-        '--accumulate <k>',
-        'batches whose mean gradient makes one update; batch norm takes statistics of each batch by itself',
-      )
-        .argParser(wholeNumber(1))
-        .default(1),
-    )
-    .addOption(
-      new Option(
-        '--freeze <a,b>',
-        "leave parameters as they are whose names begin so: 'features' trains the classifier alone (default: all are trained)",
-      ).argParser(names),
     );
+  return addOptimizerOptions(command.optionsGroup('Optimizer:')).addOption(
+    new Option(
+      '--freeze <a,b>',
+      "leave parameters as they are whose names begin so: 'features' trains the classifier alone (default: all are trained)",
+    ).argParser(names),
+  );
+}
+
+/** Adds --optimizer and a flag for each option that an optimizer has, each of which tells whose it is. */
+function addOptimizerOptions(command: Command): Command {
+  const kinds = optimizerNames.map((kind) => `${kind}, ${optimizers[kind].words.help}`).join('; ');
+  command.addOption(
+    new Option('--optimizer <name>', `how weights are updated, as PyTorch defines it: ${kinds}`)
+      .choices(optimizerNames)
+      .default(defaultOptimizerName),
+  );
+  for (const { key, choice, of } of optimizerFlags()) addChoice(command, choice, byOptimizer(of, key));
+  return command;
+}
+
+/** What an option is unless told, by optimizer: `0.9`, or `sgd 0.9; rmsprop 0`. */
+function byOptimizer(of: readonly OptimizerName[], key: string): string | undefined {
+  const values = of.map((kind) => inWords(defaultsOf(kind))[key] ?? '');
+  const [first] = values;
+  if (of.length === optimizerNames.length && values.every((value) => value === first)) {
+    return first === 'yes' || first === 'no' ? undefined : first;
+  }
+  return groupedBy(of, values);
+}
+
+/** Names by what they have in common: `adamw and adam 0.001; rmsprop 0.01`. */
+export function groupedBy(names: readonly string[], values: readonly string[]): string {
+  const groups = [...new Set(values)].map((value) => {
+    const alike = names.filter((_, index) => values[index] === value);
+    return `${[alike.slice(0, -1).join(', '), ...alike.slice(-1)].filter(Boolean).join(' and ')} ${value}`;
+  });
+  return groups.join('; ');
+}
+
+/** Defaults as help shows them. */
+export function inWords<T extends object>(defaults: T): { readonly [K in keyof T]: string } {
+  const word = (value: unknown): string => (typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value));
+  return Object.fromEntries(Object.entries(defaults).map(([key, value]) => [key, word(value)])) as {
+    readonly [K in keyof T]: string;
+  };
 }
 
 /** Adds --seed. */
@@ -200,21 +184,13 @@ export function addSeedOption(command: Command, what: string): Command {
  * @throws RequestError when they describe none, or ask for what this version can't do
  */
 export function networkConfig(flags: BuildFlags, fallback: DenseNetOptions = {}): DenseNetConfig {
-  const given = Object.entries({
-    arch: flags.arch,
-    depth: flags.depth,
-    blockConfig: flags.blockConfig,
-    growthRate: flags.growthRate,
-    initFeatures: flags.initFeatures,
-    compression: flags.compression,
-    bnSize: flags.bnSize,
-    dropRate: flags.dropRate,
-    classes: flags.classes,
-    imageSize: flags.imageSize,
-    channels: flags.channels,
-    smallInputs: flags.smallInputs,
-  }).filter(([, value]) => value !== undefined);
-  return denseNetConfig({ ...fallback, ...Object.fromEntries(given) });
+  const { arch, depth } = flags;
+  return denseNetConfig({
+    ...fallback,
+    ...(arch !== undefined && { arch }),
+    ...(depth !== undefined && { depth }),
+    ...chosen(denseNetChoices, flags),
+  });
 }
 
 /**
@@ -233,24 +209,10 @@ function rematOption({ efficient, remat, memoryBudget }: BuildFlags): RematName 
   return remat ?? (efficient ? 'efficient' : 'none');
 }
 
-/**
- * The optimizer that flags describe: Nesterov's unless told, where there is momentum.
- * @throws RequestError for flags of the other optimizer
- */
+/** The optimizer that flags describe; those of other optimizers are among them, for `compile` to refuse. */
 function optimizerOptions(flags: BuildFlags): OptimizerChoice {
-  const { optimizer: kind, momentum, nesterov, betas, eps, weightDecay, decayNormBias, accumulate } = flags;
-  const common = { ...(weightDecay !== undefined && { weightDecay }), decayNormBias, accumulate };
-  if (kind === 'adamw') {
-    refuse('adamw', { '--momentum': momentum, '--nesterov': nesterov }, 'its momentum is the first of --betas');
-    return { kind, ...common, ...(betas && { betas }), ...(eps !== undefined && { epsilon: eps }) };
-  }
-  refuse('sgd', { '--betas': betas, '--eps': eps }, 'they belong to --optimizer adamw');
-  return { kind, ...common, ...(momentum !== undefined && { momentum }), nesterov: nesterov ?? momentum !== 0 };
-}
-
-function refuse(optimizer: string, flags: Readonly<Record<string, unknown>>, remedy: string): void {
-  const given = Object.keys(flags).filter((name) => flags[name] !== undefined);
-  if (given.length > 0) throw new RequestError(`${optimizer} takes no ${given.join(' and no ')}: ${remedy}`);
+  const choices = Object.fromEntries(optimizerFlags().map(({ key, choice }) => [key, choice]));
+  return { kind: flags.optimizer, ...chosen(choices, flags) } as OptimizerChoice;
 }
 
 /** How to compile what the flags describe. */

@@ -17,11 +17,11 @@ import { type Freeze, freezeParameters } from './passes/freeze.js';
 import { leastBatchSize } from './passes/modes.js';
 import { optimize } from './passes/optimize.js';
 import {
-  correctionNames,
   type OptimizerChoice,
   type OptimizerOptions,
+  optimizerSegments,
   resolveOptimizer,
-} from './passes/optimizer-options.js';
+} from './passes/optimizers/index.js';
 import { packState, planSegments, type Segment } from './passes/pack-state.js';
 import { type Pass, runPasses, runUnverified } from './passes/pass.js';
 import { rematerialize } from './passes/rematerialize.js';
@@ -185,15 +185,6 @@ const clearlyLower = 0.8;
 
 function scaled({ fixed, perSample }: PeakLine, factor: number): PeakLine {
   return { fixed: factor * fixed, perSample: factor * perSample };
-}
-
-/** The scalars that an optimizer keeps beside what it keeps of each parameter. */
-function optimizerSegments({ kind }: OptimizerOptions): Segment[] {
-  if (kind !== 'adamw') return [];
-  return correctionNames.map((name) => {
-    const tensors = [{ name, shape: [1], offset: 0 }];
-    return { name, role: 'optimizer', dtype: 'float32', length: 1, tensors };
-  });
 }
 
 /** The state that a graph's inputs describe. */

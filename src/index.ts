@@ -24,12 +24,15 @@ export { type MemoryPlan, planMemory } from './memory/plan.js';
 export { encodeGraph } from './onnx/index.js';
 export type { Freeze } from './passes/freeze.js';
 export {
+  type AdamOptions,
   type AdamwOptions,
   defaultOptimizer,
   type OptimizerChoice,
+  type OptimizerName,
   type OptimizerOptions,
+  type RmspropOptions,
   type SgdOptions,
-} from './passes/optimizer-options.js';
+} from './passes/optimizers/index.js';
 export type { PackedTensor, Segment } from './passes/pack-state.js';
 export {
   type Prediction,
@@ -67,7 +70,8 @@ export { readSafetensors, writeSafetensors } from './runtime/safetensors.js';
 export type { SessionOptions } from './runtime/session.js';
 export { readState } from './runtime/state.js';
 export { type Evaluation, train } from './runtime/train.js';
-export type { ResultEvent, TrainContext, TrainEvent, TrainOptions } from './runtime/train-events.js';
+export type { ResultEvent, TrainContext, TrainEvent } from './runtime/train-events.js';
+export type { TrainOptions } from './runtime/train-options.js';
 export { type EvaluateOptions, type RunOptions, Trainer, type TrainerOptions } from './runtime/trainer.js';
 export {
   type LoadedWeights,

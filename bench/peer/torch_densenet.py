@@ -13,7 +13,7 @@ reset in between, so it runs on Linux only.
   state.safetensors   parameters, running statistics and counters before the first step
   batch.safetensors   images and labels
   after.safetensors   the state after the last step, and what the optimizer keeps of each parameter: momentum.NAME,
-                      and for adamw variance.NAME
+                      for adamw, adam and rmsprop variance.NAME, for rmsprop centered gradient_mean.NAME
   losses.json         the loss before each step, the loss in evaluation mode before the first, the whole configuration,
                       and how far the same steps in float32 depart from those in float64: the largest difference
                       within a tensor over the tensor's largest value, over all tensors of the state and of momentum;
@@ -42,7 +42,9 @@ MOMENTUM = 0.9
 WEIGHT_DECAY = 1e-4
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-ADAMW_WEIGHT_DECAY = 0.01
+ALPHA = 0.99
+# Unless told, as densec's.
+WEIGHT_DECAYS = {"sgd": WEIGHT_DECAY, "adamw": 0.01, "adam": 0.0, "rmsprop": 0.0}
 
 
 class DenseLayer(nn.Module):
@@ -158,15 +160,19 @@ def make_optimizer(model, options):
             {"params": [p for p in parameters if p.ndim > 1]},
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
+    common = {"lr": options.lr, "weight_decay": weight_decay(options)}
     if options.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=options.lr, betas=BETAS, eps=EPSILON, weight_decay=weight_decay(options))
-    return torch.optim.SGD(groups, lr=options.lr, momentum=MOMENTUM, nesterov=True, weight_decay=weight_decay(options))
+        return torch.optim.AdamW(groups, betas=BETAS, eps=EPSILON, **common)
+    if options.optimizer == "adam":
+        return torch.optim.Adam(groups, betas=BETAS, eps=EPSILON, **common)
+    if options.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, alpha=ALPHA, eps=EPSILON, momentum=options.momentum,
+                                   centered=options.centered, **common)
+    return torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=True, **common)
 
 
 def weight_decay(options):
-    if options.weight_decay is not None:
-        return options.weight_decay
-    return ADAMW_WEIGHT_DECAY if options.optimizer == "adamw" else WEIGHT_DECAY
+    return WEIGHT_DECAYS[options.optimizer] if options.weight_decay is None else options.weight_decay
 
 
 def take_step(run, optimizer, images, labels, step=0, accumulate=1):
@@ -234,8 +240,9 @@ def write_safetensors(path, tensors):
 
 
 def momentum_of(model, optimizer):
-    """What the optimizer keeps of each parameter: the averaged gradient, and adamw's averaged square."""
-    keys = {"momentum_buffer": "momentum", "exp_avg": "momentum", "exp_avg_sq": "variance"}
+    """What the optimizer keeps of each parameter: the averaged gradient, and its averaged square."""
+    keys = {"momentum_buffer": "momentum", "exp_avg": "momentum", "exp_avg_sq": "variance",
+            "square_avg": "variance", "grad_avg": "gradient_mean"}
     return {
         f"{keys[key]}.{name}": tensor
         for name, p in model.named_parameters()
@@ -247,8 +254,10 @@ def momentum_of(model, optimizer):
 def optimizer_facts(options):
     """The optimizer, its fields named as in a bundle's manifest."""
     own = {"momentum": MOMENTUM, "nesterov": True}
-    if options.optimizer == "adamw":
+    if options.optimizer in ("adamw", "adam"):
         own = {"betas": BETAS, "epsilon": EPSILON}
+    if options.optimizer == "rmsprop":
+        own = {"alpha": ALPHA, "epsilon": EPSILON, "momentum": options.momentum, "centered": options.centered}
     return {
         "kind": options.optimizer,
         **own,
@@ -374,8 +383,10 @@ def parse_options():
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--lr", type=float, default=0.05)
-    parser.add_argument("--optimizer", choices=["sgd", "adamw"], default="sgd")
-    parser.add_argument("--weight-decay", type=float, help=f"{WEIGHT_DECAY} for sgd, {ADAMW_WEIGHT_DECAY} for adamw")
+    parser.add_argument("--optimizer", choices=list(WEIGHT_DECAYS), default="sgd")
+    parser.add_argument("--weight-decay", type=float, help=f"unless told {WEIGHT_DECAYS}")
+    parser.add_argument("--momentum", type=float, default=0.0, help="of rmsprop")
+    parser.add_argument("--centered", action="store_true", help="rmsprop divides by the root of the variance")
     parser.add_argument("--no-decay-norm-bias", action="store_true", help="no weight decay on norms and biases")
     parser.add_argument("--accumulate", type=int, default=1, help="steps whose mean gradient makes an update")
     parser.add_argument("--threads", type=int, default=2)

@@ -6,21 +6,23 @@ import pc from 'picocolors';
 import { type DenseNet, densenet } from '../../src/builders/index.js';
 import { type Compiled, compile } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
+import { optimizerNames, optimizers } from '../../src/passes/optimizers/index.js';
 import { type Bundle, openBundle, trainingHash } from '../../src/runtime/bundle.js';
 import { missingLibrary } from '../../src/runtime/cuda/libraries.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
 import { parseDevice } from '../../src/runtime/devices.js';
 import { freeMemory } from '../../src/runtime/free-memory.js';
 import { refuseLocked } from '../../src/runtime/run-lock.js';
-import { parseSchedule } from '../../src/runtime/schedule.js';
 import { readState } from '../../src/runtime/state.js';
 import type { ResultEvent } from '../../src/runtime/train-events.js';
+import { defaultValidSize, trainChoices, trainDefaults } from '../../src/runtime/train-options.js';
 import { openRun, type RunMemory, TrainingRun } from '../../src/runtime/training-run.js';
 import { loadInitialWeights, type State } from '../../src/runtime/weights.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
+import { addChoices, attributeOf, chosen } from '../flags.js';
 import { describeMemory } from '../memory-advice.js';
 import { note } from '../output.js';
-import { finiteNumber, wholeNumber } from '../parse.js';
+import { wholeNumber } from '../parse.js';
 import {
   addBuildOptions,
   addRunOptions,
@@ -28,6 +30,8 @@ import {
   type BuildFlags,
   buildFlagNames,
   compileOptions,
+  groupedBy,
+  inWords,
   networkConfig,
   type RunFlags,
   sessionOptions,
@@ -39,14 +43,7 @@ interface Flags extends BuildFlags, DataFlags, RunFlags {
   readonly data?: string;
   readonly save: string;
   readonly init?: string;
-  readonly epochs: number;
-  readonly batchSize: number;
-  readonly lr?: number;
-  readonly schedule: string;
-  readonly warmup: number;
-  readonly validSize?: number;
   readonly limit?: number;
-  readonly augment?: boolean;
   readonly seed: number;
   readonly checkpointEvery?: number;
   readonly keep?: number;
@@ -112,39 +109,20 @@ export function trainCommand(): Command {
         .argParser(wholeNumber(1))
         .default(50),
     )
-    .optionsGroup('Training:')
-    .addOption(new Option('--epochs <n>', 'passes over the training images').argParser(wholeNumber(1)).default(300))
-    .addOption(new Option('--batch-size <n>', 'images of a step').argParser(wholeNumber(1)).default(64))
-    .addOption(new Option('--lr <x>', 'highest learning rate (default: 0.1; adamw 0.001)').argParser(finiteNumber))
-    .option('--schedule <name>', 'multistep (÷10 at 50 % and 75 %), cosine or constant', 'multistep')
-    .addOption(
-      new Option('--warmup <epochs>', 'epochs over which the learning rate rises from 0, as in 5 or 0.5')
-        .argParser(finiteNumber)
-        .default(0),
-    )
-    .addOption(
-      new Option(
-        '--valid-size <n>',
-        'training images held out to choose the best weights (default: 5000, at most a tenth; 0 holds none out)',
-      ).argParser(wholeNumber(0)),
-    )
-    .addOption(
-      new Option('--limit <n>', 'use at most so many training and so many test images (default: all)').argParser(
-        wholeNumber(1),
-      ),
-    );
-  command
-    .addOption(
-      new Option(
-        '--augment',
-        'random crops, and flips where they keep labels true (default, but not for IDX and SVHN)',
-      ),
-    )
-    .addOption(new Option('--no-augment', 'training images as they are'));
+    .optionsGroup('Training:');
+  const { seed: seedChoice, ...choices } = trainChoices;
+  addChoices(command, choices, {
+    ...inWords(trainDefaults),
+    learningRate: groupedBy(
+      optimizerNames,
+      optimizerNames.map((kind) => String(optimizers[kind].learningRate)),
+    ),
+    validSize: `${defaultValidSize}, at most a tenth`,
+    limit: 'all',
+    augment: 'yes, but not for IDX and SVHN',
+  });
   addDataOptions(command);
-  addRunOptions(
-    addBuildOptions(addSeedOption(command, 'seed of weights, order, augmentation and dropout'), dataDefaults),
-  );
+  addRunOptions(addBuildOptions(addSeedOption(command, seedChoice.help), dataDefaults));
   command.addHelpText('after', examples);
   return command.action(async (directory: string | undefined, flags: Flags, parsed: Command) => {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
@@ -195,7 +173,7 @@ async function begun(
   flags: Flags,
   given: (name: string) => boolean,
 ): Promise<TrainingRun> {
-  const { save, force = false, data, epochs, batchSize, warmup, limit, seed } = flags;
+  const { save, force = false, data } = flags;
   if (data === undefined) throw new RequestError('--data SOURCE is missing: a folder with a data set, or mnist');
   const extra = buildFlagNames.filter(given);
   if (directory !== undefined && extra.length > 0) {
@@ -203,7 +181,6 @@ async function begun(
       `${directory} has its network already, so these flags can't be met: ${extra.join(', ')}; leave out one or the other`,
     );
   }
-  const schedule = parseSchedule(flags.schedule);
   // Reading the data may take long: what the folder refuses is told before.
   await refuseLocked(save);
   const existing = directory === undefined ? undefined : await openBundle(directory);
@@ -222,8 +199,8 @@ async function begun(
   const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, source);
   return TrainingRun.begin(source, dataset, {
     ...sessionOptions(flags),
-    ...{ save, force, data: place(data), epochs, batchSize, schedule, warmup, limit, seed, initial },
-    ...{ learningRate: flags.lr, validSize: flags.validSize, augment: flags.augment, dataWorkers: flags.dataWorkers },
+    ...chosen(trainChoices, flags),
+    ...{ save, force, data: place(data), initial, dataWorkers: flags.dataWorkers },
     ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep, onWait: note },
     onPlan: (memory) => refuseOvercommit(memory, flags),
   });
@@ -291,24 +268,13 @@ async function resumed(
   await refuseLocked(save);
   const { progress, bundle } = await openRun(save, from, directory);
   const { options } = progress;
-  const asked = {
-    epochs: flags.epochs,
-    batchSize: flags.batchSize,
-    learningRate: flags.lr,
-    schedule: flags.schedule,
-    warmup: flags.warmup,
-    validSize: flags.validSize,
-    limit: flags.limit,
-    seed: flags.seed,
-    augment: flags.augment,
-  };
-  for (const [name, value] of Object.entries(asked)) {
-    const before = options[name as keyof typeof options];
-    if (given(name === 'learningRate' ? 'lr' : name) && value !== before) {
-      throw new RequestError(
-        `the run in ${save} was started with ${name} ${before}, not ${value}; leave the flag out to resume it`,
-      );
-    }
+  const before: Readonly<Record<string, unknown>> = options;
+  for (const [key, value] of Object.entries(chosen(trainChoices, flags))) {
+    const choice = trainChoices[key as keyof typeof trainChoices];
+    if (!given(attributeOf(choice)) || value === before[key]) continue;
+    throw new RequestError(
+      `the run in ${save} was started with the ${choice.name} ${before[key]}, not ${value}; leave the flag out to resume it`,
+    );
   }
   const [channels, imageSize] = bundle.manifest.inputShape;
   const { limit } = options;

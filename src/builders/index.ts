@@ -1,6 +1,7 @@
 /** @file The DSL: tensors, layers, networks and the DenseNet family. */
 
 export * from './densenet.js';
+export { architectures, type DenseNetConfig, type DenseNetOptions, denseNetConfig } from './densenet-config.js';
 export * from './initialize.js';
 export * from './layers.js';
 export * from './network.js';

@@ -10,6 +10,7 @@ import {
   staticShape,
   type TensorType,
 } from '../ir/index.js';
+import { batchInputs, resultOutputs } from '../step/interface.js';
 import { countErrors, crossEntropy } from './layers.js';
 import { Tensor } from './tensor.js';
 
@@ -37,9 +38,14 @@ export function traceNetwork(network: Network): Graph {
   const builder = new GraphBuilder(network.name);
   const images = new Tensor(
     builder,
-    builder.input({ dtype: 'float32', shape: [batch, ...network.inputShape] }, { name: 'images', role: 'batch' }),
+    builder.input(
+      { dtype: 'float32', shape: [batch, ...network.inputShape] },
+      { name: batchInputs.images, role: 'batch' },
+    ),
   );
-  const labels = images.with(builder.input({ dtype: 'int64', shape: [batch] }, { name: 'labels', role: 'batch' }));
+  const labels = images.with(
+    builder.input({ dtype: 'int64', shape: [batch] }, { name: batchInputs.labels, role: 'batch' }),
+  );
 
   const logits = network.forward(images);
   if (logits.shape.length !== 2 || logits.shape[0] !== batch || logits.shape[1] !== network.classes) {
@@ -54,9 +60,9 @@ export function traceNetwork(network: Network): Graph {
   if (loss.shape.length !== 0)
     throw new RequestError(`the loss has the shape [${loss.shape.join(', ')}], expected a scalar`);
   return builder.finish([
-    { name: 'loss', role: 'result', value: loss.value },
-    { name: 'errors', role: 'result', value: errors.value },
-    { name: 'logits', role: 'result', value: logits.value },
+    { name: resultOutputs.loss, role: 'result', value: loss.value },
+    { name: resultOutputs.errors, role: 'result', value: errors.value },
+    { name: resultOutputs.logits, role: 'result', value: logits.value },
   ]);
 }
 

@@ -48,6 +48,12 @@ export type Initializer =
   | { readonly kind: 'normal'; readonly deviation: number }
   | { readonly kind: 'uniform'; readonly bound: number };
 
+/**
+ * What an optimizer keeps of a parameter, in its shape: the averaged gradient as a direction, its averaged square, the
+ * averaged gradient that the square is centered by, and what the batches since the last update add up to.
+ */
+export type SlotRole = 'momentum' | 'variance' | 'gradientMean' | 'accumulator';
+
 /** What the caller of a graph passes in. */
 export type GraphInput = { readonly name: string; readonly value: Value } & (
   | { readonly role: 'batch' | 'scalar' }
@@ -56,7 +62,9 @@ export type GraphInput = { readonly name: string; readonly value: Value } & (
   /** A frozen parameter stays as it is. */
   | { readonly role: 'parameter'; readonly initializer: Initializer; readonly frozen?: true }
   | { readonly role: 'running'; readonly initializer: Initializer; readonly momentum: number }
-  | { readonly role: 'momentum'; readonly initializer: Initializer; readonly parameter: string }
+  | { readonly role: SlotRole; readonly initializer: Initializer; readonly parameter: string }
+  /** The sum of the weights behind averages that begin at 0, which they are divided by. */
+  | { readonly role: 'correction'; readonly initializer: Initializer }
 );
 
 /** What a graph gives back. */

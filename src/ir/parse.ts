@@ -19,6 +19,10 @@ const inputFacts: Readonly<Record<Role, readonly ('initializer' | 'momentum' | '
   parameter: ['initializer', 'frozen'],
   running: ['initializer', 'momentum'],
   momentum: ['initializer', 'parameter'],
+  variance: ['initializer', 'parameter'],
+  gradientMean: ['initializer', 'parameter'],
+  accumulator: ['initializer', 'parameter'],
+  correction: ['initializer'],
 };
 
 const outputRoles: Readonly<Record<GraphOutput['role'], true>> = {

@@ -66,7 +66,7 @@ function printInput(input: GraphInput, names: ReadonlyMap<Value, string>): strin
     facts.push(`initializer=${printInitializer(input.initializer)}`);
   }
   if (input.role === 'running') facts.push(`momentum=${printNumber(input.momentum)}`);
-  if (input.role === 'momentum') facts.push(`parameter=${printName(input.parameter)}`);
+  if ('parameter' in input) facts.push(`parameter=${printName(input.parameter)}`);
   if (input.role === 'parameter' && input.frozen) facts.push('frozen=true');
   return `${names.get(input.value)}: ${formatType(input.value.type)}${inBraces(facts)}`;
 }

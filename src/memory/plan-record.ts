@@ -1,6 +1,7 @@
 /** @file What a bundle keeps of its memory plan, so that anyone can hold the model and the runtime against it. */
 
 import { type Graph, InternalError, type Value } from '../ir/index.js';
+import { resultOutputs } from '../step/interface.js';
 import { type PeakLine, peakAt } from './peak-lines.js';
 import type { Schedule } from './schedule.js';
 
@@ -21,7 +22,7 @@ export interface PlanRecord {
 /** The record of a training graph's schedule. @throws InternalError when its backward pass doesn't depend on the logits */
 export function recordPlan(scheduled: Schedule): PlanRecord {
   const { graph, names, order } = scheduled;
-  const gradients = descendantsOf(graph, 'logits');
+  const gradients = descendantsOf(graph, resultOutputs.logits);
   const backward = order.findIndex(
     ({ node, outputs }) => node.origin.phase === 'backward' && gradients.has(outputs[0] as Value),
   );

@@ -12,6 +12,7 @@ import {
   RequestError,
   type Value,
 } from '../ir/index.js';
+import { outputName, resultOutputs } from '../step/interface.js';
 import { BackwardNode, type GradientRule, gradientRules } from './gradients/index.js';
 import type { Pass } from './pass.js';
 
@@ -22,7 +23,7 @@ import type { Pass } from './pass.js';
 export const differentiate: Pass = {
   name: 'differentiate',
   run(graph) {
-    const loss = findOutput(graph, 'loss').value;
+    const loss = findOutput(graph, resultOutputs.loss).value;
     const parameters = graph.inputs.filter((input) => input.role === 'parameter' && !input.frozen);
     const active = dependents(
       graph,
@@ -49,7 +50,7 @@ export const differentiate: Pass = {
 
     const outputs = parameters.map(({ name, value }): GraphOutput => {
       const gradient = gradients.get(value) ?? zeros(builder, value);
-      return { name: `gradient.${name}`, role: 'gradient', of: name, value: gradient };
+      return { name: outputName('gradient', name), role: 'gradient', of: name, value: gradient };
     });
     return builder.finish([...graph.outputs, ...outputs]);
   },

@@ -1,25 +1,23 @@
 /** @file What is deployed: the logits alone, computed from the images alone, with the weights inside. */
 
 import { type Graph, GraphBuilder, type GraphOutput, InternalError, type TensorData, type Value } from '../ir/index.js';
+import { resultOutputs } from '../step/interface.js';
 import { removeDeadCode } from './clean.js';
 import type { Pass } from './pass.js';
 import { Rewriter } from './rewrite.js';
-
-/** Name of the output beside `logits`. */
-const probabilitiesOutput = 'probabilities';
 
 /** Replaces loss and errors by softmax(logits); inputs that nothing reads any more, as the labels, are gone. */
 export const inferenceOutputs: Pass = {
   name: 'inference-outputs',
   run(graph) {
-    const logits = graph.outputs.find(({ name }) => name === 'logits');
+    const logits = graph.outputs.find(({ name }) => name === resultOutputs.logits);
     if (!logits) throw new InternalError(`the graph ${graph.name} has no logits`);
     const builder = new GraphBuilder(graph.name, graph.inputs);
     for (const node of graph.nodes) builder.append(node);
-    const value = builder.within({ scope: probabilitiesOutput, phase: 'forward' }, () =>
+    const value = builder.within({ scope: resultOutputs.probabilities, phase: 'forward' }, () =>
       softmax(builder, logits.value),
     );
-    const probabilities: GraphOutput = { name: probabilitiesOutput, role: 'result', value };
+    const probabilities: GraphOutput = { name: resultOutputs.probabilities, role: 'result', value };
     return withoutUnreadInputs(removeDeadCode.run(builder.finish([logits, probabilities])));
   },
 };

@@ -9,11 +9,9 @@ import {
   type Shape,
   type Value,
 } from '../ir/index.js';
+import { dropoutInputs, outputName } from '../step/interface.js';
 import type { Pass } from './pass.js';
 import { Rewriter, rewriteNodes } from './rewrite.js';
-
-/** Names of the scalar inputs that a graph with dropout has. */
-export const dropoutInputs = { step: 'step', seed: 'seed' } as const;
 
 /**
  * Batch norm normalizes by the batch's statistics and gives them as observations of its running ones (the variance
@@ -96,7 +94,7 @@ function addMaskInputs(builder: GraphBuilder): Value[] {
 function observation(graph: Graph, node: Node, operand: number, value: Value): GraphOutput {
   const running = graph.inputs.find((input) => input.value === node.inputs[operand]);
   if (!running) throw new InternalError(`the running statistics of ${node.origin.scope} are no input`);
-  return { name: `observed.${running.name}`, role: 'observation', of: running.name, value };
+  return { name: outputName('observation', running.name), role: 'observation', of: running.name, value };
 }
 
 function unbiased(builder: GraphBuilder, variance: Value, shape: Shape): Value {

@@ -12,6 +12,7 @@ import {
   staticShape,
   type Value,
 } from '../ir/index.js';
+import { outputName, segmentName } from '../step/interface.js';
 import type { Pass } from './pass.js';
 import { concatenate, cut } from './pieces.js';
 
@@ -92,7 +93,7 @@ export function planSegments(
       const number = counts.get(input.role) ?? 0;
       counts.set(input.role, number + 1);
       const tensors = [{ name: input.name, shape, offset: 0 }];
-      const name = `${input.role}.${number}`;
+      const name = segmentName(input.role, number);
       const decay = undecayed && { decay: false as const };
       const frozen = isFrozen(input) && { frozen: true as const };
       open.set(key, { name, role: input.role, ...decay, dtype, ...frozen, length: elements, tensors });
@@ -219,7 +220,7 @@ function gather(builder: GraphBuilder, graph: Graph, segment: Segment): GraphOut
     return run[0]?.shape.length === 1 ? whole : builder.emit('reshape', [whole], { shape });
   });
   const value = concatenate(builder, parts, 0);
-  return [{ name: `${first.role}.${segment.name}`, role: first.role, of: segment.name, value }];
+  return [{ name: outputName(first.role, segment.name), role: first.role, of: segment.name, value }];
 }
 
 function inputNamed(graph: Graph, name: string): GraphInput {

@@ -9,8 +9,7 @@ import { FailureError, type Graph, printGraph } from '../ir/index.js';
 import { recordPlan } from '../memory/plan-record.js';
 import type { Schedule } from '../memory/schedule.js';
 import { encodeGraph } from '../onnx/index.js';
-import { dropoutInputs } from '../passes/modes.js';
-import type { OptimizerOptions } from '../passes/optimizer-options.js';
+import { dropoutInputs } from '../step/interface.js';
 import { version } from '../version.js';
 import { fileFailure, makeFolder, syncFolder, temporaryIn, writeFileAtomic } from './atomic-file.js';
 import { formatVersion, type Manifest, parseManifest } from './manifest.js';
@@ -178,7 +177,7 @@ function describe(
     densec: version,
     onnxruntime: runtimeVersion(),
     name: network.name,
-    ...(config && { network: { ...config, blockConfig: [...config.blockConfig] } }),
+    ...(config && { network: config }),
     inputShape: [...network.inputShape],
     classes: network.classes,
     parameters: parameters.reduce((sum, { length }) => sum + length, 0),
@@ -188,7 +187,7 @@ function describe(
     kernels: compiled.kernels,
     remat: compiled.remat,
     ...(compiled.remat === 'custom' && { recomputed: [...compiled.recomputed] }),
-    optimizer: manifestOptimizer(compiled.optimizer),
+    optimizer: compiled.optimizer,
     seed,
     dropout: compiled.training.inputs.some(({ name }) => name === dropoutInputs.step),
     models: {
@@ -209,10 +208,6 @@ function describe(
 function describePlan(training: Schedule): NonNullable<Manifest['plan']> {
   const { order, recompute, livePeak, ...rest } = recordPlan(training);
   return { ...rest, order: [...order], recompute: [...recompute], livePeak: [...livePeak] };
-}
-
-function manifestOptimizer(optimizer: OptimizerOptions): Manifest['optimizer'] {
-  return optimizer.kind === 'adamw' ? { ...optimizer, betas: [...optimizer.betas] } : optimizer;
 }
 
 function describeModel(file: string, bytes: Uint8Array, graph: Graph): Manifest['models']['training'] {

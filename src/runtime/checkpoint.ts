@@ -8,8 +8,8 @@ import { FailureError, type TensorData } from '../ir/index.js';
 import { fileFailure, makeFolder, removeTemporaries, syncFolder, temporaryIn } from './atomic-file.js';
 import { dataRecordSchema } from './data/record.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
-import { schedules } from './schedule.js';
 import type { State } from './state.js';
+import { trainOptionsSchema } from './train-options.js';
 
 /** Files and folders of a run's folder. */
 export const runFiles = {
@@ -45,18 +45,7 @@ const progressVersion = 2;
 const progressSchema = z.object({
   formatVersion: z.literal(progressVersion),
   /** What must be the same for a resumed run to end in the same weights. */
-  options: z.object({
-    data: z.string(),
-    epochs: z.number(),
-    batchSize: z.number(),
-    learningRate: z.number(),
-    schedule: z.enum(schedules),
-    warmup: z.number(),
-    validSize: z.number(),
-    limit: optionalNumber,
-    seed: z.number(),
-    augment: z.boolean().optional(),
-  }),
+  options: trainOptionsSchema,
   /** How often to save, which a resumed run may change. */
   saving: z.object({ every: optionalNumber, keep: z.number() }),
   /** Where it ran: with other threads or another device the last bits of sums may differ. */

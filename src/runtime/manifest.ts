@@ -1,7 +1,9 @@
 /** @file What a bundle's manifest.json says, and the check that it says it. */
 
 import { z } from 'zod';
+import { denseNetSchema } from '../builders/densenet-config.js';
 import { FailureError } from '../ir/index.js';
+import { optimizerSchema } from '../passes/optimizers/index.js';
 
 /** Raised whenever a reader of older bundles would go wrong. Format 1 kept no forward graph; it is read all the same. */
 export const formatVersion = 2;
@@ -35,36 +37,6 @@ function tensorsFill({ length, tensors }: { length: number; tensors: z.infer<typ
 
 const model = z.object({ file: z.string(), sha256: z.string(), nodes: count });
 
-// Bundles of earlier versions don't say what only later ones could choose.
-const anyOptimizer = {
-  weightDecay: z.number(),
-  decayNormBias: z.boolean().default(true),
-  accumulate: count.default(1),
-};
-
-const optimizer = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('sgd'), momentum: z.number(), nesterov: z.boolean(), ...anyOptimizer }),
-  z.object({
-    kind: z.literal('adamw'),
-    betas: z.tuple([z.number(), z.number()]),
-    epsilon: z.number(),
-    ...anyOptimizer,
-  }),
-]);
-
-const denseNetConfig = z.object({
-  growthRate: count,
-  blockConfig: z.array(count),
-  initFeatures: count,
-  compression: z.number(),
-  bnSize: count,
-  dropRate: z.number(),
-  classes: count,
-  imageSize: count,
-  channels: count,
-  smallInputs: z.boolean(),
-});
-
 const plan = z.object({
   order: z.array(z.string()),
   recompute: z.array(count),
@@ -81,7 +53,7 @@ const manifest = z.object({
   onnxruntime: z.string(),
   name: z.string(),
   /** The DenseNet's configuration, for people; absent where the network is one's own. */
-  network: denseNetConfig.optional(),
+  network: denseNetSchema.optional(),
   inputShape: extents,
   classes: count,
   parameters: count,
@@ -94,7 +66,7 @@ const manifest = z.object({
   remat: z.enum(['none', 'efficient', 'max', 'custom']),
   /** For a policy or solver of one's own: what it chose (`Compiled.recomputed`). */
   recomputed: extents.optional(),
-  optimizer,
+  optimizer: optimizerSchema,
   seed: z.number().int(),
   /** Whether the training model takes the scalars `step` and `seed`, for dropout's masks. */
   dropout: z.boolean(),

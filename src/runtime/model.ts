@@ -1,9 +1,15 @@
 /** @file A bundle's two models as things one can train and evaluate. */
 
 import { FailureError, type FloatTensor, RequestError, type TensorData } from '../ir/index.js';
-import { dropoutInputs } from '../passes/modes.js';
-import { accumulationInputs, learningRateInput } from '../passes/optimize.js';
-import { parameterState } from '../passes/optimizer-options.js';
+import { keptSlots } from '../passes/optimizers/index.js';
+import {
+  accumulationInputs,
+  batchInputs,
+  dropoutInputs,
+  learningRateInput,
+  outputName,
+  resultOutputs,
+} from '../step/interface.js';
 import type { Bundle } from './bundle.js';
 import type { Batch } from './data/batches.js';
 import { checkTarget, cpu } from './devices.js';
@@ -64,7 +70,7 @@ export class TrainingModel {
   ): Promise<TrainingModel> {
     checkTarget(bundle.manifest.target, options.device ?? cpu);
     const session = await Session.open(bundle.training, choice, options);
-    const packed = packTraining(state, bundle.manifest.state, parameterState(bundle.manifest.optimizer));
+    const packed = packTraining(state, bundle.manifest.state, keptSlots(bundle.manifest.optimizer));
     await session.setState(packed);
     return new TrainingModel(session, bundle, packed.keys());
   }
@@ -157,7 +163,7 @@ export function checkBatch(
 }
 
 /** Outputs of both models that tell how a batch did. */
-export const resultNames = ['loss', 'errors'] as const;
+export const resultNames = [resultOutputs.loss, resultOutputs.errors] as const;
 
 /** An output of the training model that replaces a state input. */
 export interface StateUpdate {
@@ -168,7 +174,7 @@ export interface StateUpdate {
 /** The updates of state inputs; frozen ones have none. */
 export function stateUpdates({ manifest }: Bundle, inputs: Iterable<string>): StateUpdate[] {
   const frozen = new Set(manifest.state.filter((segment) => segment.frozen).map(({ name }) => name));
-  return [...inputs].filter((name) => !frozen.has(name)).map((input) => ({ output: `next.${input}`, input }));
+  return [...inputs].filter((name) => !frozen.has(name)).map((input) => ({ output: outputName('next', input), input }));
 }
 
 /** What a bundle's training model takes beside its state. */
@@ -188,8 +194,8 @@ export function trainingFeeds(
 
 function batchFeeds({ images, labels }: Batch): [string, TensorData][] {
   return [
-    ['images', images],
-    ['labels', labels],
+    [batchInputs.images, images],
+    [batchInputs.labels, labels],
   ];
 }
 

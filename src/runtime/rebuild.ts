@@ -1,7 +1,7 @@
 /** @file How to make a bundle anew: the command that builds it, or its program. */
 
 import { denseNetConfig } from '../builders/index.js';
-import { resolveOptimizer } from '../passes/optimizer-options.js';
+import { resolveOptimizer } from '../passes/optimizers/index.js';
 import type { Bundle } from './bundle.js';
 import type { Manifest } from './manifest.js';
 

@@ -1,13 +1,15 @@
 /** @file The files that tell of a run: results.csv, curves.svg and report.html. */
 
 import { join } from 'node:path';
+import { describeOptimizer } from '../passes/optimizers/index.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { runFiles } from './checkpoint.js';
 import type { Augmentation, Dataset } from './data/dataset.js';
 import { augments, isBatchSource } from './data/run-data.js';
 import type { ImageCounts } from './data/source.js';
 import { formatResults, type History } from './history.js';
-import type { TrainContext, TrainOptions } from './train-events.js';
+import type { TrainContext } from './train-events.js';
+import { type TrainOptions, trainChoices } from './train-options.js';
 
 /** Writes the files that tell of a run so far. @throws FailureError when the disk refuses */
 export async function writeRunReport(
@@ -28,10 +30,11 @@ export async function writeRunReport(
 }
 
 function describeRun(
-  { data, epochs, batchSize, learningRate, schedule, warmup, validSize, limit, seed, augment }: TrainOptions,
+  options: TrainOptions,
   { bundle, dataset, device, threads }: TrainContext,
   { training, validation, test }: ImageCounts,
 ): [string, string][] {
+  const { data, augment } = options;
   const { name, parameters, inputShape, remat, optimizer, densec, onnxruntime } = bundle.manifest;
   return [
     ['network', name],
@@ -44,20 +47,20 @@ function describeRun(
       [training, validation, test].map((n) => n.toLocaleString('en')).join(' / '),
     ],
     ...(isBatchSource(dataset) ? [] : describeImages(dataset, augment)),
-    ['epochs', String(epochs)],
-    ['batch size', String(batchSize)],
-    ...(optimizer.accumulate > 1 ? [['batches an update', String(optimizer.accumulate)] as [string, string]] : []),
-    [
-      'learning rate',
-      `${learningRate}, ${schedule}${warmup > 0 ? `, warm-up over ${warmup} ${warmup === 1 ? 'epoch' : 'epochs'}` : ''}`,
-    ],
+    ...describeChosen(options),
     ['optimizer', describeOptimizer(optimizer)],
-    ['held out for validation', String(validSize)],
-    ...(limit === undefined ? [] : [['limit', String(limit)] as [string, string]]),
-    ['seed', String(seed)],
     ['device', `${device?.target ?? 'cpu'}${threads === undefined ? '' : `, ${threads} threads`}`],
     ['versions', `densec ${densec}, onnxruntime ${onnxruntime}`],
   ];
+}
+
+/** What was chosen of a run, or follows from the data. Whether images are augmented is told with the images. */
+function describeChosen(options: TrainOptions): [string, string][] {
+  const { augment: _, ...choices } = trainChoices;
+  const values: Readonly<Record<string, unknown>> = options;
+  return Object.entries(choices).flatMap(([key, { name }]): [string, string][] =>
+    values[key] === undefined ? [] : [[name, String(values[key])]],
+  );
 }
 
 /** What becomes of images before a step gets them. */
@@ -73,15 +76,3 @@ const augmentationNames: Readonly<Record<Augmentation, string>> = {
   'resized-crop-flip': 'parts of 8 to 100 % of the image, scaled, flips',
   none: 'none',
 };
-
-/** An optimizer with its options in words. */
-export function describeOptimizer(optimizer: TrainContext['bundle']['manifest']['optimizer']): string {
-  const { weightDecay, decayNormBias, accumulate } = optimizer;
-  const own =
-    optimizer.kind === 'adamw'
-      ? [`betas ${optimizer.betas.join(' and ')}`, `epsilon ${optimizer.epsilon}`]
-      : [`momentum ${optimizer.momentum}${optimizer.nesterov ? ' (Nesterov)' : ''}`];
-  const decay = `weight decay ${weightDecay}${decayNormBias ? '' : ' (none on norms and biases)'}`;
-  const batches = accumulate > 1 ? [`an update every ${accumulate} batches`] : [];
-  return [optimizer.kind, ...own, decay, ...batches].join(', ');
-}

@@ -1,5 +1,6 @@
 /** @file Learning rates over the course of a run. */
 
+import { type Chosen, count, number, oneOf } from '../choices.js';
 import { RequestError } from '../ir/index.js';
 
 /** The schedules by name. `progress` is the share of the run that is done, from 0 to 1. */
@@ -11,30 +12,47 @@ const factors = {
   constant: (): number => 1,
 } as const;
 
-export type Schedule = keyof typeof factors;
+type Schedule = keyof typeof factors;
 
 /** The schedules' names. */
-export const schedules = Object.keys(factors) as [Schedule, ...Schedule[]];
-
-/** A schedule by name. @throws RequestError when there is none */
-export function parseSchedule(name: string): Schedule {
-  if (Object.hasOwn(factors, name)) return name as Schedule;
-  throw new RequestError(`there is no schedule ${name}; choose one of ${schedules.join(', ')}`);
-}
+const schedules = Object.keys(factors) as [Schedule, ...Schedule[]];
 
 /** How the learning rate goes over a run. */
-export interface RateOptions {
-  readonly schedule: Schedule;
+export const rateChoices = {
+  /** Passes over the training images. */
+  epochs: count({ name: 'number of epochs', flag: '--epochs <n>', help: 'passes over the training images' }),
   /** The highest learning rate. */
-  readonly learningRate: number;
+  learningRate: number(
+    { name: 'learning rate', flag: '--lr <x>', help: 'highest learning rate' },
+    'above 0',
+    (value) => value > 0,
+  ),
+  schedule: oneOf(
+    {
+      name: 'schedule',
+      flag: '--schedule <name>',
+      help: 'how the learning rate falls: multistep ÷10 at 50 % and 75 %, cosine to 0, or constant',
+    },
+    schedules,
+  ),
   /** Epochs, or a part of one, over which the rate first rises from near 0; 0 for none. */
-  readonly warmup: number;
-  readonly epochs: number;
-}
+  warmup: number(
+    {
+      name: 'number of warm-up epochs',
+      flag: '--warmup <epochs>',
+      help: 'epochs over which the learning rate rises from 0, as in 5 or 0.5',
+    },
+    'at least 0',
+    (value) => value >= 0,
+  ),
+};
+
+/** How the learning rate goes over a run. */
+export type RateOptions = Chosen<typeof rateChoices>;
 
 /** Checks that a warm-up fits a run. @throws RequestError */
-export function checkWarmup(warmup: number, epochs: number): void {
-  if (warmup >= 0 && warmup < epochs) return;
+export function checkWarmup({ warmup, epochs }: Pick<RateOptions, 'warmup' | 'epochs'>): void {
+  if (warmup < epochs) return;
   throw new RequestError(`the warm-up takes ${warmup} of ${epochs} epochs; it must be at least 0 and below --epochs`);
 }
 

@@ -1,9 +1,10 @@
 /** @file Between a network's named tensors, as in state files, and the segments that the models take. */
 
-import { floatTensor, int64Tensor, type TensorData } from '../ir/index.js';
+import { elementCount, floatTensor, int64Tensor, type SlotRole, type TensorData } from '../ir/index.js';
 import type { Segment } from '../passes/pack-state.js';
+import { isOptimizerState, parseSlotName, slotName } from '../step/interface.js';
 import type { Bundle } from './bundle.js';
-import { keptPrefixes, loadWeights, type State } from './weights.js';
+import { loadWeights, type State } from './weights.js';
 
 export type { State } from './weights.js';
 
@@ -17,17 +18,19 @@ export async function readState(path: string, bundle: Bundle): Promise<State> {
 
 /**
  * The training model's state inputs for named tensors; what the state doesn't bring of the optimizer's is zero.
- * @param kept prefixes of what the optimizer keeps of each parameter
+ * @param kept what the optimizer keeps of each parameter
  */
 export function packTraining(
   state: State,
   segments: readonly Segment[],
-  kept: readonly string[],
+  kept: readonly SlotRole[],
 ): Map<string, TensorData> {
-  const packed = new Map(segments.map((segment) => [segment.name, packSegment(state, segment, '')]));
-  for (const prefix of kept) {
-    for (const segment of segments.filter(({ role, frozen }) => role === 'parameter' && !frozen)) {
-      packed.set(`${prefix}${segment.name}`, packSegment(state, segment, prefix));
+  const packed = new Map(segments.map((segment) => [segment.name, packSegment(state, segment)]));
+  const trained = segments.filter(({ role, frozen }) => role === 'parameter' && !frozen);
+  for (const role of kept) {
+    const slot = (name: string): string => slotName(role, name);
+    for (const segment of trained) {
+      packed.set(slot(segment.name), packSegment(state, segment, slot));
     }
   }
   return packed;
@@ -38,7 +41,7 @@ export function packEvaluation(state: State, segments: readonly Segment[]): Map<
   return new Map(
     segments
       .filter(({ role }) => role === 'parameter' || role === 'running')
-      .map((segment) => [segment.name, packSegment(state, segment, '')]),
+      .map((segment) => [segment.name, packSegment(state, segment)]),
   );
 }
 
@@ -48,15 +51,12 @@ export function unpackState(
   segments: readonly Segment[],
 ): Map<string, TensorData> {
   const state = new Map<string, TensorData>();
-  for (const prefix of ['', ...keptPrefixes]) {
-    for (const segment of segments) {
-      const vector = packed.get(`${prefix}${segment.name}`);
-      if (!vector) continue;
-      for (const { name, shape, offset } of segment.tensors) {
-        const count = shape.reduce((product, extent) => product * extent, 1);
-        const data = vector.data.slice(offset, offset + count);
-        state.set(`${prefix}${name}`, { dtype: vector.dtype, shape, data } as TensorData);
-      }
+  const layouts = new Map(segments.map((segment) => [segment.name, segment.tensors]));
+  for (const [packedName, vector] of packed) {
+    const slot = layouts.has(packedName) ? undefined : parseSlotName(packedName);
+    for (const { name, shape, offset } of layouts.get(slot?.parameter ?? packedName) ?? []) {
+      const data = vector.data.slice(offset, offset + elementCount(shape));
+      state.set(slot ? slotName(slot.role, name) : name, { dtype: vector.dtype, shape, data } as TensorData);
     }
   }
   return state;
@@ -64,14 +64,18 @@ export function unpackState(
 
 /** The weights alone: what evaluation needs. */
 export function weightsOnly(state: State): Map<string, TensorData> {
-  const others = ['optimizer.', ...keptPrefixes];
-  return new Map([...state].filter(([name]) => !others.some((prefix) => name.startsWith(prefix))));
+  return new Map([...state].filter(([name]) => !isOptimizerState(name)));
 }
 
-function packSegment(state: State, { dtype, length, tensors }: Segment, prefix: string): TensorData {
+/** @param nameOf the name in the state of what is kept of a tensor, where it isn't the tensor itself that is packed */
+function packSegment(
+  state: State,
+  { dtype, length, tensors }: Segment,
+  nameOf = (name: string): string => name,
+): TensorData {
   const vector = dtype === 'int64' ? new BigInt64Array(length) : new Float32Array(length);
   for (const { name, offset } of tensors) {
-    const tensor = state.get(`${prefix}${name}`);
+    const tensor = state.get(nameOf(name));
     // Only counters and the optimizer's tensors may be missing: all begin at zero.
     if (tensor) (vector as Float32Array).set(tensor.data as Float32Array, offset);
   }

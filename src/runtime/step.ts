@@ -1,6 +1,7 @@
 /** @file Steps on one batch from files: how anyone holds our graph against another framework. */
 
 import { type FloatTensor, RequestError, type TensorData } from '../ir/index.js';
+import { batchInputs } from '../step/interface.js';
 import type { Bundle } from './bundle.js';
 import type { Batch } from './data/batches.js';
 import { checkBatch, EvaluationModel, TrainingModel } from './model.js';
@@ -76,7 +77,7 @@ export async function evaluateBatch(
  */
 export async function readBatch(path: string, bundle: Bundle, forTraining: boolean): Promise<Batch> {
   const { tensors } = await readSafetensors(path);
-  const [images, labels] = [tensors.get('images'), tensors.get('labels')];
+  const [images, labels] = [tensors.get(batchInputs.images), tensors.get(batchInputs.labels)];
   if (images?.dtype !== 'float32' || labels?.dtype !== 'int64') {
     const found = [...tensors].map(([name, { dtype, shape }]) => `${name} ${dtype} [${shape.join(', ')}]`).join('; ');
     throw new RequestError(

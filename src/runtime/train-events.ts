@@ -7,23 +7,8 @@ import type { BatchSource } from './data/source.js';
 import type { MemoryForecast } from './forecast.js';
 import type { EpochRecord } from './history.js';
 import type { RunLock } from './run-lock.js';
-import type { RateOptions } from './schedule.js';
 import type { SessionOptions } from './session.js';
 import type { State } from './weights.js';
-
-/** How to train. Everything but threads and device decides the final weights. */
-export interface TrainOptions extends RateOptions {
-  /** The data set's source, as the user named it. */
-  readonly data: string;
-  readonly batchSize: number;
-  /** Training images held out for validation. */
-  readonly validSize: number;
-  /** Most images to use of each split. */
-  readonly limit?: number | undefined;
-  readonly seed: number;
-  /** Whether training images are augmented; by default as the data set says. */
-  readonly augment?: boolean | undefined;
-}
 
 /** What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1. */
 export type TrainEvent = StepEvent | EvaluationEvent | EpochEvent | CheckpointEvent | ResultEvent;

@@ -17,7 +17,8 @@ import { writeRunReport } from './run-report.js';
 import { writeSafetensors } from './safetensors.js';
 import { learningRateAt } from './schedule.js';
 import { readState, type State, weightsOnly } from './state.js';
-import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent, TrainOptions } from './train-events.js';
+import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent } from './train-events.js';
+import type { TrainOptions } from './train-options.js';
 import { nonFinite } from './weights.js';
 
 /**

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import type { Network } from '../builders/index.js';
+import { accepted } from '../choices.js';
 import { type Compiled, type CompileOptions, compile } from '../compile.js';
 import { FailureError } from '../ir/index.js';
 import { type Bundle, openBundle, trainingHash } from './bundle.js';
@@ -16,8 +17,9 @@ import { exportModel } from './deploy/export.js';
 import { checkBatch, EvaluationModel } from './model.js';
 import { type SessionOptions, sessionOf } from './session.js';
 import { type Evaluation, evaluateBatches } from './train.js';
-import type { TrainEvent, TrainOptions } from './train-events.js';
-import { checkCount, openRun, type RunPlace, TrainingRun } from './training-run.js';
+import type { TrainEvent } from './train-events.js';
+import { type TrainOptions, trainChoices } from './train-options.js';
+import { openRun, type RunPlace, TrainingRun } from './training-run.js';
 import { type LoadedWeights, loadInitialWeights, loadWeights } from './weights.js';
 
 /** How to compile and where to run and save. */
@@ -145,7 +147,7 @@ export class Trainer {
     { batchSize = 64, dataWorkers }: EvaluateOptions,
     check: (batch: Batch, what: string) => void,
   ): Iterable<Batch> | AsyncIterable<Batch> {
-    checkCount('batch size', batchSize);
+    accepted(trainChoices.batchSize.schema, batchSize);
     if ('train' in data) {
       checkDataset(data, this.network, data.name);
       return testBatches(data, batchSize, dataWorkers);

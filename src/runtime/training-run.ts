@@ -2,8 +2,10 @@
 
 import { join } from 'node:path';
 import type { DenseNet, Network } from '../builders/index.js';
+import { accepted, given } from '../choices.js';
 import type { Compiled } from '../compile.js';
 import { DensecError, FailureError, InternalError, RequestError } from '../ir/index.js';
+import { type OptimizerOptions, optimizerOf } from '../passes/optimizers/index.js';
 import { makeFolder } from './atomic-file.js';
 import { type Bundle, copyBundle, openBundle, prepareOutputFolder, writeBundle } from './bundle.js';
 import { type Progress, prepareRun, readProgress, runFiles, type Saving, tidyRun } from './checkpoint.js';
@@ -19,7 +21,8 @@ import { RunLock } from './run-lock.js';
 import { checkWarmup } from './schedule.js';
 import { type SessionOptions, sessionOf } from './session.js';
 import { train } from './train.js';
-import type { ResultEvent, TrainContext, TrainEvent, TrainOptions } from './train-events.js';
+import type { ResultEvent, TrainContext, TrainEvent } from './train-events.js';
+import { defaultValidSize, type TrainOptions, trainDefaults, trainOptionsSchema } from './train-options.js';
 import type { State } from './weights.js';
 
 /** What a run trains: a network compiled just now, or a bundle. */
@@ -65,12 +68,6 @@ export type RunMemory =
   | { readonly compiled: Compiled; readonly forecast: MemoryForecast }
   | { readonly unknown: string; readonly forecast?: undefined };
 
-/** Training images held out for validation, unless told. */
-const defaultValidSize = 5000;
-
-/** Highest learning rates, unless told: the seed's, and PyTorch's default. */
-const defaultRates = { sgd: 0.1, adamw: 0.001 } as const;
-
 /** A run that is ready to train: what the command line and `Trainer` stand on. */
 export class TrainingRun {
   private stopped = false;
@@ -93,7 +90,7 @@ export class TrainingRun {
     const { save, force = false, initial, ...place } = options;
     const input = 'manifest' in source ? source.manifest : source.network;
     const optimizer = 'manifest' in source ? source.manifest.optimizer : source.compiled.optimizer;
-    const resolved = resolveTrainOptions(options, dataset, optimizer.kind);
+    const resolved = resolveTrainOptions(options, dataset, optimizer);
     if (!isBatchSource(dataset)) checkDataset(dataset, input, resolved.data);
     imageCounts(dataset, resolved);
     await prepareOutputFolder(save, force);
@@ -218,25 +215,20 @@ async function locked(
 
 /** Options with their defaults. @throws RequestError when one is out of range */
 function resolveTrainOptions(
-  given: SomeTrainOptions,
+  told: SomeTrainOptions,
   dataset: Dataset | BatchSource,
-  kind: keyof typeof defaultRates,
+  optimizer: OptimizerOptions,
 ): TrainOptions {
   const all = isBatchSource(dataset) ? dataset.counts.training : dataset.train.count;
-  const images = Math.min(all, given.limit ?? Number.POSITIVE_INFINITY);
-  const { epochs = 300, batchSize = 64, learningRate = defaultRates[kind], warmup = 0 } = given;
-  if (!(learningRate > 0)) throw new RequestError(`the learning rate is ${learningRate}; it must be above 0`);
-  checkCount('epochs', epochs);
-  checkCount('batch size', batchSize);
-  checkWarmup(warmup, epochs);
-  return {
-    data: given.data ?? dataset.name,
-    ...{ epochs, batchSize, learningRate, schedule: given.schedule ?? 'multistep', warmup },
-    validSize: given.validSize ?? Math.min(defaultValidSize, Math.floor(images / 10)),
-    limit: given.limit,
-    seed: given.seed ?? 0,
-    augment: given.augment,
-  };
+  const images = Math.min(all, told.limit ?? Number.POSITIVE_INFINITY);
+  const options = accepted(trainOptionsSchema, {
+    ...trainDefaults,
+    ...{ data: dataset.name, learningRate: optimizerOf(optimizer).learningRate },
+    validSize: Math.min(defaultValidSize, Math.floor(images / 10)),
+    ...given(told),
+  });
+  checkWarmup(options);
+  return options;
 }
 
 /** Plans a run's memory. Only a policy of one's own, and in format 1 a network, can't be planned from its bundle. */
@@ -254,12 +246,6 @@ function planRun(
     if (!(error instanceof DensecError)) throw error;
     return { unknown: error.message };
   }
-}
-
-/** @throws RequestError when a count is none */
-export function checkCount(name: string, value: number): void {
-  if (Number.isSafeInteger(value) && value > 0) return;
-  throw new RequestError(`the number given for ${name} is ${value}; it must be a whole number of at least 1`);
 }
 
 /** Puts the bundle into the run's folder, which then has all that it takes to resume the run. */

@@ -2,13 +2,11 @@
 
 import { DensecError, FailureError, RequestError, type TensorData } from '../ir/index.js';
 import type { Segment } from '../passes/pack-state.js';
+import { parseSlotName, slotName } from '../step/interface.js';
 import { readSafetensors } from './safetensors.js';
 
 /** Tensors by name. */
 export type State = ReadonlyMap<string, TensorData>;
-
-/** Prefixes of what optimizers keep of each parameter, in state files. */
-export const keptPrefixes = ['momentum.', 'variance.', 'accumulated.'] as const;
 
 /** A tensor that the file and the network both have, but not alike. */
 export interface TensorMismatch {
@@ -64,14 +62,14 @@ export function matchWeights(tensors: State, layout: readonly Segment[]): Weight
   const mismatched: TensorMismatch[] = [];
   const sources = new Map<string, string>();
   for (const [given, tensor] of tensors) {
-    const prefix = keptPrefix(given);
-    const base = networkName(given.slice(prefix.length), (name) => wanted.has(name));
+    const slot = parseSlotName(given);
+    const base = networkName(slot?.parameter ?? given, (name) => wanted.has(name));
     const place = base === undefined ? undefined : wanted.get(base);
-    if (base === undefined || !place || (prefix !== '' && place.role !== 'parameter')) {
+    if (base === undefined || !place || (slot && place.role !== 'parameter')) {
       unexpected.push(given);
       continue;
     }
-    const name = `${prefix}${base}`;
+    const name = slot ? slotName(slot.role, base) : base;
     const other = sources.get(name);
     if (other !== undefined) throw new FailureError(`${other} and ${given} both stand for ${name}; leave one out`);
     sources.set(name, given);
@@ -139,10 +137,6 @@ async function readMatch(
   }
 }
 
-function keptPrefix(name: string): string {
-  return keptPrefixes.find((prefix) => name.startsWith(prefix)) ?? '';
-}
-
 /** The network's name for a file's, if it has one. */
 function networkName(given: string, known: (name: string) => boolean): string | undefined {
   const bare = given.replace(wrappers, '');
@@ -161,7 +155,7 @@ function otherClasses(mismatched: readonly TensorMismatch[], classes: number): s
     network.shape[0] === classes &&
     file.shape.length === network.shape.length &&
     file.shape.slice(1).join() === network.shape.slice(1).join();
-  const parameters = mismatched.filter(({ name }) => keptPrefix(name) === '');
+  const parameters = mismatched.filter(({ name }) => !parseSlotName(name));
   const [layer, ...others] = new Set(parameters.map(({ name }) => layerOf(name)));
   return layer && others.length === 0 && parameters.every(differsInClasses) ? layer : undefined;
 }

@@ -20,13 +20,42 @@ describe('build', () => {
     expect(told.stdout).toMatch(/adamw, betas 0\.8 and 0\.99, .*none on norms and biases.*every 3 batches/);
   });
 
+  it.each([
+    ['adam', ['--eps', '1e-6'], { betas: [0.9, 0.999], epsilon: 1e-6, weightDecay: 0 }, /adam, betas 0\.9 and 0\.999/],
+    [
+      'rmsprop',
+      ['--centered', '--momentum', '0.5', '--weight-decay', '0.01'],
+      { alpha: 0.99, epsilon: 1e-8, momentum: 0.5, centered: true, weightDecay: 0.01 },
+      /rmsprop, alpha 0\.99 \(centered\), epsilon 1e-8, momentum 0\.5, weight decay 0\.01/,
+    ],
+  ])('builds %s with its defaults', async (kind, flags, options, words) => {
+    const result = await densec(build(kind, '--optimizer', kind, ...flags, '--json'));
+    expect(result.code, result.stderr).toBe(0);
+    expect(result.json().optimizer).toEqual({ kind, ...options, decayNormBias: true, accumulate: 1 });
+    expect((await densec(['info', path(kind)])).stdout).toMatch(words);
+  });
+
+  it('tells in its help whose an option is, and what it is unless told', async () => {
+    const help = (await densec(['build', '--help'])).stdout.replaceAll(/\s+/g, ' ');
+    expect(help).toContain('(default: sgd 0.9; rmsprop 0)');
+    expect(help).toContain('(default: adamw, adam and rmsprop 1e-8)');
+    expect(help).toContain('rmsprop, gradients over');
+  });
+
   it.each<[string, string[], RegExp]>([
-    ['a momentum for adamw', ['--optimizer', 'adamw', '--momentum', '0.9'], /adamw takes no --momentum.*--betas/],
-    ['betas for sgd', ['--betas', '0.9,0.99'], /sgd takes no --betas.*--optimizer adamw/],
+    [
+      'a momentum for adamw',
+      ['--optimizer', 'adamw', '--momentum', '0.9'],
+      /adamw takes no --momentum.*--optimizer sgd or rmsprop/,
+    ],
+    ['betas for sgd', ['--betas', '0.9,0.99'], /sgd takes no --betas.*--optimizer adamw or adam/],
+    ['centering for adam', ['--optimizer', 'adam', '--centered'], /adam takes no --centered.*--optimizer rmsprop/],
+    ['an alpha of 1', ['--optimizer', 'rmsprop', '--alpha', '1'], /alpha is 1; .*below 1/],
+    ['what no optimizer has', ['--optimizer', 'adam', '--amsgrad'], /unknown option '--amsgrad'/],
     ['one beta', ['--optimizer', 'adamw', '--betas', '0.9'], /two numbers/],
     ['a beta of 1', ['--optimizer', 'adamw', '--betas', '0.9,1'], /beta is 1/],
     ['no batch an update', ['--accumulate', '0'], /at least 1/],
-    ['an optimizer that is none', ['--optimizer', 'lion'], /sgd, adamw/],
+    ['an optimizer that is none', ['--optimizer', 'lion'], /sgd, adamw, adam, rmsprop/],
   ])('refuses %s', async (_, flags, message) => {
     const result = await densec(build('refused', ...flags));
     expect([result.code, result.stderr]).toEqual([2, expect.stringMatching(message)]);
@@ -48,8 +77,11 @@ describe('step', () => {
       ],
     ]);
 
-  it('goes on from a saved state of adamw to the same bits', async () => {
-    await densec(build('plain', '--optimizer', 'adamw', '--weight-decay', '0.1'));
+  it.each([
+    ['adamw', [], 'variance'],
+    ['rmsprop', ['--centered', '--momentum', '0.9'], 'gradient_mean'],
+  ])('goes on from a saved state of %s to the same bits', async (kind, flags, kept) => {
+    await densec(build('plain', '--optimizer', kind, '--weight-decay', '0.1', ...flags, '--force'));
     const three = await run('plain', 3, 'three');
     expect(three.code, three.stderr).toBe(0);
     await run('plain', 1, 'one');
@@ -60,7 +92,7 @@ describe('step', () => {
     expect(rest.code, rest.stderr).toBe(0);
     const [a, b] = await Promise.all([path('three'), path('one and two')].map((file) => readSafetensors(file)));
     expect(b?.tensors).toEqual(a?.tensors);
-    expect([...(a?.tensors.keys() ?? [])]).toContain('variance.classifier.weight');
+    expect([...(a?.tensors.keys() ?? [])]).toContain(`${kept}.classifier.weight`);
   });
 
   it('updates every so many steps where gradients accumulate, and after the last', async () => {

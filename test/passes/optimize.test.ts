@@ -13,13 +13,9 @@ import {
 } from '../../src/ir/index.js';
 import { removeDeadCode } from '../../src/passes/clean.js';
 import { optimize } from '../../src/passes/optimize.js';
-import {
-  correctionNames,
-  type OptimizerChoice,
-  parameterState,
-  resolveOptimizer,
-} from '../../src/passes/optimizer-options.js';
+import { keptSlots, type OptimizerChoice, resolveOptimizer } from '../../src/passes/optimizers/index.js';
 import { planSegments } from '../../src/passes/pack-state.js';
+import { correctionName } from '../../src/step/interface.js';
 import { evaluate, type NdArray, ndArray } from '../helpers/evaluate.js';
 
 const vector: TensorType = { dtype: 'float32', shape: [2] };
@@ -134,10 +130,10 @@ describe('adamw', () => {
         in  parameter %w: f32[2]
         in  batch %g: f32[2]
         in  scalar %learning_rate: f32[]
-        in  running %optimizer.momentum_weight: f32[1] {momentum=0.5}
-        in  running %optimizer.variance_weight: f32[1] {momentum=0.25}
+        in  correction %optimizer.momentum_weight: f32[1]
+        in  correction %optimizer.variance_weight: f32[1]
         in  momentum %momentum.w: f32[2] {parameter=w}
-        in  momentum %variance.w: f32[2] {parameter=w}
+        in  variance %variance.w: f32[2] {parameter=w}
         %0: f32[] = constant() {value=(1)}  # update optimizer
         %1: f32[] = constant() {value=(0.5)}  # update optimizer
         %2: f32[1] = mul(%optimizer.momentum_weight, %1)  # update optimizer
@@ -185,7 +181,9 @@ describe('adamw', () => {
       [0, 0],
     ];
     const zeros = ['momentum.w', 'variance.w'].map((name) => [name, ndArray([2], [0, 0])] as const);
-    const weights = correctionNames.map((name) => [name, ndArray([1], [0])] as const);
+    const weights = (['momentum', 'variance'] as const).map(
+      (role) => [correctionName(role), ndArray([1], [0])] as const,
+    );
     let state = new Map<string, NdArray>([['w', ndArray([2], w)], ...zeros, ...weights]);
     for (const [step, g] of [
       [0.5, -1e-3],
@@ -212,6 +210,97 @@ describe('adamw', () => {
   });
 });
 
+describe('adam', () => {
+  it('differs from adamw by decay alone, which goes into the gradient', () => {
+    const choice = { betas: [0.5, 0.75], epsilon: 0.0625 } as const;
+    const without = { ...choice, weightDecay: 0 };
+    expect(printGraph(optimized({ kind: 'adam', ...without }))).toBe(
+      printGraph(optimized({ kind: 'adamw', ...without })),
+    );
+    const decayed = printGraph(optimized({ kind: 'adam', ...choice, weightDecay: 0.125 })).split('\n');
+    expect(decayed.filter((line) => line.includes('%w'))).toMatchInlineSnapshot(`
+      [
+        "  in  parameter %w: f32[2]",
+        "  %11: f32[2] = mul(%w, %10)  # update optimizer",
+        "  %27: f32[2] = sub(%w, %26)  # update optimizer",
+      ]
+    `);
+  });
+});
+
+describe('rmsprop', () => {
+  it('divides by the root of the averaged square, less that of the average where it is centered', () => {
+    const choice = { kind: 'rmsprop', alpha: 0.75, epsilon: 0.0625 } as const;
+    expect(printGraph(optimized(choice))).toMatchInlineSnapshot(`
+      "graph state {
+        in  parameter %w: f32[2]
+        in  batch %g: f32[2]
+        in  scalar %learning_rate: f32[]
+        in  variance %variance.w: f32[2] {parameter=w}
+        %0: f32[2] = mul(%g, %g)  # update optimizer
+        %1: f32[] = constant() {value=(0.75)}  # update optimizer
+        %2: f32[2] = mul(%variance.w, %1)  # update optimizer
+        %3: f32[] = constant() {value=(0.25)}  # update optimizer
+        %4: f32[2] = mul(%0, %3)  # update optimizer
+        %5: f32[2] = add(%2, %4)  # update optimizer
+        %6: f32[2] = sqrt(%5)  # update optimizer
+        %7: f32[] = constant() {value=(0.0625)}  # update optimizer
+        %8: f32[2] = add(%6, %7)  # update optimizer
+        %9: f32[2] = div(%g, %8)  # update optimizer
+        %10: f32[2] = mul(%9, %learning_rate)  # update optimizer
+        %11: f32[2] = sub(%w, %10)  # update optimizer
+        out next next.w of w = %11
+        out next next.variance.w of variance.w = %5
+      }"
+    `);
+    expect(printGraph(optimized({ ...choice, centered: true, momentum: 0.5 }))).toMatchInlineSnapshot(`
+      "graph state {
+        in  parameter %w: f32[2]
+        in  batch %g: f32[2]
+        in  scalar %learning_rate: f32[]
+        in  variance %variance.w: f32[2] {parameter=w}
+        in  gradientMean %gradient_mean.w: f32[2] {parameter=w}
+        in  momentum %momentum.w: f32[2] {parameter=w}
+        %0: f32[2] = mul(%g, %g)  # update optimizer
+        %1: f32[] = constant() {value=(0.75)}  # update optimizer
+        %2: f32[2] = mul(%variance.w, %1)  # update optimizer
+        %3: f32[] = constant() {value=(0.25)}  # update optimizer
+        %4: f32[2] = mul(%0, %3)  # update optimizer
+        %5: f32[2] = add(%2, %4)  # update optimizer
+        %6: f32[2] = mul(%gradient_mean.w, %1)  # update optimizer
+        %7: f32[2] = mul(%g, %3)  # update optimizer
+        %8: f32[2] = add(%6, %7)  # update optimizer
+        %9: f32[2] = mul(%8, %8)  # update optimizer
+        %10: f32[2] = sub(%5, %9)  # update optimizer
+        %11: f32[2] = relu(%10)  # update optimizer
+        %12: f32[2] = sqrt(%11)  # update optimizer
+        %13: f32[] = constant() {value=(0.0625)}  # update optimizer
+        %14: f32[2] = add(%12, %13)  # update optimizer
+        %15: f32[2] = div(%g, %14)  # update optimizer
+        %16: f32[] = constant() {value=(0.5)}  # update optimizer
+        %17: f32[2] = mul(%momentum.w, %16)  # update optimizer
+        %18: f32[2] = add(%17, %15)  # update optimizer
+        %19: f32[2] = mul(%18, %learning_rate)  # update optimizer
+        %20: f32[2] = sub(%w, %19)  # update optimizer
+        out next next.w of w = %20
+        out next next.variance.w of variance.w = %5
+        out next next.gradient_mean.w of gradient_mean.w = %8
+        out next next.momentum.w of momentum.w = %18
+      }"
+    `);
+  });
+
+  it('takes a variance that rounding left below 0 for 0, instead of its root for no number', () => {
+    const updated = optimized({ kind: 'rmsprop', alpha: 0.5, epsilon: 0.25, centered: true });
+    const state = { w: 1, 'variance.w': 0.2499999, 'gradient_mean.w': 0.5, g: 0.5 };
+    const feeds = Object.entries(state).map(([name, value]) => [name, ndArray([2], [value, value])] as const);
+    const next = evaluate(updated, new Map([...feeds, ['learning_rate', ndArray([], [0.125])] as const]), 1);
+    expect(next.get('next.variance.w')?.data[0]).toBeLessThan(0.25);
+    // 1 − 0.125 · 0.5 / (0 + 0.25)
+    expect(next.get('next.w')?.data[0]).toBe(0.75);
+  });
+});
+
 describe('accumulation', () => {
   it('adds two scalars that tell an updating step from another', () => {
     const choice = { momentum: 0.5, weightDecay: 0, nesterov: false, accumulate: 2 };
@@ -222,7 +311,7 @@ describe('accumulation', () => {
         in  scalar %learning_rate: f32[]
         in  scalar %gradient_share: f32[]
         in  scalar %apply: f32[]
-        in  momentum %accumulated.w: f32[2] {parameter=w}
+        in  accumulator %accumulated.w: f32[2] {parameter=w}
         in  momentum %momentum.w: f32[2] {parameter=w}
         %0: f32[] = constant() {value=(1)}  # update optimizer
         %1: f32[] = sub(%0, %apply)  # update optimizer
@@ -268,10 +357,10 @@ describe('parameters without decay', () => {
 });
 
 it('tells what is kept of each parameter', () => {
-  const kept = (choice: OptimizerChoice): readonly string[] => parameterState(resolveOptimizer(choice));
-  expect(kept({})).toEqual(['momentum.']);
+  const kept = (choice: OptimizerChoice): readonly string[] => keptSlots(resolveOptimizer(choice));
+  expect(kept({})).toEqual(['momentum']);
   expect(kept({ momentum: 0, nesterov: false })).toEqual([]);
-  expect(kept({ kind: 'adamw', accumulate: 2 })).toEqual(['momentum.', 'variance.', 'accumulated.']);
+  expect(kept({ kind: 'adamw', accumulate: 2 })).toEqual(['momentum', 'variance', 'accumulator']);
 });
 
 it.each<[string, OptimizerChoice, RegExp]>([
@@ -280,7 +369,15 @@ it.each<[string, OptimizerChoice, RegExp]>([
   ['a negative decay', { weightDecay: -1 }, /weight decay is -1/],
   ['a beta of 1', { kind: 'adamw', betas: [0.9, 1] }, /beta is 1/],
   ['an epsilon of 0', { kind: 'adamw', epsilon: 0 }, /epsilon is 0/],
-  ['half a batch an update', { accumulate: 0.5 }, /0\.5 batches/],
+  ['an alpha of 1', { kind: 'rmsprop', alpha: 1 }, /alpha is 1/],
+  [
+    'an option of another',
+    { kind: 'adam', momentum: 0.5 } as OptimizerChoice,
+    /adam takes no --momentum.*sgd or rmsprop/,
+  ],
+  ['an option of none', { kind: 'adam', amsgrad: true } as OptimizerChoice, /adam has no option amsgrad; it has betas/],
+  ['one that is none', { kind: 'lion' } as unknown as OptimizerChoice, /no optimizer lion.*rmsprop/],
+  ['half a batch an update', { accumulate: 0.5 }, /batches an update is 0\.5/],
 ])('refuses %s', (_, optimizer, message) => {
   expect(() => compile(densenet({ blockConfig: [1], imageSize: 8 }), { optimizer })).toThrow(message);
 });

@@ -5,7 +5,7 @@ import { mlp } from '../../examples/mlp.js';
 import { densenet } from '../../src/builders/index.js';
 import { type Compiled, compile } from '../../src/compile.js';
 import { type FloatTensor, floatTensor, int64Tensor } from '../../src/ir/index.js';
-import type { OptimizerChoice } from '../../src/passes/optimizer-options.js';
+import type { OptimizerChoice } from '../../src/passes/optimizers/index.js';
 import { type Bundle, writeBundle } from '../../src/runtime/bundle.js';
 import type { Batch } from '../../src/runtime/data/batches.js';
 import { TrainingModel } from '../../src/runtime/model.js';
@@ -59,6 +59,8 @@ const optimizers: [string, OptimizerChoice][] = [
   ['sgd without momentum', { momentum: 0, nesterov: false }],
   // The first step of adamw is the sign of the gradient but for epsilon, so rounding would show where it is near 0.
   ['adamw', { kind: 'adamw', epsilon: 1e-3 }],
+  ['adam', { kind: 'adam', epsilon: 1e-3, weightDecay: 0.01 }],
+  ['rmsprop', { kind: 'rmsprop', epsilon: 1e-3, centered: true, momentum: 0.5 }],
 ];
 
 describe.each(optimizers)('%s', (name, optimizer) => {

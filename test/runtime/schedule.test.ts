@@ -1,7 +1,8 @@
 /** @file Learning rates over a run. */
 
 import { describe, expect, it } from 'vitest';
-import { checkWarmup, learningRateAt, parseSchedule, type RateOptions } from '../../src/runtime/schedule.js';
+import { accepted } from '../../src/choices.js';
+import { checkWarmup, learningRateAt, type RateOptions, rateChoices } from '../../src/runtime/schedule.js';
 
 /** The rate of every batch of a run of 8 epochs of 4 batches. */
 function rates(options: Partial<RateOptions>): number[] {
@@ -50,9 +51,9 @@ describe('the learning rate', () => {
 });
 
 it('refuses a warm-up that leaves nothing, and schedules that are none', () => {
-  expect(() => checkWarmup(8, 8)).toThrow(/8 of 8 epochs/);
-  expect(() => checkWarmup(-1, 8)).toThrow(/at least 0/);
-  expect(() => checkWarmup(Number.NaN, 8)).toThrow();
-  expect(() => checkWarmup(7.5, 8)).not.toThrow();
-  expect(() => parseSchedule('linear')).toThrow(/multistep, cosine, constant/);
+  expect(() => checkWarmup({ warmup: 8, epochs: 8 })).toThrow(/8 of 8 epochs/);
+  expect(() => checkWarmup({ warmup: 7.5, epochs: 8 })).not.toThrow();
+  expect(() => accepted(rateChoices.warmup.schema, -1)).toThrow(/at least 0/);
+  expect(() => accepted(rateChoices.warmup.schema, Number.NaN)).toThrow(/warm-up epochs is NaN/);
+  expect(() => accepted(rateChoices.schedule.schema, 'linear')).toThrow(/multistep, cosine, constant/);
 });

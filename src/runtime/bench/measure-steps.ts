@@ -1,6 +1,6 @@
 /** @file Measures training steps in this process; run it in one of its own, whose high-water mark is then theirs. */
 
-import { parameterState } from '../../passes/optimizer-options.js';
+import { keptSlots } from '../../passes/optimizers/index.js';
 import { openBundle } from '../bundle.js';
 import { checkBatch, resultNames, stateUpdates, trainingFeeds } from '../model.js';
 import { openSession } from '../open-session.js';
@@ -19,11 +19,7 @@ export async function measureSteps(request: StepsRequest): Promise<StepsMeasurem
   const { manifest } = bundle;
   const batch = randomBatch(manifest, batchSize, seed);
   checkBatch(batch, bundle, true, `--batch-size ${batchSize}`);
-  const state = packTraining(
-    await readState(bundle.initial, bundle),
-    manifest.state,
-    parameterState(manifest.optimizer),
-  );
+  const state = packTraining(await readState(bundle.initial, bundle), manifest.state, keptSlots(manifest.optimizer));
   const updates = stateUpdates(bundle, state.keys());
 
   const loading = performance.now();

@@ -1,6 +1,7 @@
 /** @file What a node's name in our models says: `phase/scope/operator`, the forward phase unnamed. */
 
 import type { Phase } from '../../ir/index.js';
+import { isNext } from '../../step/interface.js';
 
 /** Where a node comes from. */
 export interface NodePlace {
@@ -13,7 +14,7 @@ const phases: ReadonlySet<string> = new Set<Phase>(['backward', 'recompute', 'up
 
 /** The place of a node by its name. The next state, whose nodes have an output's name, is the update's. */
 export function placeOf(name: string): NodePlace {
-  if (name.startsWith('next.')) return { phase: 'update', scope: '' };
+  if (isNext(name)) return { phase: 'update', scope: '' };
   const parts = name.split('/');
   const phase = phases.has(parts[0] ?? '') ? (parts.shift() as Phase) : 'forward';
   return { phase, scope: parts.slice(0, -1).join('/') };

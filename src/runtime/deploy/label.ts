@@ -1,6 +1,7 @@
 /** @file Labels image files and batches with an exported model. */
 
 import { DensecError, type FloatTensor, floatTensor, RequestError } from '../../ir/index.js';
+import { batchInputs } from '../../step/interface.js';
 import type { DataDescription } from '../data/description.js';
 import { type ImageFormat, readImage } from '../data/image-file.js';
 import { readSafetensors } from '../safetensors.js';
@@ -50,7 +51,7 @@ export async function* labelFiles(
  * @throws FailureError when the file is broken; RequestError when it holds no images or others than the model takes
  */
 export async function* labelBatch(predictor: Predictor, path: string, top = 1): AsyncGenerator<LabelledImage> {
-  const images = (await readSafetensors(path)).tensors.get('images');
+  const images = (await readSafetensors(path)).tensors.get(batchInputs.images);
   if (images?.dtype !== 'float32') throw new RequestError(`${path} must hold images float32 (N, C, H, W)`);
   const [count = 0, ...sample] = images.shape;
   const length = sample.reduce((product, extent) => product * extent, 1);

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { FailureError, type FloatTensor, RequestError } from '../../ir/index.js';
 import { decodeModel, modelMetadata, sampleShape } from '../../onnx/index.js';
+import { batchInputs, resultOutputs } from '../../step/interface.js';
 import { fileFailure } from '../atomic-file.js';
 import { type DataDescription, decodeDescription } from '../data/description.js';
 import { Session, type SessionOptions } from '../session.js';
@@ -40,8 +41,8 @@ export class Predictor {
     });
     const model = decodeModel(bytes, path);
     const metadata = modelMetadata(model);
-    const inputShape = sampleShape(model, 'images');
-    const [classes] = sampleShape(model, 'logits') ?? [];
+    const inputShape = sampleShape(model, batchInputs.images);
+    const [classes] = sampleShape(model, resultOutputs.logits) ?? [];
     if (metadata[modelKeys.version] === undefined || inputShape === undefined || classes === undefined) {
       throw new FailureError(`${path} is not a model that densec exported; make one with densec export`);
     }
@@ -62,7 +63,11 @@ export class Predictor {
         `the images are [${images.shape.join(', ')}], ${this.path} takes [N, ${this.inputShape.join(', ')}]`,
       );
     }
-    const outputs = await this.session.run({ feeds: [['images', images]], results: ['probabilities'], updates: [] });
+    const outputs = await this.session.run({
+      feeds: [[batchInputs.images, images]],
+      results: [resultOutputs.probabilities],
+      updates: [],
+    });
     const probabilities = (outputs.get('probabilities') as FloatTensor).data;
     const broken = probabilities.findIndex((value) => !Number.isFinite(value));
     if (broken >= 0) {

@@ -1,7 +1,8 @@
 /** @file Checks of numbers: running statistics are updated once, and two bundles take the same step. */
 
 import { isDeepStrictEqual } from 'node:util';
-import { RequestError, type TensorData } from '../../ir/index.js';
+import { RequestError, type SlotRole, type TensorData } from '../../ir/index.js';
+import { parseSlotName } from '../../step/interface.js';
 import type { Bundle } from '../bundle.js';
 import type { Batch } from '../data/batches.js';
 import type { SessionOptions } from '../session.js';
@@ -103,8 +104,16 @@ function kindOf(name: string, role: string | undefined): string {
   if (role === 'parameter') return 'parameters';
   if (role === 'running') return 'running statistics';
   if (role === 'counter') return 'counters';
-  return name.startsWith('momentum.') ? 'momentum' : 'optimizer state';
+  const slot = parseSlotName(name);
+  return slot ? slotKinds[slot.role] : 'corrections';
 }
+
+const slotKinds: Readonly<Record<SlotRole, string>> = {
+  momentum: 'momentum',
+  variance: 'variance',
+  gradientMean: 'mean gradient',
+  accumulator: 'accumulated gradient',
+};
 
 interface Pair {
   readonly found: ArrayLike<number | bigint>;

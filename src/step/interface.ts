@@ -1,0 +1,85 @@
+/** @file What a step takes and returns: the names of a model's inputs and outputs, and of its state in files. */
+
+import type { SlotRole } from '../ir/index.js';
+
+/** A batch, in models and in batch files: `images` float32 (N, …), `labels` int64 (N). */
+export const batchInputs = { images: 'images', labels: 'labels' } as const;
+
+/** What a batch gave: `loss` and `errors` (misclassified samples) are scalars, `logits` and `probabilities` (N, classes). */
+export const resultOutputs = {
+  loss: 'loss',
+  errors: 'errors',
+  logits: 'logits',
+  probabilities: 'probabilities',
+} as const;
+
+/** The scalar input that carries the learning rate. */
+export const learningRateInput = 'learning_rate';
+
+/** Scalar inputs of a step that accumulates gradients. */
+export const accumulationInputs = {
+  /** The batch's share of the update's mean gradient. */
+  share: 'gradient_share',
+  /** 1 where the update happens after this batch, 0 where more batches come first. */
+  apply: 'apply',
+} as const;
+
+/** Scalar inputs of a step with dropout, from which its masks are made. */
+export const dropoutInputs = { step: 'step', seed: 'seed' } as const;
+
+/**
+ * What an optimizer keeps of a parameter is named by a prefix before the parameter's (or its segment's) name, in models,
+ * state files and checkpoints alike.
+ */
+const slotPrefixes: Readonly<Record<SlotRole, string>> = {
+  momentum: 'momentum.',
+  variance: 'variance.',
+  gradientMean: 'gradient_mean.',
+  accumulator: 'accumulated.',
+};
+
+/** What begins the names of an optimizer's own scalars. */
+const optimizerPrefix = 'optimizer.';
+
+/** The name of what is kept of a parameter, or of a segment of parameters. */
+export function slotName(role: SlotRole, parameter: string): string {
+  return `${slotPrefixes[role]}${parameter}`;
+}
+
+/** The role and the parameter of a slot's name; undefined where the name is no slot's. */
+export function parseSlotName(name: string): { readonly role: SlotRole; readonly parameter: string } | undefined {
+  for (const [role, prefix] of Object.entries(slotPrefixes) as [SlotRole, string][]) {
+    if (name.startsWith(prefix)) return { role, parameter: name.slice(prefix.length) };
+  }
+  return undefined;
+}
+
+/** The name of the scalar that a slot's average is divided by. */
+export function correctionName(role: SlotRole): string {
+  return `${optimizerPrefix}${role}_weight`;
+}
+
+/** Whether a tensor of a state file belongs to the optimizer and not to the network. */
+export function isOptimizerState(name: string): boolean {
+  return name.startsWith(optimizerPrefix) || parseSlotName(name) !== undefined;
+}
+
+/** Many tensors of one role, side by side in one input. */
+export function segmentName(role: 'parameter' | 'running' | 'counter', number: number): string {
+  return `${role}.${number}`;
+}
+
+const outputPrefixes = { gradient: 'gradient.', observation: 'observed.', next: 'next.' } as const;
+
+/**
+ * The output that belongs to a state input: its next value. Until the optimizer makes that, a parameter has a gradient, a
+ * running statistic what the batch shows of it.
+ */
+export function outputName(role: keyof typeof outputPrefixes, input: string): string {
+  return `${outputPrefixes[role]}${input}`;
+}
+
+/** Whether an output is the next value of a state input. */
+export function isNext(output: string): boolean {
+  return output.startsWith(outputPrefixes.next);
+}
