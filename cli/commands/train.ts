@@ -7,8 +7,11 @@ import { type DenseNet, densenet } from '../../src/builders/index.js';
 import { type Compiled, compile } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle, trainingHash } from '../../src/runtime/bundle.js';
+import type { Progress } from '../../src/runtime/checkpoint.js';
 import { missingLibrary } from '../../src/runtime/cuda/libraries.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
+import { knownFrom } from '../../src/runtime/data/record.js';
+import { heldOut, imageNotes } from '../../src/runtime/data/run-data.js';
 import { parseDevice } from '../../src/runtime/devices.js';
 import { freeMemory } from '../../src/runtime/free-memory.js';
 import { refuseLocked } from '../../src/runtime/run-lock.js';
@@ -45,6 +48,8 @@ interface Flags extends BuildFlags, DataFlags, RunFlags {
   readonly schedule: string;
   readonly warmup: number;
   readonly validSize?: number;
+  readonly validShare?: number;
+  readonly testShare?: number;
   readonly limit?: number;
   readonly augment?: boolean;
   readonly seed: number;
@@ -125,8 +130,20 @@ export function trainCommand(): Command {
     .addOption(
       new Option(
         '--valid-size <n>',
-        'training images held out to choose the best weights (default: 5000, at most a tenth; 0 holds none out)',
+        'training images held out to choose the best weights, of each class in proportion (default: a tenth, at most 5000; none where there is a val/)',
       ).argParser(wholeNumber(0)),
+    )
+    .addOption(
+      new Option(
+        '--valid-share <x>',
+        'instead of --valid-size: share of the training images, or of all where they have no parts, as in 0.1',
+      ).argParser(finiteNumber),
+    )
+    .addOption(
+      new Option(
+        '--test-share <x>',
+        'share of each class set apart for the test where the data has no test images, by --seed (default: 0.1; 0 tests nothing)',
+      ).argParser(finiteNumber),
     )
     .addOption(
       new Option('--limit <n>', 'use at most so many training and so many test images (default: all)').argParser(
@@ -220,13 +237,21 @@ async function begun(
     );
   }
   const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, source);
-  return TrainingRun.begin(source, dataset, {
+  const run = await TrainingRun.begin(source, dataset, {
     ...sessionOptions(flags),
     ...{ save, force, data: place(data), epochs, batchSize, schedule, warmup, limit, seed, initial },
-    ...{ learningRate: flags.lr, validSize: flags.validSize, augment: flags.augment, dataWorkers: flags.dataWorkers },
+    ...{
+      learningRate: flags.lr,
+      validSize: flags.validSize,
+      validShare: flags.validShare,
+      augment: flags.augment,
+      dataWorkers: flags.dataWorkers,
+    },
     ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep, onWait: note },
     onPlan: (memory) => refuseOvercommit(memory, flags),
   });
+  for (const text of imageNotes(dataset, run.options)) note(`${pc.yellow('warning:')} ${text}`);
+  return run;
 }
 
 /** Weights to begin with, and a word on those that were left out or begin afresh. */
@@ -313,13 +338,14 @@ async function resumed(
   const [channels, imageSize] = bundle.manifest.inputShape;
   const { limit } = options;
   const data = flags.data === undefined ? options.data : place(flags.data);
-  const read = readData(data, channels, { ...flags, imageSize, limit, known: progress.data });
+  const read = readData(data, channels, { ...flags, imageSize, limit, known: knownFrom(progress.data) });
   const dataset = await read.catch((error: unknown) => {
     if (flags.data !== undefined || !(error instanceof FailureError)) throw error;
     throw new FailureError(`${error.message}; if the data of this run has moved, say where it is with --data`, {
       cause: error,
     });
   });
+  refuseOtherShares(flags, progress, dataset);
   // Flags that describe another network are not.
   const extra = buildFlagNames.filter(given);
   const { target, kernels } = bundle.manifest;
@@ -341,6 +367,25 @@ async function resumed(
     ...(threads !== undefined && { threads }),
     ...cuda,
   });
+}
+
+/** @throws RequestError for shares of images that are not those of the run */
+function refuseOtherShares(
+  { save, validShare, testShare }: Flags,
+  { options, data }: Progress,
+  dataset: Dataset,
+): void {
+  const before = data?.split?.testShare;
+  if (testShare !== undefined && testShare !== before) {
+    throw new RequestError(
+      `the run in ${save} was started with ${before === undefined ? 'test images of its own' : `--test-share ${before}`}, not ${testShare}; leave the flag out to resume it`,
+    );
+  }
+  if (validShare !== undefined && heldOut(dataset, { validShare, limit: options.limit }) !== options.validSize) {
+    throw new RequestError(
+      `the run in ${save} holds out ${options.validSize} images, which is no share of ${validShare}; leave the flag out to resume it`,
+    );
+  }
 }
 
 /**

@@ -9,8 +9,8 @@ import { type Bundle, copyBundle, openBundle, prepareOutputFolder, writeBundle }
 import { type Progress, prepareRun, readProgress, runFiles, type Saving, tidyRun } from './checkpoint.js';
 import type { Dataset } from './data/dataset.js';
 import { type DataMemory, dataMemory } from './data/memory.js';
-import { checkDataset } from './data/network-data.js';
-import { imageCounts, isBatchSource } from './data/run-data.js';
+import { checkDataset, requireTwoClasses } from './data/network-data.js';
+import { heldOut, imageCounts, isBatchSource } from './data/run-data.js';
 import type { BatchSource } from './data/source.js';
 import { parseDevice } from './devices.js';
 import { forecastMemory, type MemoryForecast } from './forecast.js';
@@ -50,6 +50,8 @@ export interface BeginOptions extends RunPlace, SomeTrainOptions {
   readonly force?: boolean;
   /** Parameters and running statistics to begin with, instead of the network's own. */
   readonly initial?: State | undefined;
+  /** Instead of `validSize`: the share of the images that are not for the test, or of all where the data has no parts. */
+  readonly validShare?: number | undefined;
 }
 
 /** An old run. */
@@ -64,9 +66,6 @@ export interface ResumeOptions extends RunPlace {
 export type RunMemory =
   | { readonly compiled: Compiled; readonly forecast: MemoryForecast }
   | { readonly unknown: string; readonly forecast?: undefined };
-
-/** Training images held out for validation, unless told. */
-const defaultValidSize = 5000;
 
 /** Highest learning rates, unless told: the seed's, and PyTorch's default. */
 const defaultRates = { sgd: 0.1, adamw: 0.001 } as const;
@@ -94,7 +93,10 @@ export class TrainingRun {
     const input = 'manifest' in source ? source.manifest : source.network;
     const optimizer = 'manifest' in source ? source.manifest.optimizer : source.compiled.optimizer;
     const resolved = resolveTrainOptions(options, dataset, optimizer.kind);
-    if (!isBatchSource(dataset)) checkDataset(dataset, input, resolved.data);
+    if (!isBatchSource(dataset)) {
+      checkDataset(dataset, input, resolved.data);
+      requireTwoClasses(dataset, resolved.data);
+    }
     imageCounts(dataset, resolved);
     await prepareOutputFolder(save, force);
     // Planning blocks the thread, so it comes before the lock: who has one gives signs of life.
@@ -218,12 +220,10 @@ async function locked(
 
 /** Options with their defaults. @throws RequestError when one is out of range */
 function resolveTrainOptions(
-  given: SomeTrainOptions,
+  given: SomeTrainOptions & Pick<BeginOptions, 'validShare'>,
   dataset: Dataset | BatchSource,
   kind: keyof typeof defaultRates,
 ): TrainOptions {
-  const all = isBatchSource(dataset) ? dataset.counts.training : dataset.train.count;
-  const images = Math.min(all, given.limit ?? Number.POSITIVE_INFINITY);
   const { epochs = 300, batchSize = 64, learningRate = defaultRates[kind], warmup = 0 } = given;
   if (!(learningRate > 0)) throw new RequestError(`the learning rate is ${learningRate}; it must be above 0`);
   checkCount('epochs', epochs);
@@ -232,7 +232,7 @@ function resolveTrainOptions(
   return {
     data: given.data ?? dataset.name,
     ...{ epochs, batchSize, learningRate, schedule: given.schedule ?? 'multistep', warmup },
-    validSize: given.validSize ?? Math.min(defaultValidSize, Math.floor(images / 10)),
+    validSize: heldOut(dataset, given),
     limit: given.limit,
     seed: given.seed ?? 0,
     augment: given.augment,

@@ -1,11 +1,10 @@
 /** @file Which images a step takes, and the normalized, augmented tensors it gets. Hot path: plain loops over bytes. */
 
-import { uniformInt } from 'pure-rand/distribution/uniformInt';
-import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { FailureError, InternalError, RequestError } from '../../ir/errors.js';
 import { elementCount, type FloatTensor, type TensorData } from '../../ir/tensor-data.js';
-import { hash, purpose, randomFlip, randomShift } from './random.js';
-import type { Dataset, Split } from './types.js';
+import { hash, permutation, purpose, randomFlip, randomShift } from './random.js';
+import { pickStratified } from './stratify.js';
+import type { Dataset, HoldOut, Split } from './types.js';
 
 /** What a step of training or evaluation reads. */
 export interface Batch {
@@ -45,22 +44,31 @@ export function epochOrder(count: number, seed: number, epoch: number): Uint32Ar
 
 /**
  * Holds out `validSize` random images of a split for validation.
+ * @param rule `stratified` takes of each class in proportion, and the last image of one only where there are no others;
+ * `random` is how runs held out that began before
  * @returns the indices of both parts, ascending
  * @throws RequestError when nothing would be left to train on, or `validSize` is no count
  */
 export function splitValidation(
-  { count }: Pick<Split, 'count'>,
+  { labels }: Pick<Split, 'labels'>,
   validSize: number,
   seed: number,
+  rule: HoldOut = 'stratified',
 ): { readonly train: Uint32Array; readonly validation: Uint32Array } {
+  const count = labels.length;
   if (!Number.isInteger(validSize) || validSize < 0 || validSize >= count) {
     throw new RequestError(
       `the validation size ${validSize} does not fit ${count} training images; ` +
         `choose a whole number from 0 to ${count - 1}`,
     );
   }
-  const order = permutation(count, hash(purpose.validation, seed));
-  return { train: order.slice(validSize).sort(), validation: order.slice(0, validSize).sort() };
+  const random = hash(purpose.validation, seed);
+  if (rule === 'random') {
+    const order = permutation(count, random);
+    return { train: order.slice(validSize).sort(), validation: order.slice(0, validSize).sort() };
+  }
+  const { picked, rest } = pickStratified(labels, validSize, random);
+  return { train: rest, validation: picked };
 }
 
 /**
@@ -182,17 +190,4 @@ function randomView(format: BatchFormat, { seed, epoch }: Augment, index: number
   const random = hash(purpose.augmentation, seed, epoch, index);
   const flip = format.augmentation === 'crop-flip' && randomFlip(random);
   return { ...randomShift(random), flip };
-}
-
-/** Fisher–Yates. */
-function permutation(count: number, seed: number): Uint32Array {
-  const random = xoroshiro128plus(seed);
-  const order = Uint32Array.from({ length: count }, (_, index) => index);
-  for (let last = count - 1; last > 0; last--) {
-    const other = uniformInt(random, 0, last);
-    const swapped = order[last] as number;
-    order[last] = order[other] as number;
-    order[other] = swapped;
-  }
-  return order;
 }

@@ -44,3 +44,12 @@ export function checkDataset(dataset: Dataset, { inputShape, classes }: NetworkI
   checkLabels(dataset.train, classes, `${source} (training)`);
   checkLabels(dataset.test, classes, `${source} (test)`);
 }
+
+/** @throws RequestError when all training images are of one class: any network would tell them apart */
+export function requireTwoClasses({ train, classNames }: Dataset, source: string): void {
+  const [only] = train.labels;
+  if (only === undefined || train.labels.some((label: number) => label !== only)) return;
+  throw new RequestError(
+    `${source}: the ${train.count} training images are all of one class (${classNames?.[only] ?? only}); a network tells at least two classes apart: give images of another one too`,
+  );
+}

@@ -5,7 +5,7 @@ import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { Region } from './image-file.js';
 
 /** Keeps the uses of one seed apart. */
-export const purpose = { order: 1, validation: 2, augmentation: 3 } as const;
+export const purpose = { order: 1, validation: 2, augmentation: 3, test: 4 } as const;
 
 /** Black pixels around an image from which a crop of the old size is taken. */
 const cropBorder = 4;
@@ -68,4 +68,17 @@ function mixWord(state: number, word: number): number {
 
 function rotate(word: number, bits: number): number {
   return (word << bits) | (word >>> (32 - bits));
+}
+
+/** The numbers below `count` in a random order (Fisher–Yates). */
+export function permutation(count: number, seed: number): Uint32Array {
+  const random = xoroshiro128plus(seed);
+  const order = Uint32Array.from({ length: count }, (_, index) => index);
+  for (let last = count - 1; last > 0; last--) {
+    const other = uniformInt(random, 0, last);
+    const swapped = order[last] as number;
+    order[last] = order[other] as number;
+    order[other] = swapped;
+  }
+  return order;
 }
