@@ -30,7 +30,9 @@ export const idxFormat: DatasetFormat = {
   lookedFor:
     'IDX: {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each also as .gz, there or in raw',
   find: (directory) =>
-    [directory, join(directory, innerFolder)].find((place) => findFile(place, 'train', 'images') !== undefined),
+    [directory, join(directory, innerFolder)].find(
+      (place) => (findFile(place, 'train', 'images') ?? findFile(place, 't10k', 'images')) !== undefined,
+    ),
   load: (directory, options) => loadIdx(directory, nameOf(resolve(directory)), options),
 };
 
@@ -45,7 +47,10 @@ function nameOf(directory: string): string {
  * size, or images and labels differ in number
  */
 export async function loadIdx(directory: string, name: string, options: DatasetOptions): Promise<Dataset> {
-  const [train, test] = [await loadSplit(directory, 'train', options), await loadSplit(directory, 't10k', options)];
+  // Without a normalization from before, training images are read for their own.
+  const testOnly = options.parts === 'test' && options.known?.normalization !== undefined;
+  const test = await loadSplit(directory, 't10k', options);
+  const train = testOnly ? noImages(test) : await loadSplit(directory, 'train', options);
   if (train.imageSize !== test.imageSize) {
     throw new FailureError(
       `${directory}: training images are ${train.imageSize} pixels wide but test images ${test.imageSize}; ` +
@@ -71,6 +76,11 @@ export async function loadIdx(directory: string, name: string, options: DatasetO
     augmentation: 'crop',
     augmentByDefault: false,
   };
+}
+
+function noImages({ imageSize, border }: LoadedSplit): LoadedSplit {
+  const none = { count: 0, images: shared(new Uint8Array(0)), labels: new Uint8Array(0) };
+  return { ...none, storedChannels: 1, imageSize, border, largestLabel: 0 };
 }
 
 async function loadSplit(directory: string, split: SplitName, { limit }: DatasetOptions): Promise<LoadedSplit> {

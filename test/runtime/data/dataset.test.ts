@@ -21,8 +21,8 @@ test('an empty folder: the message lists what was looked for', async () => {
   expect((error as Error).message.replaceAll(folder, 'DIR')).toMatchInlineSnapshot(`
     "DIR holds no data set that densec reads; looked for
       IDX: {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each also as .gz, there or in raw
-      cifar-10 (binary version): data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin, test_batch.bin, there or in cifar-10-batches-bin
-      cifar-100 (binary version): train.bin, test.bin, there or in cifar-100-binary
+      cifar-10 (binary version): data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin, test_batch.bin, there or in cifar-10-batches-bin; or the Python version, there or in cifar-10-batches-py
+      cifar-100 (binary version): train.bin, test.bin, there or in cifar-100-binary; or the Python version, there or in cifar-100-python
       svhn (cropped digits): train_32x32.mat, test_32x32.mat
       an image folder: train/CLASS/* (JPEG, PNG, WebP, …), val/ and test/ likewise; or CLASS/* alone
       a CSV file: a file and its label in each row, and its part (train, val, test) if told"
