@@ -33,6 +33,7 @@ export function addDataOptions(command: Command): Command {
 /** What decides how a data set is read. */
 interface ReadOptions extends DataFlags {
   readonly imageSize?: number | undefined;
+  readonly imageWidth?: number | undefined;
   readonly limit?: number | undefined;
   readonly known?: KnownData | undefined;
   readonly parts?: 'all' | 'test';
@@ -42,14 +43,14 @@ interface ReadOptions extends DataFlags {
 
 /** Reads a data set for a network with so many channels, and tells people what they should know of it. */
 export async function readData(source: string, channels: number | undefined, options: ReadOptions): Promise<Dataset> {
-  const { imageSize, limit, known, parts, testShare, seed, skipCorrupt, dataWorkers: workers } = options;
+  const { imageSize, imageWidth, limit, known, parts, testShare, seed, skipCorrupt, dataWorkers: workers } = options;
   let bar: Progress | undefined;
   const onProgress = (done: number, total: number): void => {
     bar ??= startProgress('reading every image once', total, 'images');
     bar.update(done);
   };
   const load = loadDatasetFor(source, channels, {
-    ...{ imageSize, limit, known, parts, testShare, seed },
+    ...{ imageSize, imageWidth, limit, known, parts, testShare, seed },
     ...{ skipCorrupt, workers, onProgress },
   });
   const dataset = await load.finally(() => bar?.stop());

@@ -9,7 +9,7 @@ import type { OptimizerChoice } from '../src/passes/optimizer-options.js';
 import type { RematName } from '../src/passes/policies.js';
 import { type CudaOptions, parseDevice } from '../src/runtime/devices.js';
 import type { SessionOptions } from '../src/runtime/session.js';
-import { betas, finiteNumber, names, seed, wholeNumber, wholeNumbers } from './parse.js';
+import { betas, finiteNumber, imageExtents, names, seed, wholeNumber, wholeNumbers } from './parse.js';
 
 /** Where and with how many threads a graph runs. */
 export interface RunFlags extends CudaOptions {
@@ -51,7 +51,8 @@ export interface BuildFlags {
   readonly bnSize?: number;
   readonly dropRate?: number;
   readonly classes?: number;
-  readonly imageSize?: number;
+  /** Height and width in pixels. */
+  readonly imageSize?: readonly [number, number];
   readonly channels?: number;
   readonly smallInputs?: boolean;
   readonly efficient?: boolean;
@@ -132,7 +133,12 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
       number('--drop-rate <x>', 'share of values dropped after each 3×3 convolution, 0 to below 1 (default: 0)'),
     )
     .addOption(count('--classes <n>', `number of classes (default: ${defaults.classes})`))
-    .addOption(count('--image-size <n>', `height and width of the images in pixels (default: ${defaults.imageSize})`))
+    .addOption(
+      new Option(
+        '--image-size <n>',
+        `height and width of the images in pixels, or HEIGHTxWIDTH as in 48x64 (default: ${defaults.imageSize})`,
+      ).argParser(imageExtents),
+    )
     .addOption(count('--channels <n>', 'channels of the images: 3, or 1 for grey (default: 3)'))
     .addOption(new Option('--small-inputs', "CIFAR's stem, one 3×3 convolution (default without --arch)"))
     .addOption(new Option('--no-small-inputs', "ImageNet's stem: 7×7 stride 2 and a max pool (default with --arch)"))
@@ -210,7 +216,8 @@ export function networkConfig(flags: BuildFlags, fallback: DenseNetOptions = {})
     bnSize: flags.bnSize,
     dropRate: flags.dropRate,
     classes: flags.classes,
-    imageSize: flags.imageSize,
+    imageSize: flags.imageSize?.[0],
+    imageWidth: flags.imageSize?.[1],
     channels: flags.channels,
     smallInputs: flags.smallInputs,
   }).filter(([, value]) => value !== undefined);

@@ -72,10 +72,10 @@ async function evaluateData(
   source: string,
   flags: Flags,
 ): Promise<{ loss: number; error: number; count: number }> {
-  const [channels, imageSize] = bundle.manifest.inputShape;
+  const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
   const { normalization, classNames, split } = description;
   const known = { normalization, classNames, split };
-  const dataset = await readData(source, channels, { ...flags, imageSize, parts: 'test', known });
+  const dataset = await readData(source, channels, { ...flags, imageSize, imageWidth, parts: 'test', known });
   checkClassNames(description, dataset, flags.weights);
   checkDataset(dataset, bundle.manifest, source);
   const model = await EvaluationModel.open(bundle, state, sessionOptions(flags));

@@ -3,7 +3,7 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
-import { type DenseNet, densenet } from '../../src/builders/index.js';
+import { type DenseNet, type DenseNetOptions, densenet } from '../../src/builders/index.js';
 import { type Compiled, compile } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { type Bundle, openBundle, trainingHash } from '../../src/runtime/bundle.js';
@@ -224,11 +224,11 @@ async function begun(
   // Reading the data may take long: what the folder refuses is told before.
   await refuseLocked(save);
   const existing = directory === undefined ? undefined : await openBundle(directory);
-  const [channels, imageSize] = existing?.manifest.inputShape ?? [
+  const [channels, imageSize, imageWidth] = existing?.manifest.inputShape ?? [
     flags.channels,
-    flags.imageSize ?? (flags.arch === undefined ? undefined : architectureSize),
+    ...(flags.imageSize ?? (flags.arch === undefined ? [] : [architectureSize])),
   ];
-  const dataset = await readData(data, channels, { ...flags, imageSize });
+  const dataset = await readData(data, channels, { ...flags, imageSize, imageWidth });
   const source = existing ?? compileFlags(forDevice(flags, given), dataset);
   const { classes } = 'manifest' in source ? source.manifest : source.network;
   if (classes > Math.max(2, dataset.classes)) {
@@ -289,8 +289,9 @@ function place(data: string): string {
 }
 
 /** What the data set says of a network whose flags leave it open. */
-function dataFallback(dataset: Dataset, flags: Flags): { classes?: number; imageSize?: number; channels?: number } {
-  const own = { imageSize: dataset.imageSize, channels: dataset.channels };
+function dataFallback(dataset: Dataset, flags: Flags): DenseNetOptions {
+  const { imageSize, imageWidth, channels } = dataset;
+  const own = { imageSize, imageWidth, channels };
   return flags.arch === undefined ? { ...own, classes: Math.max(2, dataset.classes) } : {};
 }
 
@@ -335,10 +336,10 @@ async function resumed(
       );
     }
   }
-  const [channels, imageSize] = bundle.manifest.inputShape;
+  const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
   const { limit } = options;
   const data = flags.data === undefined ? options.data : place(flags.data);
-  const read = readData(data, channels, { ...flags, imageSize, limit, known: knownFrom(progress.data) });
+  const read = readData(data, channels, { ...flags, imageSize, imageWidth, limit, known: knownFrom(progress.data) });
   const dataset = await read.catch((error: unknown) => {
     if (flags.data !== undefined || !(error instanceof FailureError)) throw error;
     throw new FailureError(`${error.message}; if the data of this run has moved, say where it is with --data`, {

@@ -30,8 +30,10 @@ export interface DenseNetConfig {
   /** Dropout after each 3×3 convolution. */
   readonly dropRate: number;
   readonly classes: number;
-  /** Height and width of the images. */
+  /** Height of the images, and width where `imageWidth` is absent. */
   readonly imageSize: number;
+  /** Width of the images where it is not the height. */
+  readonly imageWidth?: number | undefined;
   /** Channels of the images. */
   readonly channels: number;
   /** One 3×3 convolution as the stem; otherwise ImageNet's: 7×7 stride 2, batch norm, ReLU, 3×3 max pool stride 2. */
@@ -106,7 +108,8 @@ export function denseNetConfig({ arch, depth, ...given }: DenseNetOptions = {}):
     throw new RequestError(`there is no architecture ${arch}; choose one of ${Object.keys(architectures).join(', ')}`);
   const blockConfig = given.blockConfig ?? preset.blockConfig ?? blocksOfDepth(depth ?? 100);
   const chosen = { ...cifar, ...preset, ...given, blockConfig };
-  const config = { ...chosen, initFeatures: chosen.initFeatures ?? 2 * chosen.growthRate };
+  const { imageWidth, ...square } = { ...chosen, initFeatures: chosen.initFeatures ?? 2 * chosen.growthRate };
+  const config = imageWidth === undefined || imageWidth === square.imageSize ? square : { ...square, imageWidth };
   checkConfig(config);
   return config;
 }
@@ -120,7 +123,7 @@ export function densenet(options: DenseNetOptions = {}): DenseNet {
   return {
     config,
     name: `densenet_${config.blockConfig.join('_')}_k${config.growthRate}`,
-    inputShape: [config.channels, config.imageSize, config.imageSize],
+    inputShape: [config.channels, config.imageSize, config.imageWidth ?? config.imageSize],
     classes: config.classes,
     forward(images) {
       let x = stem(images, config);
@@ -184,6 +187,7 @@ function checkConfig(config: DenseNetConfig): void {
     ['bottleneck size', config.bnSize],
     ['number of classes', config.classes],
     ['image size', config.imageSize],
+    ['image width', config.imageWidth ?? config.imageSize],
     ['number of channels', config.channels],
     ...config.blockConfig.map((layers, index): [string, number] => [`number of layers of block ${index + 1}`, layers]),
   ];
@@ -255,13 +259,14 @@ function checkCompression({ compression, blockConfig, initFeatures, growthRate }
   }
 }
 
-function checkImageSize({ imageSize, smallInputs, blockConfig }: DenseNetConfig): void {
-  if (imageSize > mostPixels) {
-    throw new RequestError(`the image size is ${imageSize}; at most ${mostPixels} can be compiled: give a smaller one`);
+function checkImageSize({ imageSize, imageWidth = imageSize, smallInputs, blockConfig }: DenseNetConfig): void {
+  const [longer, shorter] = [Math.max(imageSize, imageWidth), Math.min(imageSize, imageWidth)];
+  if (longer > mostPixels) {
+    throw new RequestError(`the image size is ${longer}; at most ${mostPixels} can be compiled: give a smaller one`);
   }
   const halvings = blockConfig.length - 1 + (smallInputs ? 0 : 2);
   const least = 2 ** halvings;
-  if (imageSize < least) {
-    throw new RequestError(`the image size is ${imageSize}; ${halvings} halvings need at least ${least}`);
+  if (shorter < least) {
+    throw new RequestError(`the image size is ${shorter}; ${halvings} halvings need at least ${least}`);
   }
 }

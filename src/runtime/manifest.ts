@@ -61,6 +61,7 @@ const denseNetConfig = z.object({
   dropRate: z.number(),
   classes: count,
   imageSize: count,
+  imageWidth: count.optional(),
   channels: count,
   smallInputs: z.boolean(),
 });

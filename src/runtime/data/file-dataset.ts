@@ -38,7 +38,15 @@ export interface FileSource extends FileParts {
  */
 export async function fileDataset(source: FileSource, options: DatasetOptions): Promise<Dataset> {
   const { name, place, folder, classNames } = source;
-  const { channels = 3, imageSize = defaultSize, limit, known, parts = 'all', skipCorrupt } = options;
+  const {
+    channels = 3,
+    imageSize = defaultSize,
+    imageWidth = imageSize,
+    limit,
+    known,
+    parts = 'all',
+    skipCorrupt,
+  } = options;
   if (classNames.length > maxClasses) {
     throw new FailureError(`${place}: there are ${classNames.length} classes, at most ${maxClasses} can be told`);
   }
@@ -46,7 +54,8 @@ export async function fileDataset(source: FileSource, options: DatasetOptions): 
   const format = {
     channels,
     imageSize,
-    resize: Math.round(imageSize * resizeRatio),
+    ...(imageWidth !== imageSize && { imageWidth }),
+    resize: Math.round(Math.min(imageSize, imageWidth) * resizeRatio),
     augmentation: 'resized-crop-flip' as const,
   };
   const first = mapParts(source, (split) => select(split, upTo(Math.min(split.count, limit ?? split.count))));
@@ -142,6 +151,7 @@ async function inspect(
   format: {
     readonly channels: number;
     readonly imageSize: number;
+    readonly imageWidth?: number;
     readonly resize: number;
     readonly augmentation: 'resized-crop-flip';
   },

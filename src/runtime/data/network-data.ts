@@ -3,6 +3,7 @@
 import { RequestError } from '../../ir/index.js';
 import { checkLabels } from './batches.js';
 import { type Dataset, type DatasetOptions, loadDataset } from './dataset.js';
+import { extentsOf } from './types.js';
 
 /**
  * Loads a data set with the channels that a network takes.
@@ -34,11 +35,12 @@ export interface NetworkInput {
  * @throws RequestError when the images have another size; FailureError for a label the network has no class for
  */
 export function checkDataset(dataset: Dataset, { inputShape, classes }: NetworkInput, source: string): void {
-  const { channels, imageSize } = dataset;
-  const shape = [channels, imageSize, imageSize];
+  const { channels } = dataset;
+  const [height, width] = extentsOf(dataset);
+  const shape = [channels, height, width];
   if (shape.join() !== inputShape.join()) {
     throw new RequestError(
-      `${source} has images of [${shape.join(', ')}], the network takes [${inputShape.join(', ')}]; build it with --image-size ${imageSize} --channels ${channels}`,
+      `${source} has images of [${shape.join(', ')}], the network takes [${inputShape.join(', ')}]; build it with --image-size ${height === width ? height : `${height}x${width}`} --channels ${channels}`,
     );
   }
   checkLabels(dataset.train, classes, `${source} (training)`);

@@ -219,8 +219,8 @@ function openPool(
   splits: { readonly [N in SplitName]?: Split },
   workers: number | undefined,
 ): DataPool {
-  const { channels, imageSize, border, resize, normalization, augmentation } = dataset;
-  const format = { channels, imageSize, border, resize, normalization, augmentation };
+  const { channels, imageSize, imageWidth, border, resize, normalization, augmentation } = dataset;
+  const format = { channels, imageSize, imageWidth, border, resize, normalization, augmentation };
   const inMemory = Object.entries(splits).flatMap(([name, split]) =>
     'images' in split ? [[name, { ...split, images: shared(split.images) }] as const] : [],
   );

@@ -53,6 +53,11 @@ export interface SeedSplit {
   readonly images: string;
 }
 
+/** Height and width in pixels of a data set's images. */
+export function extentsOf({ imageSize, imageWidth }: Pick<Dataset, 'imageSize' | 'imageWidth'>): [number, number] {
+  return [imageSize, imageWidth ?? imageSize];
+}
+
 /** A data set with its training and test images. */
 export interface Dataset {
   readonly name: string;
@@ -60,8 +65,10 @@ export interface Dataset {
   readonly classes: number;
   /** Channels of a batch, so of the network's input. */
   readonly channels: number;
-  /** Height and width in pixels, border included. */
+  /** Height in pixels, and width where `imageWidth` is absent; border included. */
   readonly imageSize: number;
+  /** Width in pixels where it is not the height. */
+  readonly imageWidth?: number | undefined;
   /** Black pixels that were put around every image, on each side; none where absent. */
   readonly border?: number | undefined;
   /** What the shorter side of an image file is scaled to before the middle is cut out. */
@@ -94,6 +101,8 @@ export interface DatasetOptions {
   readonly channels?: 1 | 3 | undefined;
   /** Height and width that image files are brought to (32 unless told); other formats have a size of their own. */
   readonly imageSize?: number | undefined;
+  /** Width where it is not the height. */
+  readonly imageWidth?: number | undefined;
   /** Most images of each split: the first ones, of image files those of each class in turn. */
   readonly limit?: number | undefined;
   /** Share of the images set aside for the test where the data has no parts: 0 to below 1, 0.1 unless told. */
