@@ -40,7 +40,7 @@ export async function scanFolder(folder: string, rules: ScanRules = 2): Promise<
     const files = all.filter((file) => isImage.test(file)).sort();
     const rest = all.filter((file) => !isImage.test(file)).sort();
     classes.push({ name, files, others: rest.length });
-    others.push(...rest);
+    for (const file of rest) others.push(file);
   }
   return { folder, classes, notes: tellOthers(folder, others) };
 }
