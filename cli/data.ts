@@ -10,7 +10,7 @@ import { type Progress, startProgress } from './progress.js';
 
 /** Help of --data. */
 export const dataHelp =
-  'folder with CIFAR-10, CIFAR-100, SVHN or IDX files, or with train/CLASS/*.jpg|png and val/ or test/ likewise; or mnist';
+  'folder with CIFAR-10, CIFAR-100, SVHN or IDX files, or of images: train/CLASS/*, val/ and test/ likewise, or CLASS/* alone; a CSV file of files and labels; or mnist';
 
 /** How data is read. */
 export interface DataFlags {
@@ -33,20 +33,26 @@ export function addDataOptions(command: Command): Command {
 /** What decides how a data set is read. */
 interface ReadOptions extends DataFlags {
   readonly imageSize?: number | undefined;
+  readonly imageWidth?: number | undefined;
   readonly limit?: number | undefined;
   readonly known?: KnownData | undefined;
   readonly parts?: 'all' | 'test';
+  readonly testShare?: number | undefined;
+  readonly seed?: number | undefined;
 }
 
 /** Reads a data set for a network with so many channels, and tells people what they should know of it. */
 export async function readData(source: string, channels: number | undefined, options: ReadOptions): Promise<Dataset> {
-  const { imageSize, limit, known, parts, skipCorrupt, dataWorkers: workers } = options;
+  const { imageSize, imageWidth, limit, known, parts, testShare, seed, skipCorrupt, dataWorkers: workers } = options;
   let bar: Progress | undefined;
   const onProgress = (done: number, total: number): void => {
     bar ??= startProgress('reading every image once', total, 'images');
     bar.update(done);
   };
-  const load = loadDatasetFor(source, channels, { imageSize, limit, known, parts, skipCorrupt, workers, onProgress });
+  const load = loadDatasetFor(source, channels, {
+    ...{ imageSize, imageWidth, limit, known, parts, testShare, seed },
+    ...{ skipCorrupt, workers, onProgress },
+  });
   const dataset = await load.finally(() => bar?.stop());
   for (const text of dataset.notes ?? []) note(text);
   const { skipped = [] } = dataset;

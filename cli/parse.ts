@@ -13,6 +13,13 @@ export function wholeNumber(least: number): (text: string) => number {
   };
 }
 
+/** Height and width: one number for both, or two with an x between them. */
+export function imageExtents(text: string): readonly [number, number] {
+  const [height, width, ...more] = text.split(/[x×]/i).map(wholeNumber(1));
+  if (height === undefined || more.length > 0) throw new InvalidArgumentError('Give one number, or two as in 48x64.');
+  return [height, width ?? height];
+}
+
 /** A seed: a whole number from 0 to 2³² − 1. */
 export function seed(text: string): number {
   const value = wholeNumber(0)(text);

@@ -51,9 +51,11 @@ export function sessionOptions({ threads, device, tf32, cudaGraph }: RunFlags): 
 }
 
 /** What describes a network and its optimizer; what a choice of the network or the optimizer says is read by `chosen`. */
-export interface BuildFlags extends Partial<DenseNetConfig> {
+export interface BuildFlags extends Partial<Omit<DenseNetConfig, 'imageSize'>> {
   readonly arch?: string;
   readonly depth?: number;
+  /** Height and width in pixels. */
+  readonly imageSize?: readonly [number, number];
   readonly efficient?: boolean;
   readonly remat?: RematName;
   readonly memoryBudget?: string;
@@ -190,6 +192,7 @@ export function networkConfig(flags: BuildFlags, fallback: DenseNetOptions = {})
     ...(arch !== undefined && { arch }),
     ...(depth !== undefined && { depth }),
     ...chosen(denseNetChoices, flags),
+    ...(flags.imageSize && { imageSize: flags.imageSize[0], imageWidth: flags.imageWidth ?? flags.imageSize[1] }),
   });
 }
 

@@ -24,7 +24,7 @@ export interface Choice<T> {
 /** What a flag's text is: nothing (a switch), a number, a name of several, … */
 export type TextForm =
   | { readonly kind: 'switch' }
-  | { readonly kind: 'number' | 'pair' | 'counts' | 'seed' }
+  | { readonly kind: 'number' | 'pair' | 'counts' | 'seed' | 'extents' }
   | { readonly kind: 'count'; readonly least: number }
   | { readonly kind: 'name'; readonly names: readonly string[] };
 
@@ -48,6 +48,11 @@ export function count(declaration: Declaration, least = 1): Choice<number> {
   const range = `a whole number, at least ${least}`;
   const schema = numberWhere(declaration.name, range, (value) => Number.isSafeInteger(value) && value >= least);
   return { ...declaration, text: { kind: 'count', least }, schema };
+}
+
+/** The extent of an image; its flag may give height and width at once. */
+export function extents(declaration: Declaration): Choice<number> {
+  return { ...count(declaration), text: { kind: 'extents' } };
 }
 
 /** A number. @param range what it must be, in words */

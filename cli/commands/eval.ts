@@ -26,7 +26,8 @@ interface Flags extends DataFlags, RunFlags {
 }
 
 const examples = `
-Images are normalized as the weights say, where densec trained them; else by their training images.
+Of a folder or CSV file without test images, what training with these weights set apart for the test is evaluated,
+and everything where it is other data. Images are normalized as the weights say, where densec trained them; else by their training images.
 
 Example:
   densec eval runs/mnist/bundle --weights runs/mnist/best.safetensors --data mnist`;
@@ -71,9 +72,10 @@ async function evaluateData(
   source: string,
   flags: Flags,
 ): Promise<{ loss: number; error: number; count: number }> {
-  const [channels, imageSize] = bundle.manifest.inputShape;
-  const { normalization } = description;
-  const dataset = await readData(source, channels, { ...flags, imageSize, parts: 'test', known: { normalization } });
+  const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
+  const { normalization, classNames, split } = description;
+  const known = { normalization, classNames, split };
+  const dataset = await readData(source, channels, { ...flags, imageSize, imageWidth, parts: 'test', known });
   checkClassNames(description, dataset, flags.weights);
   checkDataset(dataset, bundle.manifest, source);
   const model = await EvaluationModel.open(bundle, state, sessionOptions(flags));

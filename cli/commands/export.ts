@@ -1,13 +1,13 @@
 /** @file densec export: trained weights become a model to deploy. */
 
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { FailureError, RequestError } from '../../src/ir/index.js';
-import { fileFailure } from '../../src/runtime/atomic-file.js';
 import { openBundle } from '../../src/runtime/bundle.js';
 import { type DataDescription, decodeDescription, withAllNames } from '../../src/runtime/data/description.js';
 import { exportModel } from '../../src/runtime/deploy/export.js';
 import { forwardGraph } from '../../src/runtime/replan.js';
+import { readTextFile } from '../../src/runtime/text-file.js';
 import { loadWeights, requireFinite } from '../../src/runtime/weights.js';
 import { megabytes, note, printFacts, printJson } from '../output.js';
 import { finiteNumbers, wholeNumber } from '../parse.js';
@@ -72,6 +72,7 @@ export function exportCommand(): Command {
           inputs: { images: ['N', ...inputShape] },
           outputs: { logits: ['N', classes], probabilities: ['N', classes] },
           ...description,
+          split: undefined,
         });
         return;
       }
@@ -120,8 +121,5 @@ async function describe({ mean, std, resize, labels }: Flags, known: DataDescrip
 }
 
 async function readLabels(path: string): Promise<string[]> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw fileFailure('read', path, error);
-  });
-  return text.trimEnd().split(/\r?\n/);
+  return (await readTextFile(path)).trimEnd().split(/\r\n?|\n/);
 }

@@ -3,13 +3,16 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
-import { type DenseNet, densenet } from '../../src/builders/index.js';
+import { type DenseNet, type DenseNetOptions, densenet } from '../../src/builders/index.js';
 import { type Compiled, compile } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { optimizerNames, optimizers } from '../../src/passes/optimizers/index.js';
 import { type Bundle, openBundle, trainingHash } from '../../src/runtime/bundle.js';
+import type { Progress } from '../../src/runtime/checkpoint.js';
 import { missingLibrary } from '../../src/runtime/cuda/libraries.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
+import { knownFrom } from '../../src/runtime/data/record.js';
+import { heldOut, imageNotes } from '../../src/runtime/data/run-data.js';
 import { parseDevice } from '../../src/runtime/devices.js';
 import { freeMemory } from '../../src/runtime/free-memory.js';
 import { refuseLocked } from '../../src/runtime/run-lock.js';
@@ -22,7 +25,7 @@ import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { addChoices, attributeOf, chosen } from '../flags.js';
 import { describeMemory } from '../memory-advice.js';
 import { note } from '../output.js';
-import { wholeNumber } from '../parse.js';
+import { finiteNumber, wholeNumber } from '../parse.js';
 import {
   addBuildOptions,
   addRunOptions,
@@ -43,6 +46,8 @@ interface Flags extends BuildFlags, DataFlags, RunFlags {
   readonly data?: string;
   readonly save: string;
   readonly init?: string;
+  readonly validShare?: number;
+  readonly testShare?: number;
   readonly limit?: number;
   readonly seed: number;
   readonly checkpointEvery?: number;
@@ -117,10 +122,23 @@ export function trainCommand(): Command {
       optimizerNames,
       optimizerNames.map((kind) => String(optimizers[kind].learningRate)),
     ),
-    validSize: `${defaultValidSize}, at most a tenth`,
+    validSize: `a tenth, at most ${defaultValidSize}; none where there is a val/`,
     limit: 'all',
     augment: 'yes, but not for IDX and SVHN',
   });
+  command
+    .addOption(
+      new Option(
+        '--valid-share <x>',
+        'instead of --valid-size: share of the training images, or of all where they have no parts, as in 0.1',
+      ).argParser(finiteNumber),
+    )
+    .addOption(
+      new Option(
+        '--test-share <x>',
+        'share of each class set apart for the test where the data has no test images, by --seed (default: 0.1; 0 tests nothing)',
+      ).argParser(finiteNumber),
+    );
   addDataOptions(command);
   addRunOptions(addBuildOptions(addSeedOption(command, seedChoice.help), dataDefaults));
   command.addHelpText('after', examples);
@@ -184,11 +202,11 @@ async function begun(
   // Reading the data may take long: what the folder refuses is told before.
   await refuseLocked(save);
   const existing = directory === undefined ? undefined : await openBundle(directory);
-  const [channels, imageSize] = existing?.manifest.inputShape ?? [
+  const [channels, imageSize, imageWidth] = existing?.manifest.inputShape ?? [
     flags.channels,
-    flags.imageSize ?? (flags.arch === undefined ? undefined : architectureSize),
+    ...(flags.imageSize ?? (flags.arch === undefined ? [] : [architectureSize])),
   ];
-  const dataset = await readData(data, channels, { ...flags, imageSize });
+  const dataset = await readData(data, channels, { ...flags, imageSize, imageWidth });
   const source = existing ?? compileFlags(forDevice(flags, given), dataset);
   const { classes } = 'manifest' in source ? source.manifest : source.network;
   if (classes > Math.max(2, dataset.classes)) {
@@ -197,13 +215,15 @@ async function begun(
     );
   }
   const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, source);
-  return TrainingRun.begin(source, dataset, {
+  const run = await TrainingRun.begin(source, dataset, {
     ...sessionOptions(flags),
     ...chosen(trainChoices, flags),
-    ...{ save, force, data: place(data), initial, dataWorkers: flags.dataWorkers },
+    ...{ save, force, data: place(data), initial, validShare: flags.validShare, dataWorkers: flags.dataWorkers },
     ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep, onWait: note },
     onPlan: (memory) => refuseOvercommit(memory, flags),
   });
+  for (const text of imageNotes(dataset, run.options)) note(`${pc.yellow('warning:')} ${text}`);
+  return run;
 }
 
 /** Weights to begin with, and a word on those that were left out or begin afresh. */
@@ -241,8 +261,9 @@ function place(data: string): string {
 }
 
 /** What the data set says of a network whose flags leave it open. */
-function dataFallback(dataset: Dataset, flags: Flags): { classes?: number; imageSize?: number; channels?: number } {
-  const own = { imageSize: dataset.imageSize, channels: dataset.channels };
+function dataFallback(dataset: Dataset, flags: Flags): DenseNetOptions {
+  const { imageSize, imageWidth, channels } = dataset;
+  const own = { imageSize, imageWidth, channels };
   return flags.arch === undefined ? { ...own, classes: Math.max(2, dataset.classes) } : {};
 }
 
@@ -276,16 +297,17 @@ async function resumed(
       `the run in ${save} was started with the ${choice.name} ${before[key]}, not ${value}; leave the flag out to resume it`,
     );
   }
-  const [channels, imageSize] = bundle.manifest.inputShape;
+  const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
   const { limit } = options;
   const data = flags.data === undefined ? options.data : place(flags.data);
-  const read = readData(data, channels, { ...flags, imageSize, limit, known: progress.data });
+  const read = readData(data, channels, { ...flags, imageSize, imageWidth, limit, known: knownFrom(progress.data) });
   const dataset = await read.catch((error: unknown) => {
     if (flags.data !== undefined || !(error instanceof FailureError)) throw error;
     throw new FailureError(`${error.message}; if the data of this run has moved, say where it is with --data`, {
       cause: error,
     });
   });
+  refuseOtherShares(flags, progress, dataset);
   // Flags that describe another network are not.
   const extra = buildFlagNames.filter(given);
   const { target, kernels } = bundle.manifest;
@@ -307,6 +329,25 @@ async function resumed(
     ...(threads !== undefined && { threads }),
     ...cuda,
   });
+}
+
+/** @throws RequestError for shares of images that are not those of the run */
+function refuseOtherShares(
+  { save, validShare, testShare }: Flags,
+  { options, data }: Progress,
+  dataset: Dataset,
+): void {
+  const before = data?.split?.testShare;
+  if (testShare !== undefined && testShare !== before) {
+    throw new RequestError(
+      `the run in ${save} was started with ${before === undefined ? 'test images of its own' : `--test-share ${before}`}, not ${testShare}; leave the flag out to resume it`,
+    );
+  }
+  if (validShare !== undefined && heldOut(dataset, { validShare, limit: options.limit }) !== options.validSize) {
+    throw new RequestError(
+      `the run in ${save} holds out ${options.validSize} images, which is no share of ${validShare}; leave the flag out to resume it`,
+    );
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 /** @file What a DenseNet may be: its options, the published architectures, and what is impossible. */
 
 import { z } from 'zod';
-import { accepted, type Chosen, count, counts, fieldsOf, number, onOff } from '../choices.js';
+import { accepted, type Chosen, count, counts, extents, fieldsOf, number, onOff, optional } from '../choices.js';
 import { RequestError } from '../ir/index.js';
 
 /** The options of a DenseNet with bottlenecks and compression (DenseNet-BC). */
@@ -46,12 +46,16 @@ export const denseNetChoices = {
     (value) => value >= 0 && value < 1,
   ),
   classes: count({ name: 'number of classes', flag: '--classes <n>', help: 'number of classes' }),
-  /** Height and width of the images. */
-  imageSize: count({
+  /** Height of the images, and width where `imageWidth` is absent. */
+  imageSize: extents({
     name: 'image size',
     flag: '--image-size <n>',
-    help: 'height and width of the images in pixels',
+    help: 'height and width of the images in pixels, or HEIGHTxWIDTH as in 48x64',
   }),
+  /** Width of the images where it is not the height. */
+  imageWidth: optional(
+    count({ name: 'image width', flag: '--image-width <n>', help: 'width of the images where it is not the height' }),
+  ),
   /** Channels of the images. */
   channels: count({
     name: 'number of channels',
@@ -71,7 +75,7 @@ export const denseNetChoices = {
 export type DenseNetConfig = Chosen<typeof denseNetChoices>;
 
 /** A configuration in files. */
-export const denseNetSchema = z.object(fieldsOf(denseNetChoices));
+export const denseNetSchema = z.object(fieldsOf(denseNetChoices)) as unknown as z.ZodType<DenseNetConfig>;
 
 /** CIFAR's network, but for the blocks. */
 export const denseNetDefaults = {
@@ -137,7 +141,11 @@ export function denseNetConfig({ arch, depth, ...given }: DenseNetOptions = {}):
     throw new RequestError(`there is no architecture ${arch}; choose one of ${Object.keys(architectures).join(', ')}`);
   const blockConfig = given.blockConfig ?? preset.blockConfig ?? blocksOfDepth(depth ?? 100);
   const chosen = { ...denseNetDefaults, ...preset, ...given, blockConfig };
-  const config = accepted(denseNetSchema, { ...chosen, initFeatures: chosen.initFeatures ?? 2 * chosen.growthRate });
+  const { imageWidth, ...square } = accepted(denseNetSchema, {
+    ...chosen,
+    initFeatures: chosen.initFeatures ?? 2 * chosen.growthRate,
+  });
+  const config = imageWidth === undefined || imageWidth === square.imageSize ? square : { ...square, imageWidth };
   checkCompression(config);
   checkImageSize(config);
   checkSize(config);
@@ -206,13 +214,14 @@ function checkCompression({ compression, blockConfig, initFeatures, growthRate }
   }
 }
 
-function checkImageSize({ imageSize, smallInputs, blockConfig }: DenseNetConfig): void {
-  if (imageSize > mostPixels) {
-    throw new RequestError(`the image size is ${imageSize}; at most ${mostPixels} can be compiled: give a smaller one`);
+function checkImageSize({ imageSize, imageWidth = imageSize, smallInputs, blockConfig }: DenseNetConfig): void {
+  const [longer, shorter] = [Math.max(imageSize, imageWidth), Math.min(imageSize, imageWidth)];
+  if (longer > mostPixels) {
+    throw new RequestError(`the image size is ${longer}; at most ${mostPixels} can be compiled: give a smaller one`);
   }
   const halvings = blockConfig.length - 1 + (smallInputs ? 0 : 2);
   const least = 2 ** halvings;
-  if (imageSize < least) {
-    throw new RequestError(`the image size is ${imageSize}; ${halvings} halvings need at least ${least}`);
+  if (shorter < least) {
+    throw new RequestError(`the image size is ${shorter}; ${halvings} halvings need at least ${least}`);
   }
 }

@@ -29,7 +29,7 @@ export function densenet(options: DenseNetOptions = {}): DenseNet {
   return {
     config,
     name: `densenet_${config.blockConfig.join('_')}_k${config.growthRate}`,
-    inputShape: [config.channels, config.imageSize, config.imageSize],
+    inputShape: [config.channels, config.imageSize, config.imageWidth ?? config.imageSize],
     classes: config.classes,
     forward(images) {
       let x = stem(images, config);

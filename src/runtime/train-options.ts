@@ -13,7 +13,7 @@ export const trainChoices = {
     {
       name: 'number of images held out for validation',
       flag: '--valid-size <n>',
-      help: 'training images held out to choose the best weights; 0 holds none out',
+      help: 'training images held out to choose the best weights, of each class in proportion; 0 holds none out',
     },
     0,
   ),

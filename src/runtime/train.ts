@@ -6,7 +6,7 @@ import { FailureError, type TensorData } from '../ir/index.js';
 import { newProgress, type Progress, runFiles, writeCheckpoint } from './checkpoint.js';
 import type { Batch } from './data/batches.js';
 import { describeDataset, encodeDescription } from './data/description.js';
-import { checkSameData, type DataRecord, recordDataset } from './data/record.js';
+import { asRecorded, checkSameData, type DataRecord, recordDataset } from './data/record.js';
 import { isBatchSource, openRunData, type RunData } from './data/run-data.js';
 import { WaitClock } from './data/wait-clock.js';
 import { cpu, deviceName } from './devices.js';
@@ -35,7 +35,9 @@ import { nonFinite } from './weights.js';
 export async function* train(options: TrainOptions, context: TrainContext): AsyncGenerator<TrainEvent> {
   const lock = context.lock ?? (await RunLock.take(context.save));
   try {
-    const run = await Run.start(options, { ...context, lock });
+    const { dataset: given, resume } = context;
+    const dataset = isBatchSource(given) ? given : asRecorded(given, resume?.data);
+    const run = await Run.start(options, { ...context, dataset, lock });
     try {
       yield* run.all();
     } finally {

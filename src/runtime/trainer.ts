@@ -35,6 +35,8 @@ export interface TrainerOptions extends CompileOptions, SessionOptions {
 /** How to train; what is left out is as on the command line. */
 export interface RunOptions extends Partial<Omit<TrainOptions, 'data'>> {
   readonly epochs: number;
+  /** Instead of `validSize`: the share of the training images, or of all where the data came without parts. */
+  readonly validShare?: number;
   /** How often to save: after each epoch, and every so many steps where told. */
   readonly checkpointEvery?: number;
   /** How many checkpoints to keep; by default the last. */

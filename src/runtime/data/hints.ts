@@ -2,6 +2,7 @@
 
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { imageName, otherImageName, tableName } from './image-names.js';
 
 /** Ends of names of archives, and what unpacks them. */
 const archives: readonly (readonly [end: RegExp, command: string])[] = [
@@ -10,10 +11,8 @@ const archives: readonly (readonly [end: RegExp, command: string])[] = [
   [/\.zip$/i, 'unzip'],
 ];
 
-const imageName = /\.(jpe?g|png)$/i;
-
-/** Files and folders of CIFAR's other versions. */
-const otherCifar = /^(data_batch_1(\.mat)?|cifar-10-batches-(py|mat)|cifar-100-(python|matlab))$/;
+/** Files and folders of CIFAR's MATLAB version. */
+const otherCifar = /^(data_batch_1\.mat|cifar-10-batches-mat|cifar-100-matlab)$/;
 
 /** IDX files by whatever names, as EMNIST's. */
 const idxName = /idx[13][-.]ubyte(\.gz)?$/i;
@@ -26,19 +25,24 @@ export function unpackHint(path: string): string | undefined {
 
 /**
  * What to do about a folder that holds no data set; nothing where no advice can be given.
- * @param holdsOne whether a folder holds a data set
+ * @param holds whether a folder holds a data set: surely, by the names of its files, or perhaps
  */
-export async function folderHint(folder: string, holdsOne: (folder: string) => boolean): Promise<string | undefined> {
+export async function folderHint(
+  folder: string,
+  holds: { surely(folder: string): boolean; perhaps(folder: string): boolean },
+): Promise<string | undefined> {
   const entries = (await readdir(folder, { withFileTypes: true })).filter(({ name }) => !name.startsWith('.'));
   const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
   const names = entries.map(({ name }) => name);
-  const inside = folders.map((name) => join(folder, name)).find(holdsOne);
+  const places = folders.map((name) => join(folder, name));
+  const inside = places.find(holds.surely) ?? places.find(holds.perhaps);
   if (inside !== undefined) return `${inside} holds one: give that folder`;
   const above = dirname(resolve(folder));
-  if (holdsOne(above)) return `${above}, the folder above, holds one: give that folder`;
+  const images = names.filter((name) => imageName.test(name));
+  if (holds.surely(above)) return `${above}, the folder above, holds one: give that folder`;
   const cifar = names.find((name) => otherCifar.test(name));
   if (cifar !== undefined) {
-    return `${cifar} is of CIFAR's Python or MATLAB version: take the binary one, cifar-10-binary.tar.gz or cifar-100-binary.tar.gz`;
+    return `${cifar} is of CIFAR's MATLAB version: take the binary or the Python one, as cifar-10-binary.tar.gz or cifar-100-python.tar.gz`;
   }
   const idx = names.find((name) => idxName.test(name));
   if (idx !== undefined) {
@@ -46,20 +50,16 @@ export async function folderHint(folder: string, holdsOne: (folder: string) => b
   }
   const archive = names.find((name) => unpackHint(name) !== undefined);
   if (archive !== undefined) return `there is ${archive}: ${unpackHint(archive)}`;
-  const classes = await asyncFilter(folders.slice(0, mostLookedInto), (name) => hasImages(join(folder, name)));
-  if (classes.length === 0) return undefined;
-  return `there are images in ${classes.slice(0, 3).join(', ')}${classes.length > 3 ? ', …' : ''} but no train/: move each class's folder into train/, and some of its images into a folder of the same name in val/`;
+  const table = names.find((name) => tableName.test(name));
+  if (table !== undefined) return `there is ${table}: give that file, if it lists image files and their labels`;
+  if (images.length > 0) {
+    const count = images.length === 1 ? 'is an image' : `are ${images.length} images`;
+    return `there ${count} in it, as ${images[0]}, but nothing tells their classes: give the folder above if it is that of one class; else move the images of each class into a folder of their own, or list files and labels in a CSV file and give that`;
+  }
+  const below = await Promise.all(places.slice(0, mostLookedInto).map((place) => readdir(place).catch(() => [])));
+  const unread = [...names, ...below.flat()].find((name) => otherImageName.test(name));
+  return unread && `there are images of a format that is not read, as ${unread}: convert them to PNG or JPEG`;
 }
 
 /** Folders that are looked into for images: enough to tell. */
 const mostLookedInto = 10;
-
-async function hasImages(folder: string): Promise<boolean> {
-  const names = await readdir(folder).catch(() => []);
-  return names.some((name) => imageName.test(name));
-}
-
-async function asyncFilter<T>(items: readonly T[], test: (item: T) => Promise<boolean>): Promise<T[]> {
-  const results = await Promise.all(items.map(test));
-  return items.filter((_, index) => results[index]);
-}

@@ -3,14 +3,23 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FailureError } from '../../ir/errors.js';
+import { elementCount } from '../../ir/tensor-data.js';
 import { readIdx } from './idx-file.js';
 import { padImages, pixelStatistics, shared } from './images.js';
-import type { Dataset, DatasetFormat, DatasetOptions, Normalization, PixelSplit } from './types.js';
+import {
+  type Dataset,
+  type DatasetFormat,
+  type DatasetOptions,
+  extentsOf,
+  type Normalization,
+  type PixelSplit,
+} from './types.js';
 
 type SplitName = 'train' | 't10k';
 
 interface LoadedSplit extends PixelSplit {
   readonly imageSize: number;
+  readonly imageWidth?: number;
   readonly border: number;
   /** Of all images, also those beyond the limit. */
   readonly largestLabel: number;
@@ -30,7 +39,9 @@ export const idxFormat: DatasetFormat = {
   lookedFor:
     'IDX: {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each also as .gz, there or in raw',
   find: (directory) =>
-    [directory, join(directory, innerFolder)].find((place) => findFile(place, 'train', 'images') !== undefined),
+    [directory, join(directory, innerFolder)].find(
+      (place) => (findFile(place, 'train', 'images') ?? findFile(place, 't10k', 'images')) !== undefined,
+    ),
   load: (directory, options) => loadIdx(directory, nameOf(resolve(directory)), options),
 };
 
@@ -41,21 +52,24 @@ function nameOf(directory: string): string {
 /**
  * Loads the four IDX files of a folder. Images of 28×28 get a black border up to 32×32; others keep their size.
  * The normalization is that of the training images, border included.
- * @throws FailureError when a file is missing or broken, there are no images, they are not square or not all of one
+ * @throws FailureError when a file is missing or broken, there are no images, they are not all of one
  * size, or images and labels differ in number
  */
 export async function loadIdx(directory: string, name: string, options: DatasetOptions): Promise<Dataset> {
-  const [train, test] = [await loadSplit(directory, 'train', options), await loadSplit(directory, 't10k', options)];
-  if (train.imageSize !== test.imageSize) {
+  // Without a normalization from before, training images are read for their own.
+  const testOnly = options.parts === 'test' && options.known?.normalization !== undefined;
+  const test = await loadSplit(directory, 't10k', options);
+  const train = testOnly ? noImages(test) : await loadSplit(directory, 'train', options);
+  const [ours, theirs] = [train, test].map((split) => extentsOf(split).join('×'));
+  if (ours !== theirs) {
     throw new FailureError(
-      `${directory}: training images are ${train.imageSize} pixels wide but test images ${test.imageSize}; ` +
-        'use files of one data set',
+      `${directory}: training images are ${ours} pixels but test images ${theirs}; use files of one data set`,
     );
   }
   const channels = options.channels ?? 3;
   const repeat = (values: readonly number[]) => Array.from({ length: channels }, () => values[0] as number);
   const measured = (): Normalization => {
-    const { mean, std } = pixelStatistics(train, train.imageSize ** 2);
+    const { mean, std } = pixelStatistics(train, elementCount(extentsOf(train)));
     return { mean: repeat(mean), std: repeat(std) };
   };
   return {
@@ -63,6 +77,7 @@ export async function loadIdx(directory: string, name: string, options: DatasetO
     classes: Math.max(train.largestLabel, test.largestLabel) + 1,
     channels,
     imageSize: train.imageSize,
+    ...(train.imageWidth !== undefined && { imageWidth: train.imageWidth }),
     ...(train.border > 0 && { border: train.border }),
     train,
     test,
@@ -70,6 +85,18 @@ export async function loadIdx(directory: string, name: string, options: DatasetO
     // Nothing in the files tells digits, which must not be flipped, from clothes.
     augmentation: 'crop',
     augmentByDefault: false,
+  };
+}
+
+function noImages({ imageSize, imageWidth, border }: LoadedSplit): LoadedSplit {
+  const none = { count: 0, images: shared(new Uint8Array(0)), labels: new Uint8Array(0) };
+  return {
+    ...none,
+    storedChannels: 1,
+    imageSize,
+    ...(imageWidth !== undefined && { imageWidth }),
+    border,
+    largestLabel: 0,
   };
 }
 
@@ -84,13 +111,13 @@ async function loadSplit(directory: string, split: SplitName, { limit }: Dataset
     const problem = `${count} images but ${labelsPath} has ${labels.data.length} labels`;
     throw new FailureError(`${imagesPath} has ${problem}; use files of one data set`);
   }
-  if (height !== width || height === 0) {
-    throw new FailureError(`${imagesPath}: images are ${height}×${width} pixels but must be square; crop or pad them`);
+  if (height === 0 || width === 0) {
+    throw new FailureError(`${imagesPath}: images are ${height}×${width} pixels; download it again`);
   }
   if (count === 0) {
     throw new FailureError(`${imagesPath}: the file holds no images; download it again`);
   }
-  const padded = height === mnistSize;
+  const padded = height === mnistSize && width === mnistSize;
   const used = Math.min(count, limit ?? count);
   const pixels = images.data.subarray(0, used * height * width);
   return {
@@ -98,6 +125,7 @@ async function loadSplit(directory: string, split: SplitName, { limit }: Dataset
     images: padded ? padImages(pixels, height, mnistBorder) : shared(pixels),
     storedChannels: 1,
     imageSize: padded ? height + 2 * mnistBorder : height,
+    ...(width !== height && { imageWidth: width }),
     border: padded ? mnistBorder : 0,
     labels: labels.data.subarray(0, used),
     largestLabel: labels.data.reduce((largest, label) => Math.max(largest, label), 0),

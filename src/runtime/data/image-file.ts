@@ -4,10 +4,14 @@ import { stat } from 'node:fs/promises';
 import sharp, { type Sharp } from 'sharp';
 import { FailureError } from '../../ir/errors.js';
 import { fileFailure } from '../atomic-file.js';
+import { imageKinds, otherFormat } from './image-names.js';
 
 // One image at a time is decoded by each data worker; threads and a cache of the library's own would come on top.
 sharp.concurrency(1);
 sharp.cache(false);
+
+/** Most pixels of an image that is decoded: more is a mistake or an attack, and takes GB. The image library's own limit. */
+const mostPixels = 0x3fff ** 2;
 
 /** A part of an image, in pixels. */
 export interface Region {
@@ -46,8 +50,9 @@ export async function readImage(path: string, format: ImageFormat): Promise<Uint
   if (status.size === 0) throw unreadable(path, 'the file is empty');
   try {
     // Damage in the middle of a file fails as damage at its beginning does; libvips would go on with grey by default.
-    let image = sharp(path, { failOn: 'warning' }).autoOrient();
+    let image = sharp(path, { failOn: 'warning', limitInputPixels: false }).autoOrient();
     const stored = (await image.metadata()).autoOrient;
+    if (stored.width * stored.height > mostPixels) throw tooLarge(path, stored);
     image = scaledAndCut(image, stored, { ...format, width, height });
     if (border > 0)
       image = image.extend({ top: border, bottom: border, left: border, right: border, background: 'black' });
@@ -55,8 +60,35 @@ export async function readImage(path: string, format: ImageFormat): Promise<Uint
     const { data, info } = await flat.raw().toBuffer({ resolveWithObject: true });
     return toPlanes(data, info.channels, channels);
   } catch (error) {
-    throw unreadable(path, (error as Error).message.split('\n')[0], error);
+    if (error instanceof FailureError) throw error;
+    throw unreadable(path, await reasonOf(path, error as Error), error);
   }
+}
+
+/** Why a file is no image, without the library's names for its parts and options. */
+async function reasonOf(path: string, { message }: Error): Promise<string> {
+  const format = await otherFormat(path);
+  if (format !== undefined) return `it is ${format}, and what is read is ${imageKinds}`;
+  const [first = 'the image library finds it damaged'] = message
+    .split('\n')
+    .filter((line) => line !== '' && !line.includes('failOn'))
+    // Of many lines of an AVIF's, the last one tells.
+    .sort((a, b) => Number(a.includes('bad seek')) - Number(b.includes('bad seek')));
+  if (/premature end|unexpected end|bad seek|read error|unable to parse/i.test(first)) {
+    return `the file is damaged or cut off (${plain(first)})`;
+  }
+  return first.includes('unsupported image format') ? `what is read is ${imageKinds}` : plain(first);
+}
+
+function plain(message: string): string {
+  return message.replace(/^Input file has corrupt header: /, '').replace(/^(VipsJpeg|vipspng|webp|gifload): /, '');
+}
+
+function tooLarge(path: string, { width, height }: { readonly width: number; readonly height: number }): FailureError {
+  const [pixels, most] = [width * height, mostPixels].map((count) => count.toLocaleString('en'));
+  return new FailureError(
+    `${path} has ${width} × ${height} = ${pixels} pixels, and at most ${most} are decoded; scale it down or leave it out`,
+  );
 }
 
 function unreadable(path: string, reason = '', cause?: unknown): FailureError {

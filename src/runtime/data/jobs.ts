@@ -5,18 +5,21 @@ import { type Augment, type Batch, type BatchFormat, makeBatch } from './batches
 import { type FileEntry, type Inspection, inspectFiles, makeFileBatch } from './file-batches.js';
 import type { PixelSplit } from './types.js';
 
+/** The parts of a data set. */
+export type SplitName = 'train' | 'validation' | 'test';
+
 /** What a worker is given once. */
 export interface WorkerData {
   readonly format: BatchFormat;
   /** Images in memory that all threads share. */
-  readonly pixels: Partial<Readonly<Record<'train' | 'test', PixelSplit>>>;
+  readonly pixels: Partial<Readonly<Record<SplitName, PixelSplit>>>;
 }
 
 /** A piece of work. */
 export type Job =
   | {
       readonly kind: 'pixels';
-      readonly split: 'train' | 'test';
+      readonly split: SplitName;
       readonly indices: Uint32Array;
       readonly augment?: Augment | undefined;
     }

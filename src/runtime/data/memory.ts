@@ -40,7 +40,8 @@ export function dataMemory(
   const imageBytes = 4 * elementCount(sample);
   // A source is asked for one batch ahead; what it keeps itself it alone knows.
   if (isBatchSource(data)) return { imageBytes, batches: inUse + 1, fixedBytes: 0, loadedBytes: 0 };
-  const splits = [data.train, data.test];
+  const { train, validation, test } = data;
+  const splits = [train, test, ...(validation && validation !== test ? [validation] : [])];
   const files = splits.some((split) => 'files' in split);
   return {
     imageBytes,

@@ -3,6 +3,7 @@
 import { RequestError } from '../../ir/index.js';
 import { checkLabels } from './batches.js';
 import { type Dataset, type DatasetOptions, loadDataset } from './dataset.js';
+import { extentsOf } from './types.js';
 
 /**
  * Loads a data set with the channels that a network takes.
@@ -34,13 +35,23 @@ export interface NetworkInput {
  * @throws RequestError when the images have another size; FailureError for a label the network has no class for
  */
 export function checkDataset(dataset: Dataset, { inputShape, classes }: NetworkInput, source: string): void {
-  const { channels, imageSize } = dataset;
-  const shape = [channels, imageSize, imageSize];
+  const { channels } = dataset;
+  const [height, width] = extentsOf(dataset);
+  const shape = [channels, height, width];
   if (shape.join() !== inputShape.join()) {
     throw new RequestError(
-      `${source} has images of [${shape.join(', ')}], the network takes [${inputShape.join(', ')}]; build it with --image-size ${imageSize} --channels ${channels}`,
+      `${source} has images of [${shape.join(', ')}], the network takes [${inputShape.join(', ')}]; build it with --image-size ${height === width ? height : `${height}x${width}`} --channels ${channels}`,
     );
   }
   checkLabels(dataset.train, classes, `${source} (training)`);
   checkLabels(dataset.test, classes, `${source} (test)`);
+}
+
+/** @throws RequestError when all training images are of one class: any network would tell them apart */
+export function requireTwoClasses({ train, classNames }: Dataset, source: string): void {
+  const [only] = train.labels;
+  if (only === undefined || train.labels.some((label: number) => label !== only)) return;
+  throw new RequestError(
+    `${source}: the ${train.count} training images are all of one class (${classNames?.[only] ?? only}); a network tells at least two classes apart: give images of another one too`,
+  );
 }

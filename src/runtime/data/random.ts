@@ -5,7 +5,7 @@ import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { Region } from './image-file.js';
 
 /** Keeps the uses of one seed apart. */
-export const purpose = { order: 1, validation: 2, augmentation: 3 } as const;
+export const purpose = { order: 1, validation: 2, augmentation: 3, test: 4 } as const;
 
 /** Black pixels around an image from which a crop of the old size is taken. */
 const cropBorder = 4;
@@ -31,22 +31,26 @@ const [areaRange, ratioRange] = [
 /** Draws of a crop before the middle of the image is taken instead. */
 const attempts = 10;
 
-/** A random part of an image, as torchvision's RandomResizedCrop takes it; `random` is the image's random bits. */
-export function randomRegion(random: number, width: number, height: number): Region {
+/**
+ * A random part of an image, as torchvision's RandomResizedCrop takes it.
+ * @param random the image's random bits
+ * @param aspect width by height of what the part is scaled to: the part has that shape, more or less
+ */
+export function randomRegion(random: number, width: number, height: number, aspect = 1): Region {
   const generator = xoroshiro128plus(random);
   const uniform = (from: number, to: number): number =>
     from + ((to - from) * uniformInt(generator, 0, 2 ** 30 - 1)) / 2 ** 30;
   for (let attempt = 0; attempt < attempts; attempt++) {
     const area = uniform(...areaRange) * width * height;
-    const ratio = Math.exp(uniform(Math.log(ratioRange[0]), Math.log(ratioRange[1])));
+    const ratio = aspect * Math.exp(uniform(Math.log(ratioRange[0]), Math.log(ratioRange[1])));
     const [w, h] = [Math.round(Math.sqrt(area * ratio)), Math.round(Math.sqrt(area / ratio))];
     if (w > 0 && h > 0 && w <= width && h <= height) {
       const [left, top] = [uniformInt(generator, 0, width - w), uniformInt(generator, 0, height - h)];
       return { left, top, width: w, height: h };
     }
   }
-  const w = Math.max(1, Math.min(width, Math.round(height * ratioRange[1])));
-  const h = Math.max(1, Math.min(height, Math.round(width / ratioRange[0])));
+  const w = Math.max(1, Math.min(width, Math.round(height * aspect * ratioRange[1])));
+  const h = Math.max(1, Math.min(height, Math.round(width / (aspect * ratioRange[0]))));
   return { left: (width - w) >> 1, top: (height - h) >> 1, width: w, height: h };
 }
 
@@ -68,4 +72,17 @@ function mixWord(state: number, word: number): number {
 
 function rotate(word: number, bits: number): number {
   return (word << bits) | (word >>> (32 - bits));
+}
+
+/** The numbers below `count` in a random order (Fisher–Yates). */
+export function permutation(count: number, seed: number): Uint32Array {
+  const random = xoroshiro128plus(seed);
+  const order = Uint32Array.from({ length: count }, (_, index) => index);
+  for (let last = count - 1; last > 0; last--) {
+    const other = uniformInt(random, 0, last);
+    const swapped = order[last] as number;
+    order[last] = order[other] as number;
+    order[other] = swapped;
+  }
+  return order;
 }

@@ -1,11 +1,14 @@
 /** @file A run's data: which images it uses for what, and its batches, made ahead of the step by data workers. */
 
+import { RequestError } from '../../ir/errors.js';
+import { defaultValidSize } from '../train-options.js';
 import { type Augment, type Batch, epochOrder, splitValidation } from './batches.js';
 import { fileEntries } from './file-batches.js';
 import { shared } from './images.js';
-import type { Job } from './jobs.js';
+import type { Job, SplitName } from './jobs.js';
 import { DataPool } from './pool.js';
 import { type BatchSource, checkCounts, type ImageCounts, type RunPart, sourceBatches } from './source.js';
+import { mostPicked } from './stratify.js';
 import type { Dataset, Split } from './types.js';
 
 /** What decides a run's batches. */
@@ -24,20 +27,85 @@ export interface RunDataOptions {
 interface RunImages {
   /** Of the training split. */
   readonly training: Uint32Array;
-  /** Of the training split, held out. */
+  /** Of the training split, held out; or of the data set's own validation images. */
   readonly validation: Uint32Array;
   /** Of the test split. */
   readonly test: Uint32Array;
 }
 
+/** Whether validation takes the images that the data set has for it, not training images that are held out. */
+function validatesOnOwn({ validation }: Dataset, { validSize }: Pick<RunDataOptions, 'validSize'>): boolean {
+  return validation !== undefined && validSize === 0;
+}
+
 /** Which images a run uses. @throws RequestError when nothing would be left to train on */
-function splitImages(
-  dataset: Dataset,
-  { limit = Number.POSITIVE_INFINITY, validSize, seed }: Pick<RunDataOptions, 'limit' | 'validSize' | 'seed'>,
-): RunImages {
-  const limited = { count: Math.min(dataset.train.count, limit) };
-  const { train: training, validation } = splitValidation(limited, validSize, seed);
-  return { training, validation, test: upTo(Math.min(dataset.test.count, limit)) };
+function splitImages(dataset: Dataset, options: Pick<RunDataOptions, 'limit' | 'validSize' | 'seed'>): RunImages {
+  const { limit = Number.POSITIVE_INFINITY, validSize, seed } = options;
+  const { train, validation: own, test, holdOut } = dataset;
+  const limited = { labels: train.labels.subarray(0, Math.min(train.count, limit)) };
+  const parts = splitValidation(limited, validSize, seed, holdOut);
+  const validation = own && validatesOnOwn(dataset, options) ? upTo(Math.min(own.count, limit)) : parts.validation;
+  return { training: parts.train, validation, test: upTo(Math.min(test.count, limit)) };
+}
+
+/**
+ * How many training images a run holds out for validation: as told by number or share; else none where the data set
+ * has validation images of its own, and a tenth elsewhere.
+ * @throws RequestError when both number and share are told, or the share is none
+ */
+export function heldOut(
+  data: Dataset | BatchSource,
+  {
+    validSize,
+    validShare,
+    limit = Number.POSITIVE_INFINITY,
+  }: {
+    readonly validSize?: number | undefined;
+    readonly validShare?: number | undefined;
+    readonly limit?: number | undefined;
+  },
+): number {
+  const own = !isBatchSource(data) && data.validation !== undefined;
+  if (validShare === undefined) {
+    const images = Math.min(isBatchSource(data) ? data.counts.training : data.train.count, limit);
+    const usual = own ? 0 : Math.min(defaultValidSize, Math.floor(images / 10));
+    return (
+      validSize ?? (isBatchSource(data) ? usual : Math.min(usual, mostPicked(data.train.labels.subarray(0, images))))
+    );
+  }
+  if (validSize !== undefined) {
+    throw new RequestError('--valid-size and --valid-share are both given; leave out one of them');
+  }
+  if (!(validShare >= 0 && validShare < 1)) {
+    throw new RequestError(`the share of validation images is ${validShare}; it must be at least 0 and below 1`);
+  }
+  if (isBatchSource(data)) {
+    throw new RequestError(`${data.name} has counts of its own; --valid-share is for data sets`);
+  }
+  // Of images that came without parts, it is a share of them all, as that for the test is.
+  const images = Math.min(data.train.count, limit) / (1 - (data.split?.testShare ?? 0));
+  return Math.round(validShare * images);
+}
+
+/** What people should know of the images that a run uses for what. */
+export function imageNotes(dataset: Dataset, options: Pick<RunDataOptions, 'limit' | 'validSize' | 'seed'>): string[] {
+  const { train, validation, test, name, classNames } = dataset;
+  const notes: string[] = [];
+  if (validation && validation !== test && options.validSize > 0) {
+    notes.push(
+      `${name}: ${options.validSize} training images are held out as asked, so its ${validation.count} validation images are not used`,
+    );
+  }
+  const { training } = splitImages(dataset, options);
+  const trained = new Set(Array.from(training, (index) => train.labels[index]));
+  const lost = [...new Set(train.labels)].filter((label) => !trained.has(label));
+  if (lost.length > 0) {
+    const names = lost.slice(0, 5).map((label) => classNames?.[label] ?? label);
+    notes.push(
+      `${name}: no image is left to train on of ${lost.length} classes (${names.join(', ')}${lost.length > 5 ? ', …' : ''}): choose a smaller validation size`,
+    );
+  }
+  return notes;
 }
 
 /** How many images a run uses for what. @throws RequestError when nothing would be left to train on */
@@ -124,7 +192,10 @@ function datasetData(dataset: Dataset, options: RunDataOptions, workers: number 
   const images = splitImages(dataset, options);
   const { batchSize, seed } = options;
   const augmented = augments(dataset, options.augment);
-  const pool = openPool(dataset, { train: dataset.train, test: dataset.test }, workers);
+  const { train, test } = dataset;
+  const own = validatesOnOwn(dataset, options) ? dataset.validation : undefined;
+  const splits = { training: train, validation: own ?? train, test };
+  const pool = openPool(dataset, { train, test, ...(own && own !== test && { validation: own }) }, workers);
   const training = (epoch: number): Uint32Array =>
     epochOrder(images.training.length, seed, epoch).map((place) => images.training[place] ?? 0);
   return {
@@ -133,8 +204,9 @@ function datasetData(dataset: Dataset, options: RunDataOptions, workers: number 
       const indices = part === 'training' ? training(epoch) : images[part];
       const augment = part === 'training' && augmented ? { seed, epoch } : undefined;
       const rest = indices.subarray(first * batchSize);
-      const name = part === 'test' ? 'test' : 'train';
-      return pool.inOrder(inBatches(name, dataset[name], rest, batchSize, augment));
+      const split = splits[part];
+      const name = split === train ? 'train' : split === test ? 'test' : 'validation';
+      return pool.inOrder(inBatches(name, split, rest, batchSize, augment));
     },
     close: () => pool.close(),
   };
@@ -142,11 +214,11 @@ function datasetData(dataset: Dataset, options: RunDataOptions, workers: number 
 
 function openPool(
   dataset: Dataset,
-  splits: { readonly train?: Split; readonly test?: Split },
+  splits: { readonly [N in SplitName]?: Split },
   workers: number | undefined,
 ): DataPool {
-  const { channels, imageSize, border, resize, normalization, augmentation } = dataset;
-  const format = { channels, imageSize, border, resize, normalization, augmentation };
+  const { channels, imageSize, imageWidth, border, resize, normalization, augmentation } = dataset;
+  const format = { channels, imageSize, imageWidth, border, resize, normalization, augmentation };
   const inMemory = Object.entries(splits).flatMap(([name, split]) =>
     'images' in split ? [[name, { ...split, images: shared(split.images) }] as const] : [],
   );
@@ -155,7 +227,7 @@ function openPool(
 
 /** A job for each batch. Paths of files go with the job, so that no thread keeps a copy of all. */
 function* inBatches(
-  name: 'train' | 'test',
+  name: SplitName,
   split: Split,
   indices: Uint32Array,
   batchSize: number,

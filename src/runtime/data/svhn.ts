@@ -11,6 +11,13 @@ const files = { train: 'train_32x32.mat', test: 'test_32x32.mat' } as const;
 const extraFile = 'extra_32x32.mat';
 const [size, channels, classes] = [32, 3, 10];
 
+const noImages: PixelSplit = {
+  count: 0,
+  images: sharedBytes(0),
+  storedChannels: channels,
+  labels: new Uint8Array(0),
+};
+
 /** The label of the digit 0, which MATLAB counts last. */
 const zeroLabel = 10;
 
@@ -31,9 +38,12 @@ async function loadSvhn(directory: string, options: DatasetOptions): Promise<Dat
       `${directory}: svhn has ${channels} channels but the network takes 1; build it with --channels ${channels}`,
     );
   }
-  const missing = Object.values(files).filter((file) => !existsSync(join(directory, file)));
+  const normalization = options.known?.normalization;
+  const testOnly = options.parts === 'test' && normalization !== undefined;
+  const needed = testOnly ? [files.test] : Object.values(files);
+  const missing = needed.filter((file) => !existsSync(join(directory, file)));
   if (missing.length > 0) throw new FailureError(`${directory}: svhn lacks ${missing.join(', ')}; copy it there`);
-  const train = await loadSplit(join(directory, files.train), options.limit);
+  const train = testOnly ? noImages : await loadSplit(join(directory, files.train), options.limit);
   const test = await loadSplit(join(directory, files.test), options.limit);
   const notes = existsSync(join(directory, extraFile))
     ? [`${extraFile} is not used: training takes ${files.train} alone`]
@@ -45,7 +55,7 @@ async function loadSvhn(directory: string, options: DatasetOptions): Promise<Dat
     imageSize: size,
     train,
     test,
-    normalization: options.known?.normalization ?? pixelStatistics(train, size ** 2),
+    normalization: normalization ?? pixelStatistics(train, size ** 2),
     // A flipped digit is no digit, and the DenseNet paper trains on SVHN without any augmentation.
     augmentation: 'crop',
     augmentByDefault: false,

@@ -42,6 +42,22 @@ export interface Normalization {
  */
 export type Augmentation = 'crop-flip' | 'crop' | 'resized-crop-flip' | 'none';
 
+/** How validation images are chosen among the training images; `random` in runs that began before `stratified` came. */
+export type HoldOut = 'stratified' | 'random';
+
+/** How images that came without parts were divided into training and test images. */
+export interface SeedSplit {
+  readonly testShare: number;
+  readonly seed: number;
+  /** Hash of the names and labels of all of them. */
+  readonly images: string;
+}
+
+/** Height and width in pixels of a data set's images. */
+export function extentsOf({ imageSize, imageWidth }: Pick<Dataset, 'imageSize' | 'imageWidth'>): [number, number] {
+  return [imageSize, imageWidth ?? imageSize];
+}
+
 /** A data set with its training and test images. */
 export interface Dataset {
   readonly name: string;
@@ -49,8 +65,10 @@ export interface Dataset {
   readonly classes: number;
   /** Channels of a batch, so of the network's input. */
   readonly channels: number;
-  /** Height and width in pixels, border included. */
+  /** Height in pixels, and width where `imageWidth` is absent; border included. */
   readonly imageSize: number;
+  /** Width in pixels where it is not the height. */
+  readonly imageWidth?: number | undefined;
   /** Black pixels that were put around every image, on each side; none where absent. */
   readonly border?: number | undefined;
   /** What the shorter side of an image file is scaled to before the middle is cut out. */
@@ -58,7 +76,15 @@ export interface Dataset {
   /** Names of the classes, in the order of the labels, where they are known. */
   readonly classNames?: readonly string[] | undefined;
   readonly train: Split;
+  /** Validation images of the data set's own; where absent, training images are held out. */
+  readonly validation?: Split | undefined;
   readonly test: Split;
+  /** How training and test images were told apart, where the data set doesn't say. */
+  readonly split?: SeedSplit | undefined;
+  /** The folder that files are told apart in, where that goes by all of their names and not by folder and name. */
+  readonly root?: string | undefined;
+  /** How training images are held out; `stratified` where absent. */
+  readonly holdOut?: HoldOut | undefined;
   readonly normalization: Normalization;
   readonly augmentation: Augmentation;
   /** Whether training augments unless told; it does where absent. */
@@ -75,8 +101,14 @@ export interface DatasetOptions {
   readonly channels?: 1 | 3 | undefined;
   /** Height and width that image files are brought to (32 unless told); other formats have a size of their own. */
   readonly imageSize?: number | undefined;
+  /** Width where it is not the height. */
+  readonly imageWidth?: number | undefined;
   /** Most images of each split: the first ones, of image files those of each class in turn. */
   readonly limit?: number | undefined;
+  /** Share of the images set aside for the test where the data has no parts: 0 to below 1, 0.1 unless told. */
+  readonly testShare?: number | undefined;
+  /** Of that choice; 0 unless told. */
+  readonly seed?: number | undefined;
   /** Leaves out image files that can't be read, instead of refusing them all. */
   readonly skipCorrupt?: boolean | undefined;
   /** What is known from a former run on the same data: nothing is measured or checked again. */
@@ -94,9 +126,15 @@ export interface KnownData {
   readonly normalization?: Normalization | undefined;
   /** Files it left out; absent where none have been looked for. */
   readonly skipped?: readonly string[] | undefined;
+  /** The classes in the order of their labels, for test images that come without training images. */
+  readonly classNames?: readonly string[] | undefined;
+  /** How the images were divided. */
+  readonly split?: SeedSplit | undefined;
+  /** How folders were looked through: 1 in runs that began before links were followed and more formats read. */
+  readonly rules?: 1 | 2 | undefined;
 }
 
-/** A way in which data sets are stored in a folder. */
+/** A way in which data sets are stored in a folder, or a file. */
 export interface DatasetFormat {
   /** The files that `find` looks for, as told to people. */
   readonly lookedFor: string;

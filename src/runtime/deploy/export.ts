@@ -32,7 +32,8 @@ export async function exportModel(
   const metadata = {
     [modelKeys.version]: version,
     [modelKeys.network]: network.name,
-    ...encodeDescription(description),
+    // How images were divided is of use to whoever has them only.
+    ...encodeDescription({ ...description, split: undefined }),
   };
   await writeFileAtomic(path, encodeGraph(inferenceGraph(network, state), metadata));
 }

@@ -108,6 +108,28 @@ test('a validation set is held out', () => {
   expect(splitValidation(train, 0, 3).validation).toHaveLength(0);
 });
 
+test('of each class in proportion, and never its last image', () => {
+  const sizes = [60, 30, 7, 1, 2];
+  const labels = Uint8Array.from(sizes.flatMap((size, label) => new Array<number>(size).fill(label)));
+  for (const seed of [0, 1, 2]) {
+    const { train, validation } = splitValidation({ labels }, 20, seed);
+    const held = sizes.map((_, label) => validation.filter((index) => labels[index] === label).length);
+    expect([train.length, validation.length]).toEqual([80, 20]);
+    expect(held.slice(0, 2)).toEqual([12, 6]);
+    expect(held[2]).toBeGreaterThanOrEqual(1);
+    expect(held[3]).toBe(0);
+    expect(held[4]).toBeLessThanOrEqual(1);
+  }
+  const most = splitValidation({ labels }, 95, 0);
+  expect(new Set([...most.train].map((index) => labels[index])).size).toBe(5);
+  expect(splitValidation({ labels }, 99, 0).train).toHaveLength(1);
+});
+
+test('what runs held out that began before goes on', () => {
+  const { validation } = splitValidation(makeDataset('none').train, 8, 3, 'random');
+  expect([...validation]).toEqual([29, 59, 67, 117, 118, 133, 166, 173]);
+});
+
 test.each([200, 201, -1, 0.5, Number.NaN])('a validation size of %s is refused', (size) => {
   const split = () => splitValidation(makeDataset('none').train, size, 0);
   expect(split).toThrow(RequestError);

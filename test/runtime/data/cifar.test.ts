@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FailureError, RequestError } from '../../../src/ir/errors.js';
 import { loadDataset } from '../../../src/runtime/data/dataset.js';
-import { cifarRecords, makeFolder, pixelsOf, someBytes, writeCifar10 } from './files.js';
+import { pickled } from '../../helpers/pickle.js';
+import { cifarRecords, makeFolder, pixelsOf, someBytes, writeCifar10, writeCifar10Python } from './files.js';
 
 let folder: string;
 
@@ -90,4 +91,61 @@ test('a file that is a folder', async () => {
   await rm(join(folder, 'test_batch.bin'));
   await mkdir(join(folder, 'test_batch.bin'));
   await expect(loadDataset(folder)).rejects.toThrow('it is a folder; give the path of a file');
+});
+
+test.each(['.', 'cifar-10-batches-py'])("CIFAR-10's Python version in %s is the binary one", async (place) => {
+  await writeCifar10Python(join(folder, place));
+  await writeCifar10(join(folder, 'binary'));
+  const { classNames, ...data } = await loadDataset(folder);
+  expect(data).toEqual(await loadDataset(join(folder, 'binary')));
+  expect(classNames?.[9]).toBe('name 9');
+});
+
+test("CIFAR-100's Python version: the fine labels", async () => {
+  const place = join(folder, 'cifar-100-python');
+  await mkdir(place);
+  const data = someBytes(2 * 3072);
+  await writeFile(join(place, 'train'), pickled({ coarse_labels: [0, 1], fine_labels: [99, 5], data }));
+  await writeFile(join(place, 'test'), pickled({ fine_labels: [42, 43], coarse_labels: [5, 6], data }));
+  const names = Array.from({ length: 100 }, (_, label) => `name ${label}`);
+  await writeFile(join(place, 'meta'), pickled({ fine_label_names: names, coarse_label_names: ['x'] }));
+  const loaded = await loadDataset(folder);
+  expect(loaded).toMatchObject({ name: 'cifar-100', classNames: names });
+  expect([...loaded.train.labels]).toEqual([99, 5]);
+  expect(pixelsOf(loaded.train)).toEqual(data);
+  const test = await loadDataset(place, { parts: 'test' });
+  expect([test.train.count, test.test.count]).toEqual([0, 2]);
+});
+
+test.each<[string, () => Buffer, string]>([
+  ['no labels', () => pickled({ data: new Uint8Array(3072) }), "holds no array 'data' with 'labels'; it has data"],
+  [
+    'a label too many',
+    () => pickled({ data: new Uint8Array(3072), labels: [1, 2] }),
+    "'data' is 1×3072 of u1 for 2 labels",
+  ],
+  [
+    'a label out of range',
+    () => pickled({ data: new Uint8Array(3072), labels: [10] }),
+    'record 0 has the label 10 but cifar-10 has 10',
+  ],
+  [
+    'code',
+    () => Buffer.from('\x80\x02cposix\nsystem\nX\x02\x00\x00\x00ls\x85R.', 'latin1'),
+    'no code of theirs is run',
+  ],
+  ['no pickle', () => Buffer.from('data'), 'is no pickle of protocol 2 to 5'],
+])('a Python file with %s', async (_, make, message) => {
+  await writeCifar10Python(folder);
+  await writeFile(join(folder, 'data_batch_3'), make());
+  await expect(loadDataset(folder)).rejects.toThrow(FailureError);
+  await expect(loadDataset(folder)).rejects.toThrow(message);
+  await expect(loadDataset(folder)).rejects.toThrow('data_batch_3');
+});
+
+test('only the test images are read where only they are used', async () => {
+  await writeCifar10(folder);
+  for (let file = 1; file <= 5; file++) await rm(join(folder, `data_batch_${file}.bin`));
+  expect((await loadDataset(folder, { parts: 'test' })).test.count).toBe(1);
+  await expect(loadDataset(folder)).rejects.toThrow('lacks data_batch_1.bin');
 });

@@ -21,10 +21,11 @@ test('an empty folder: the message lists what was looked for', async () => {
   expect((error as Error).message.replaceAll(folder, 'DIR')).toMatchInlineSnapshot(`
     "DIR holds no data set that densec reads; looked for
       IDX: {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each also as .gz, there or in raw
-      cifar-10 (binary version): data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin, test_batch.bin, there or in cifar-10-batches-bin
-      cifar-100 (binary version): train.bin, test.bin, there or in cifar-100-binary
+      cifar-10 (binary version): data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin, test_batch.bin, there or in cifar-10-batches-bin; or the Python version, there or in cifar-10-batches-py
+      cifar-100 (binary version): train.bin, test.bin, there or in cifar-100-binary; or the Python version, there or in cifar-100-python
       svhn (cropped digits): train_32x32.mat, test_32x32.mat
-      an image folder: train/CLASS/*.{jpg,jpeg,png} and val/ or test/ likewise"
+      an image folder: train/CLASS/* (JPEG, PNG, WebP, …), val/ and test/ likewise; or CLASS/* alone
+      a CSV file: a file and its label in each row, and its part (train, val, test) if told"
   `);
 });
 
@@ -90,15 +91,15 @@ test.each<[string, () => Promise<string>, string]>([
       await writeImageFolder(folder, { train: 1, val: 1 });
       return join(folder, 'train');
     },
-    'DIR/train holds no data set that densec reads; DIR, the folder above, holds one: give that folder',
+    'DIR/train is one part of DIR, which has val/ too: give that folder, or move this one to train on it alone',
   ],
   [
-    "CIFAR's Python version",
+    "CIFAR's MATLAB version",
     async () => {
-      await mkdir(join(folder, 'cifar-10-batches-py'));
+      await mkdir(join(folder, 'cifar-10-batches-mat'));
       return folder;
     },
-    "DIR holds no data set that densec reads; cifar-10-batches-py is of CIFAR's Python or MATLAB version: take the binary one, cifar-10-binary.tar.gz or cifar-100-binary.tar.gz",
+    "DIR holds no data set that densec reads; cifar-10-batches-mat is of CIFAR's MATLAB version: take the binary or the Python one, as cifar-10-binary.tar.gz or cifar-100-python.tar.gz",
   ],
   [
     'IDX files by other names',
@@ -109,13 +110,39 @@ test.each<[string, () => Promise<string>, string]>([
     'DIR holds no data set that densec reads; emnist-letters-train-images-idx3-ubyte.gz is an IDX file of another name: call the four files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with .gz where they have it',
   ],
   [
-    'classes without train/',
+    'images without classes',
     async () => {
-      await writeImage(join(folder, 'rose', '1.jpg'), 8, 8);
-      await writeImage(join(folder, 'tulip', '1.PNG'), 8, 8);
+      await writeImage(join(folder, '1.jpg'), 8, 8);
       return folder;
     },
-    "DIR holds no data set that densec reads; there are images in rose, tulip but no train/: move each class's folder into train/, and some of its images into a folder of the same name in val/",
+    'DIR holds no data set that densec reads; there is an image in it, as 1.jpg, but nothing tells their classes: give the folder above if it is that of one class; else move the images of each class into a folder of their own, or list files and labels in a CSV file and give that',
+  ],
+  [
+    'classes in a folder below',
+    async () => {
+      await writeImage(join(folder, 'flowers', 'rose', '1.jpg'), 8, 8);
+      await writeFile(join(folder, 'flowers.tgz'), '');
+      return folder;
+    },
+    'DIR holds no data set that densec reads; DIR/flowers holds one: give that folder',
+  ],
+  [
+    'a table beside its images',
+    async () => {
+      await writeImage(join(folder, 'images', '1.jpg'), 8, 8);
+      await writeFile(join(folder, 'labels.csv'), 'images/1.jpg,rose');
+      return folder;
+    },
+    'DIR holds no data set that densec reads; there is labels.csv: give that file, if it lists image files and their labels',
+  ],
+  [
+    'images that are not read',
+    async () => {
+      await mkdir(join(folder, 'rose'));
+      await writeFile(join(folder, 'rose', '1.bmp'), 'BM');
+      return folder;
+    },
+    'DIR holds no data set that densec reads; there are images of a format that is not read, as 1.bmp: convert them to PNG or JPEG',
   ],
 ])('%s: the message says what to do', async (_, make, expected) => {
   expect((await complaint(await make())).replaceAll('\\', '/')).toBe(expected);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Split } from '../../../src/runtime/data/dataset.js';
 import { matFile } from '../../helpers/mat.js';
+import { pickled } from '../../helpers/pickle.js';
 
 /** A new empty folder. */
 export function makeFolder(): Promise<string> {
@@ -74,4 +75,23 @@ export async function writeSvhnFolder(folder: string, train: number, test: numbe
     const y = { name: 'y', shape: [count, 1], data: Float64Array.from({ length: count }, (_, at) => (at % 10) + 1) };
     await writeFile(join(folder, `${name}_32x32.mat`), matFile([X, y]));
   }
+}
+
+/** Six files of CIFAR-10's Python version with the images of `writeCifar10`. */
+export async function writeCifar10Python(place: string): Promise<void> {
+  await mkdir(place, { recursive: true });
+  const images = (count: number): Uint8Array =>
+    Buffer.concat(Array.from({ length: count }, (_, index) => someBytes(3072, index + 1)));
+  for (let file = 1; file <= 5; file++) {
+    const content = {
+      batch_label: ['x'],
+      labels: [file - 1, file + 4],
+      data: images(2),
+      filenames: ['a.png', 'b.png'],
+    };
+    await writeFile(join(place, `data_batch_${file}`), pickled(content));
+  }
+  await writeFile(join(place, 'test_batch'), pickled({ labels: [3], data: images(1) }));
+  const names = Array.from({ length: 10 }, (_, label) => `name ${label}`);
+  await writeFile(join(place, 'batches.meta'), pickled({ label_names: names }));
 }

@@ -149,12 +149,16 @@ describe('a folder of IDX files', () => {
   test.each([
     ['another number of labels', idxBytes([3, 5, 5], new Uint8Array(75)), 'has 3 images but'],
     [
-      'images that are not square',
+      'training images of another shape',
       idxBytes([4, 5, 6], new Uint8Array(120)),
-      'images are 5×6 pixels but must be square',
+      'training images are 5×6 pixels but test images 5×5',
     ],
     ['images without pixels', idxBytes([4, 0, 0], []), 'images are 0×0 pixels'],
-    ['test images of another size', idxBytes([4, 6, 6], new Uint8Array(144)), 'are 6 pixels wide but test images 5'],
+    [
+      'test images of another size',
+      idxBytes([4, 6, 6], new Uint8Array(144)),
+      'training images are 6×6 pixels but test images 5×5',
+    ],
   ])('%s', async (_, bytes, message) => {
     await writeIdxFolder(folder, 5, 4, 2);
     await writeFile(train(), bytes);

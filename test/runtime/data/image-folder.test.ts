@@ -149,17 +149,23 @@ test('other files are told, hidden ones are not images, deeper folders are looke
   expect(filesOf(data.train)).toContain(join('train', 'cat', 'set.jpg', 'A.JPG'));
   expect(data.train.count).toBe(4);
   expect(data.notes).toEqual([
-    `${join(folder, 'train')}: 1 file is no .jpg, .jpeg or .png and not used, as ${join(folder, 'train', 'cat', 'notes.txt')}`,
+    `${join(folder, 'train')}: 1 file is no image and not used, as ${join(folder, 'train', 'cat', 'notes.txt')}`,
+    expect.stringContaining('has no test images: those for validation (val/) are for the final test too'),
   ]);
 });
 
-test('test/ goes before val/, which is told', async () => {
+test('val/ is for validation, test/ for the test; a class that it lacks is told', async () => {
   await writeImageFolder(folder, { train: 1, val: 2 });
   await writeImage(join(folder, 'test', 'dog', 'a.png'), 9, 9);
+  await writeImage(join(folder, 'validation', 'dog', 'a.png'), 9, 9);
   const data = await loadDataset(folder, options);
   expect(filesOf(data.test)).toEqual([join('test', 'dog', 'a.png')]);
   expect([...data.test.labels]).toEqual([1]);
-  expect(data.notes?.join()).toContain('val is not used');
+  expect(filesOf(data.validation ?? data.train)[0]).toBe(join('val', 'cat', '0.png'));
+  expect(data.notes).toEqual([
+    `${join(folder, 'validation')} is not used`,
+    `${folder}: no test image of 1 of 2 classes, so their error isn't measured: cat`,
+  ]);
 });
 
 test.each(['valid', 'validation'])('%s/ is as good as val/', async (name) => {
@@ -172,8 +178,15 @@ test.each(['valid', 'validation'])('%s/ is as good as val/', async (name) => {
 });
 
 test.each([
-  ['no test images', async () => rm(join(folder, 'val'), { recursive: true }), 'but no val/ or test/'],
-  ['an empty class', async () => mkdir(join(folder, 'train', 'bird')), 'no .jpg, .jpeg or .png in the class bird'],
+  ['too few to set some apart', async () => rm(join(folder, 'val'), { recursive: true }), 'too few to set 10 % aside'],
+  [
+    'a class without images',
+    async () => {
+      await mkdir(join(folder, 'train', 'bird'));
+      await writeFile(join(folder, 'train', 'bird', 'a.bmp'), 'BM');
+    },
+    'no image that is read in the class bird',
+  ],
   [
     'a class that is not trained',
     async () => writeImage(join(folder, 'val', 'eel', 'a.png'), 9, 9),
