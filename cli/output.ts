@@ -1,5 +1,7 @@
 /** @file Results on stdout, progress and warnings on stderr. */
 
+export { megabytes } from '../src/runtime/memory-advice.js';
+
 import Table from 'cli-table3';
 import pc from 'picocolors';
 
@@ -29,11 +31,6 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
 /** Writes a line for a check: green or red, and what was found. */
 export function printCheck({ name, ok, detail }: { name: string; ok: boolean; detail: string }): void {
   process.stdout.write(`${ok ? pc.green('ok  ') : pc.red('FAIL')}  ${name.padEnd(26)}  ${detail}\n`);
-}
-
-/** Bytes in MB = 10⁶. */
-export function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 /** Tells people what goes on. */

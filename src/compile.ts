@@ -1,7 +1,24 @@
 /** @file The compiler from end to end: a network in the DSL becomes a training graph and an evaluation graph. */
 
 import { initialize, type Network, traceNetwork } from './builders/index.js';
-import { type Graph, type GraphInput, int64Tensor, RequestError, staticShape, type TensorData } from './ir/index.js';
+import {
+  aCount,
+  aFunction,
+  anObject,
+  aSeed,
+  aText,
+  checkOptions,
+  either,
+  type Graph,
+  type GraphInput,
+  int64Tensor,
+  type Kinds,
+  listOf,
+  oneOf,
+  RequestError,
+  staticShape,
+  type TensorData,
+} from './ir/index.js';
 import { plannedLiveBytes, type Schedule, schedule } from './memory/schedule.js';
 import { accumulate } from './passes/accumulate.js';
 import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './passes/clean.js';
@@ -51,6 +68,18 @@ export interface CompileOptions {
   readonly observe?: (pass: Pass, graph: Graph) => void;
 }
 
+/** What `compile` takes, option by option. */
+export const compileKinds: Kinds<CompileOptions> = {
+  target: oneOf('cpu', 'cuda', 'webgpu'),
+  kernels: oneOf('plain', 'cudnn'),
+  optimizer: anObject,
+  remat: either(oneOf(...Object.keys(remats)), { ...aFunction, expects: 'a function of a node' }),
+  freeze: either(listOf(aText), { ...aFunction, expects: "a function of a parameter's name" }),
+  seed: aSeed,
+  segmentBytes: aCount(0),
+  observe: aFunction,
+};
+
 /** A compiled network. */
 export interface Compiled {
   /** One step: batch and state in, loss, errors, logits and the next state out. */
@@ -78,7 +107,8 @@ export interface Compiled {
  * Compiles a network into its training step and its evaluation.
  * @throws RequestError when the network's shapes don't fit or an option is out of range
  */
-export function compile(network: Network, options: CompileOptions = {}): Compiled {
+export function compile(network: Network, given: CompileOptions = {}): Compiled {
+  const options = checkOptions('compile', given, compileKinds);
   const kernels = options.kernels ?? 'plain';
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);

@@ -11,14 +11,14 @@ import { missingLibrary } from '../../src/runtime/cuda/libraries.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
 import { parseDevice } from '../../src/runtime/devices.js';
 import { freeMemory } from '../../src/runtime/free-memory.js';
+import { describeMemory } from '../../src/runtime/memory-advice.js';
 import { refuseLocked } from '../../src/runtime/run-lock.js';
 import { parseSchedule } from '../../src/runtime/schedule.js';
 import { readState } from '../../src/runtime/state.js';
 import type { ResultEvent } from '../../src/runtime/train-events.js';
-import { openRun, type RunMemory, TrainingRun } from '../../src/runtime/training-run.js';
+import { openRun, TrainingRun } from '../../src/runtime/training-run.js';
 import { loadInitialWeights, type State } from '../../src/runtime/weights.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
-import { describeMemory } from '../memory-advice.js';
 import { note } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import {
@@ -183,13 +183,6 @@ function tellMemory({ memory }: TrainingRun): void {
   if (warning) note(`${pc.yellow('warning:')} ${warning}`);
 }
 
-/** @throws RequestError where what a step has alive at once is more than is free, unless that is allowed */
-function refuseOvercommit(memory: RunMemory, { allowOvercommit }: Pick<Flags, 'allowOvercommit'>): void {
-  if (!memory.forecast || allowOvercommit) return;
-  const { refusal } = describeMemory(memory.compiled, memory.forecast, freeMemory());
-  if (refusal !== undefined) throw new RequestError(refusal);
-}
-
 async function begun(
   directory: string | undefined,
   flags: Flags,
@@ -225,7 +218,7 @@ async function begun(
     ...{ save, force, data: place(data), epochs, batchSize, schedule, warmup, limit, seed, initial },
     ...{ learningRate: flags.lr, validSize: flags.validSize, augment: flags.augment, dataWorkers: flags.dataWorkers },
     ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep, onWait: note },
-    onPlan: (memory) => refuseOvercommit(memory, flags),
+    allowOvercommit: flags.allowOvercommit,
   });
 }
 
@@ -336,7 +329,7 @@ async function resumed(
   const { device, threads, ...cuda } = sessionOptions(flags);
   return TrainingRun.resume(dataset, {
     ...{ save, from, data, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
-    onPlan: (memory) => refuseOvercommit(memory, flags),
+    allowOvercommit: flags.allowOvercommit,
     ...(given('device') && device && { device }),
     ...(threads !== undefined && { threads }),
     ...cuda,

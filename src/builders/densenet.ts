@@ -1,6 +1,16 @@
 /** @file The DenseNet family (Huang et al., arXiv 1608.06993) with the options of the memory-efficient implementation. */
 
-import { RequestError } from '../ir/index.js';
+import {
+  aFlag,
+  aNumber,
+  aText,
+  checkOptions,
+  checkValue,
+  type Kinds,
+  listOf,
+  oneOf,
+  RequestError,
+} from '../ir/index.js';
 import {
   averagePool2d,
   batchNorm,
@@ -91,20 +101,35 @@ export const architectures: Readonly<Record<string, Partial<DenseNetConfig>>> = 
 /** What a user may ask for: what is given explicitly overrides `arch`; `depth` excludes `arch` and `blockConfig`. */
 export type DenseNetOptions = Partial<DenseNetConfig> & { readonly arch?: string; readonly depth?: number };
 
+const denseNetKinds: Kinds<DenseNetOptions> = {
+  arch: aText,
+  depth: aNumber,
+  growthRate: aNumber,
+  blockConfig: listOf(aNumber),
+  initFeatures: aNumber,
+  compression: aNumber,
+  bnSize: aNumber,
+  dropRate: aNumber,
+  classes: aNumber,
+  imageSize: aNumber,
+  channels: aNumber,
+  smallInputs: aFlag,
+};
+
 /**
  * The whole configuration: an architecture's or CIFAR's defaults (growth rate 12, 100 layers), overridden by what is
  * given. Initial features are twice the growth rate unless told.
  * @throws RequestError naming valid values nearby when the options describe no network
  */
-export function denseNetConfig({ arch, depth, ...given }: DenseNetOptions = {}): DenseNetConfig {
+export function denseNetConfig(options: DenseNetOptions = {}): DenseNetConfig {
+  const { arch, depth, ...given } = checkOptions('densenet', options, denseNetKinds);
   if (depth !== undefined && (arch !== undefined || given.blockConfig !== undefined)) {
     const other = arch === undefined ? '--block-config' : '--arch';
     throw new RequestError(`--depth ${depth} and ${other} both set the blocks; give one of them`);
   }
+  if (arch !== undefined) checkValue('the architecture', arch, oneOf(...Object.keys(architectures)));
   const preset = arch === undefined ? {} : architectures[arch];
-  if (!preset)
-    throw new RequestError(`there is no architecture ${arch}; choose one of ${Object.keys(architectures).join(', ')}`);
-  const blockConfig = given.blockConfig ?? preset.blockConfig ?? blocksOfDepth(depth ?? 100);
+  const blockConfig = given.blockConfig ?? preset?.blockConfig ?? blocksOfDepth(depth ?? 100);
   const chosen = { ...cifar, ...preset, ...given, blockConfig };
   const config = { ...chosen, initFeatures: chosen.initFeatures ?? 2 * chosen.growthRate };
   checkConfig(config);
@@ -190,6 +215,9 @@ function checkConfig(config: DenseNetConfig): void {
   for (const [what, value] of counts) {
     if (!Number.isInteger(value) || value < 1)
       throw new RequestError(`the ${what} is ${value}; it must be a whole number, at least 1`);
+  }
+  if (config.classes < 2) {
+    throw new RequestError(`the number of classes is ${config.classes}; it must be at least 2, to tell images apart`);
   }
   if (config.blockConfig.length === 0)
     throw new RequestError('the block configuration is empty; give at least one block, as in 6,12,24,16');

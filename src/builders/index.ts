@@ -2,6 +2,14 @@
 
 export * from './densenet.js';
 export * from './initialize.js';
+export type {
+  BatchNormOptions,
+  ConvOptions,
+  DropoutOptions,
+  Extent,
+  LinearOptions,
+  PoolOptions,
+} from './layer-options.js';
 export * from './layers.js';
 export * from './network.js';
 export * from './tensor.js';

@@ -1,6 +1,6 @@
 /** @file How weights are updated: the optimizers, their defaults and limits, and the state they keep. */
 
-import { RequestError } from '../ir/index.js';
+import { checkNames, checkValue, oneOf, RequestError, show } from '../ir/index.js';
 
 /** What every optimizer has. */
 interface Common {
@@ -48,8 +48,10 @@ export const defaultOptimizer: SgdOptions = {
 /** PyTorch's defaults. */
 const defaultAdamw: AdamwOptions = { kind: 'adamw', betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.01, ...common };
 
-/** A choice with its defaults. @throws RequestError when an option is out of range */
+/** A choice with its defaults. @throws RequestError when there is no such option, or one is out of range */
 export function resolveOptimizer(choice: OptimizerChoice = {}): OptimizerOptions {
+  checkValue('optimizer: kind', choice.kind ?? defaultOptimizer.kind, oneOf('sgd', 'adamw'));
+  checkChoice(choice, choice.kind === 'adamw' ? defaultAdamw : defaultOptimizer);
   const options = choice.kind === 'adamw' ? { ...defaultAdamw, ...choice } : { ...defaultOptimizer, ...choice };
   checkCommon(options);
   if (options.kind === 'sgd') checkSgd(options);
@@ -68,6 +70,21 @@ export function parameterState(options: OptimizerOptions): readonly string[] {
 
 /** Scalars that adamw keeps: the sum of the weights behind each of its averages, which begin at 0. */
 export const correctionNames = ['optimizer.momentum_weight', 'optimizer.variance_weight'] as const;
+
+/** Requires of a choice that its options are of the optimizer, and of the kind that the defaults are. */
+function checkChoice(choice: OptimizerChoice, defaults: OptimizerOptions): void {
+  checkNames(`optimizer ${defaults.kind}`, choice, Object.keys(defaults));
+  for (const [name, value] of Object.entries(defaults)) {
+    const given: unknown = Object.hasOwn(choice, name) ? choice[name as keyof OptimizerChoice] : value;
+    const isLike = Array.isArray(value)
+      ? Array.isArray(given) && given.length === value.length && given.every((entry) => typeof entry === 'number')
+      : typeof given === typeof value;
+    if (isLike) continue;
+    throw new RequestError(
+      `optimizer ${defaults.kind}: ${name} is ${show(given)}; it must be like its default, ${show(value)}`,
+    );
+  }
+}
 
 function checkCommon({ weightDecay, accumulate }: OptimizerOptions): void {
   if (!(weightDecay >= 0 && Number.isFinite(weightDecay)))

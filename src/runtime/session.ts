@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { FailureError, InternalError, type TensorData } from '../ir/index.js';
+import { aCount, aFlag, FailureError, type Kinds, oneOf, RequestError, type TensorData } from '../ir/index.js';
 import { type CudaOptions, cpu, type Device } from './devices.js';
 import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
 import type { SessionChoice } from './session-choice.js';
@@ -14,6 +14,20 @@ export interface SessionOptions extends CudaOptions {
   /** Threads of one operator; by default the number of cores. */
   readonly threads?: number;
 }
+
+/** What sessions take, option by option. */
+export const sessionKinds: Kinds<SessionOptions> = {
+  device: {
+    expects: "a device, as in { target: 'cpu', index: 0 } (target cpu, cuda or webgpu)",
+    accepts: (value) => {
+      const { target, index } = (value ?? {}) as Record<string, unknown>;
+      return oneOf('cpu', 'cuda', 'webgpu').accepts(target) && aCount(0).accepts(index);
+    },
+  },
+  threads: aCount(1),
+  tf32: aFlag,
+  cudaGraph: aFlag,
+};
 
 /** The session options among others. */
 export function sessionOf({ device, threads, tf32, cudaGraph }: SessionOptions): SessionOptions {
@@ -98,7 +112,7 @@ export class Session {
     // The worker ends by itself once it has released the model: ending it in mid-run would abort the process.
     const exit = once(this.worker, 'exit');
     await this.ask({ kind: 'close' });
-    this.ended = new InternalError(`the session of ${this.model} is closed`);
+    this.ended = new RequestError(`${this.model} is closed already; open it again`);
     await exit;
   }
 

@@ -1,6 +1,6 @@
 /** @file Between a network's named tensors, as in state files, and the segments that the models take. */
 
-import { floatTensor, int64Tensor, type TensorData } from '../ir/index.js';
+import { floatTensor, int64Tensor, RequestError, show, type TensorData } from '../ir/index.js';
 import type { Segment } from '../passes/pack-state.js';
 import type { Bundle } from './bundle.js';
 import { keptPrefixes, loadWeights, type State } from './weights.js';
@@ -18,6 +18,7 @@ export async function readState(path: string, bundle: Bundle): Promise<State> {
 /**
  * The training model's state inputs for named tensors; what the state doesn't bring of the optimizer's is zero.
  * @param kept prefixes of what the optimizer keeps of each parameter
+ * @throws RequestError when the state lacks a parameter or a running statistic, or has one of another shape
  */
 export function packTraining(
   state: State,
@@ -33,7 +34,7 @@ export function packTraining(
   return packed;
 }
 
-/** The evaluation model's state inputs: parameters and running statistics. */
+/** The evaluation model's state inputs: parameters and running statistics. @throws as `packTraining` */
 export function packEvaluation(state: State, segments: readonly Segment[]): Map<string, TensorData> {
   return new Map(
     segments
@@ -68,12 +69,23 @@ export function weightsOnly(state: State): Map<string, TensorData> {
   return new Map([...state].filter(([name]) => !others.some((prefix) => name.startsWith(prefix))));
 }
 
-function packSegment(state: State, { dtype, length, tensors }: Segment, prefix: string): TensorData {
+function packSegment(state: State, { role, dtype, length, tensors }: Segment, prefix: string): TensorData {
+  if (!(state instanceof Map)) {
+    throw new RequestError(`the state is ${show(state)}; give a Map of tensors by name, as readState returns`);
+  }
   const vector = dtype === 'int64' ? new BigInt64Array(length) : new Float32Array(length);
-  for (const { name, offset } of tensors) {
+  for (const { name, shape, offset } of tensors) {
     const tensor = state.get(`${prefix}${name}`);
-    // Only counters and the optimizer's tensors may be missing: all begin at zero.
+    if (tensor && (tensor.dtype !== dtype || tensor.shape.join() !== shape.join())) {
+      throw new RequestError(
+        `the state's ${prefix}${name} is ${tensor.dtype} [${tensor.shape.join(', ')}], the network has ${dtype} [${shape.join(', ')}]; give the state of this network`,
+      );
+    }
     if (tensor) (vector as Float32Array).set(tensor.data as Float32Array, offset);
+    // Counters and what the optimizer keeps begin at zero.
+    else if (prefix === '' && (role === 'parameter' || role === 'running')) {
+      throw new RequestError(`the state lacks ${name}; give all parameters and running statistics of the network`);
+    }
   }
   return vector instanceof BigInt64Array ? int64Tensor([length], [...vector]) : floatTensor([length], vector);
 }

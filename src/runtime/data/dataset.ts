@@ -1,6 +1,17 @@
 /** @file Finds out what a `--data SOURCE` is and loads it. */
 
 import { stat } from 'node:fs/promises';
+import {
+  aCount,
+  aFlag,
+  aFunction,
+  anObject,
+  aPath,
+  checkOptions,
+  checkValue,
+  type Kinds,
+  oneOf,
+} from '../../ir/check.js';
 import { FailureError } from '../../ir/errors.js';
 import { fileFailure } from '../atomic-file.js';
 import { cifar10Format, cifar100Format } from './cifar.js';
@@ -24,6 +35,17 @@ export type {
 
 const formats: readonly DatasetFormat[] = [idxFormat, cifar10Format, cifar100Format, svhnFormat, imageFolderFormat];
 
+const kinds: Kinds<DatasetOptions> = {
+  channels: { expects: '1 or 3', accepts: (value) => value === 1 || value === 3 },
+  imageSize: aCount(1),
+  limit: aCount(1),
+  skipCorrupt: aFlag,
+  known: anObject,
+  parts: oneOf('all', 'test'),
+  workers: aCount(0),
+  onProgress: aFunction,
+};
+
 /**
  * Loads a data set: pixels into memory; of an image folder the names of its files, once each has been decoded to see
  * that it can be.
@@ -32,7 +54,9 @@ const formats: readonly DatasetFormat[] = [idxFormat, cifar10Format, cifar100For
  * @throws FailureError when the folder doesn't exist, holds no data set or several, or files of it are broken
  * @throws RequestError when the data set can't have the channels asked for
  */
-export async function loadDataset(source: string, options: DatasetOptions = {}): Promise<Dataset> {
+export async function loadDataset(source: string, given: DatasetOptions = {}): Promise<Dataset> {
+  checkValue('the source of the data', source, aPath);
+  const options = checkOptions('loadDataset', given, kinds);
   if (source === 'mnist') {
     return loadMnistPackage(options);
   }

@@ -2,7 +2,7 @@
 
 import { densenet, type Network } from '../../builders/index.js';
 import { inferenceGraph } from '../../inference.js';
-import { RequestError, type TensorData } from '../../ir/index.js';
+import { aPath, checkNames, checkValue, RequestError, type TensorData } from '../../ir/index.js';
 import { encodeGraph } from '../../onnx/index.js';
 import { version } from '../../version.js';
 import { writeFileAtomic } from '../atomic-file.js';
@@ -26,6 +26,8 @@ export async function exportModel(
   state: ReadonlyMap<string, TensorData>,
   description: DataDescription = {},
 ): Promise<void> {
+  checkValue('the path of the model', path, aPath);
+  checkNames('the description', description, ['normalization', 'resize', 'border', 'classNames']);
   requireFinite(state, network.name);
   checkDescription(description, network.inputShape, network.classes);
   const metadata = {

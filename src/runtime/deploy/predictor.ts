@@ -1,11 +1,20 @@
 /** @file An exported model, loaded to label images. */
 
 import { readFile } from 'node:fs/promises';
-import { FailureError, type FloatTensor, RequestError } from '../../ir/index.js';
+import {
+  aCount,
+  aPath,
+  checkOptions,
+  checkValue,
+  FailureError,
+  type FloatTensor,
+  RequestError,
+  show,
+} from '../../ir/index.js';
 import { decodeModel, modelMetadata, sampleShape } from '../../onnx/index.js';
 import { fileFailure } from '../atomic-file.js';
 import { type DataDescription, decodeDescription } from '../data/description.js';
-import { Session, type SessionOptions } from '../session.js';
+import { Session, type SessionOptions, sessionKinds } from '../session.js';
 import { sessionChoices } from '../session-choice.js';
 import { modelKeys } from './export.js';
 
@@ -35,6 +44,8 @@ export class Predictor {
    * @throws FailureError when the file can't be read or is no model that densec exported
    */
   static async open(path: string, options: SessionOptions = {}): Promise<Predictor> {
+    checkValue('the path of the model', path, aPath);
+    checkOptions('Predictor', options, sessionKinds);
     const bytes = await readFile(path).catch((error: unknown) => {
       throw fileFailure('read', path, error);
     });
@@ -53,9 +64,13 @@ export class Predictor {
    * The likeliest classes of each image, best first.
    * @param images (N, …inputShape), normalized
    * @param top how many classes; all where there are fewer
-   * @throws RequestError when the images have another shape
+   * @throws RequestError when the images have another shape or `top` is no count
    */
   async predict(images: FloatTensor, top = 1): Promise<Candidate[][]> {
+    checkValue('top', top, aCount(1));
+    if (images?.dtype !== 'float32' || !Array.isArray(images.shape)) {
+      throw new RequestError(`the images are ${show(images)}; give a float32 tensor, as floatTensor makes`);
+    }
     const [count = 0, ...sample] = images.shape;
     if (sample.join() !== this.inputShape.join()) {
       throw new RequestError(
