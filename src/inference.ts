@@ -4,14 +4,14 @@ import { type Network, traceNetwork } from './builders/index.js';
 import type { Graph, TensorData } from './ir/index.js';
 import { elideExpand, removeDeadCode } from './passes/clean.js';
 import { foldBatchNorm } from './passes/fold-batch-norm.js';
-import { bindState, inferenceOutputs } from './passes/inference.js';
+import { bindState, inferenceOutputs, ownOutputs } from './passes/inference.js';
 import { lower } from './passes/lower.js';
 import { targets } from './passes/lowering/index.js';
 import { type Pass, runPasses } from './passes/pass.js';
 
 /**
  * The graph of a trained network: input `images` float32 (N, …inputShape), outputs `logits` and `probabilities`
- * (N, classes). Batch norm is folded into the convolutions before it, or else is one operator; dropout is gone.
+ * (N, classes), which no node of the graph reads. Batch norm is folded into the convolutions before it, or else is one operator; dropout is gone.
  * @param state parameters and running statistics by name, as `loadWeights` checks them
  * @param observe told of the graph after each pass
  * @throws RequestError when the network's shapes don't fit
@@ -29,6 +29,7 @@ export function inferenceGraph(
     elideExpand,
     lower(targets.webgpu),
     removeDeadCode,
+    ownOutputs,
   ];
   return runPasses(traceNetwork(network), passes, observe);
 }

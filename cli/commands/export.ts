@@ -10,7 +10,7 @@ import { bundleNetwork, exportModel } from '../../src/runtime/deploy/export.js';
 import { loadWeights, requireFinite } from '../../src/runtime/weights.js';
 import { megabytes, note, printFacts, printJson } from '../output.js';
 import { finiteNumbers, wholeNumber } from '../parse.js';
-import { noteUnexpected } from '../weights.js';
+import { noteNames } from '../weights.js';
 
 interface Flags {
   readonly weights: string;
@@ -53,8 +53,9 @@ export function exportCommand(): Command {
       await refuseExisting(flags);
       const bundle = await openBundle(directory);
       const network = bundleNetwork(bundle);
-      const { state, unexpected, metadata } = await loadWeights(flags.weights, bundle.manifest.state);
-      noteUnexpected(flags.weights, unexpected);
+      const loaded = await loadWeights(flags.weights, bundle.manifest.state);
+      const { state, metadata } = loaded;
+      noteNames(flags.weights, loaded);
       requireFinite(state, flags.weights);
       const description = await describe(
         flags,

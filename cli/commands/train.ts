@@ -33,7 +33,7 @@ import {
   sessionOptions,
 } from '../shared.js';
 import { jsonReporter, lineReporter, terminalReporter } from '../train-reporters.js';
-import { noteUnexpected } from '../weights.js';
+import { noteNames } from '../weights.js';
 
 interface Flags extends BuildFlags, DataFlags, RunFlags {
   readonly data?: string;
@@ -224,7 +224,7 @@ async function begun(
 
 /** Weights to begin with, and a word on those that were left out or begin afresh. */
 async function initialWeights(path: string, start: Bundle | Built): Promise<State> {
-  const { state, unexpected, replaced } =
+  const loaded =
     'manifest' in start
       ? await loadInitialWeights(
           path,
@@ -233,7 +233,8 @@ async function initialWeights(path: string, start: Bundle | Built): Promise<Stat
           await readState(start.initial, start),
         )
       : await loadInitialWeights(path, start.compiled.segments, start.network.classes, start.compiled.initial);
-  noteUnexpected(path, unexpected);
+  const { state, replaced } = loaded;
+  noteNames(path, loaded);
   if (replaced.length > 0) {
     note(`${path} tells other classes apart; these begin with fresh values: ${replaced.join(', ')}`);
   }

@@ -33,6 +33,28 @@ export const inferenceOutputs: Pass = {
 };
 
 /**
+ * Gives outputs that further nodes read a node of their own: tools that put conversions before outputs, as those that
+ * make float16 models, change what these nodes read otherwise.
+ */
+export const ownOutputs: Pass = {
+  name: 'own-outputs',
+  run(graph) {
+    const read = new Set(graph.nodes.flatMap(({ inputs }) => inputs));
+    if (!graph.outputs.some(({ value }) => read.has(value))) return graph;
+    const builder = new GraphBuilder(graph.name, graph.inputs);
+    for (const node of graph.nodes) builder.append(node);
+    const outputs = graph.outputs.map((output): GraphOutput => {
+      if (!read.has(output.value)) return output;
+      return {
+        ...output,
+        value: builder.within({ scope: output.name }, () => builder.emit('copy', [output.value], {})),
+      };
+    });
+    return builder.finish(outputs);
+  },
+};
+
+/**
  * Makes a forward graph's state constant and its dropout the identity.
  * @param state parameters and running statistics by name; all that the graph reads must be there
  */

@@ -145,7 +145,7 @@ const otherFormats: readonly {
   {
     begins: /^08(0[1-9a-f]|1[0-9])(12|1a|22|3a|42)/,
     what: 'an ONNX model',
-    remedy: () => 'give the weights it was made of',
+    remedy: convertOnnx,
   },
   { begins: /^89484446/, what: 'an HDF5 file', remedy: () => 'save the weights as safetensors where they come from' },
   { begins: /^1f8b/, what: 'a gzip archive', remedy: () => 'unpack it first' },
@@ -158,7 +158,12 @@ const otherFormats: readonly {
 
 function convertTorch(path: string): string {
   const load = `torch.load(${JSON.stringify(path)}, map_location='cpu', weights_only=True)`;
-  return `convert it with python: import torch; from safetensors.torch import save_file; save_file({name: tensor.contiguous() for name, tensor in ${load}.items()}, 'weights.safetensors')`;
+  return `convert it with python: import torch; from safetensors.torch import save_file; saved = ${load}; save_file({name: tensor.clone().contiguous() for name, tensor in saved.get('state_dict', saved).items()}, 'weights.safetensors')`;
+}
+
+function convertOnnx(path: string): string {
+  const model = `onnx.load(${JSON.stringify(path)})`;
+  return `give the weights it was made of, or take them out with python: import onnx; from onnx.numpy_helper import to_array; from safetensors.numpy import save_file; save_file({tensor.name: to_array(tensor) for tensor in ${model}.graph.initializer}, 'weights.safetensors')`;
 }
 
 /** @throws FailureError for a file that is known to be of another format */

@@ -11,7 +11,7 @@ import {
   RequestError,
   show,
 } from '../../ir/index.js';
-import { decodeModel, modelMetadata, sampleShape } from '../../onnx/index.js';
+import { decodeModel, modelMetadata, nonFiniteWeight, sampleShape } from '../../onnx/index.js';
 import { fileFailure } from '../atomic-file.js';
 import { type DataDescription, decodeDescription } from '../data/description.js';
 import { Session, type SessionOptions, sessionKinds } from '../session.js';
@@ -41,7 +41,8 @@ export class Predictor {
 
   /**
    * Loads a model.
-   * @throws FailureError when the file can't be read or is no model that densec exported
+   * @throws FailureError when the file can't be read, is no model that densec exported, or a weight of it is
+   * not finite
    */
   static async open(path: string, options: SessionOptions = {}): Promise<Predictor> {
     checkValue('the path of the model', path, aPath);
@@ -55,6 +56,12 @@ export class Predictor {
     const [classes] = sampleShape(model, 'logits') ?? [];
     if (metadata[modelKeys.version] === undefined || inputShape === undefined || classes === undefined) {
       throw new FailureError(`${path} is not a model that densec exported; make one with densec export`);
+    }
+    const broken = nonFiniteWeight(model);
+    if (broken !== undefined) {
+      throw new FailureError(
+        `${path}: ${broken} is not finite; the training that it comes from diverged: export earlier weights`,
+      );
     }
     const session = await Session.open(path, sessionChoices.evaluation, options);
     return new Predictor(session, path, inputShape, classes, decodeDescription(metadata, path));
@@ -82,7 +89,7 @@ export class Predictor {
     const broken = probabilities.findIndex((value) => !Number.isFinite(value));
     if (broken >= 0) {
       throw new FailureError(
-        `${this.path}: the probabilities of image ${Math.floor(broken / this.classes)} are not finite; the model's weights or the image are not: export earlier weights`,
+        `${this.path}: the probabilities of image ${Math.floor(broken / this.classes)} are not finite, though the model's weights are: its numbers are not, or too large; check the image and how it is normalized`,
       );
     }
     return Array.from({ length: count }, (_, image) =>
