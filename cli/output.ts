@@ -38,6 +38,11 @@ export function note(message: string): void {
   process.stderr.write(`${message}\n`);
 }
 
+/** Tells people what they should look after. */
+export function warn(message: string): void {
+  note(`${pc.yellow('warning:')} ${message}`);
+}
+
 /** A number with its thousands apart. */
 export function grouped(value: number): string {
   return value.toLocaleString('en-US');

@@ -48,6 +48,7 @@ import { poolFirst } from './passes/pool-first.js';
 import { stackOperands, stackParts } from './passes/stack.js';
 import { stackExpressions } from './passes/stack-expressions.js';
 import { sumAffine } from './passes/sum-affine.js';
+import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
 
 /** What to compile a network for. */
@@ -101,6 +102,8 @@ export interface Compiled {
   readonly optimizer: OptimizerOptions;
   /** Smallest batch that can be trained on. */
   readonly leastBatchSize: number;
+  /** What people should know of the network, as parameters that the loss doesn't depend on; for them to read. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -112,10 +115,11 @@ export function compile(network: Network, given: CompileOptions = {}): Compiled 
   const kernels = options.kernels ?? 'plain';
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
-  const forward = runPasses(traceNetwork(network), options.freeze ? [freezeParameters(options.freeze)] : []);
-  if (!forward.inputs.some(({ role }) => role === 'parameter')) {
+  const traced = runPasses(traceNetwork(network), options.freeze ? [freezeParameters(options.freeze)] : []);
+  if (!traced.inputs.some(({ role }) => role === 'parameter')) {
     throw new RequestError(`the network ${network.name} has no parameters to train`);
   }
+  const { graph: forward, unused } = freezeUnused(traced);
   const { decayNormBias } = optimizer;
   const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
   const segments = [...packed, ...optimizerSegments(optimizer)];
@@ -173,6 +177,7 @@ export function compile(network: Network, given: CompileOptions = {}): Compiled 
     remat: typeof options.remat === 'function' ? 'custom' : (options.remat ?? 'none'),
     optimizer,
     leastBatchSize: leastBatchSize(forward),
+    warnings: warnUnused(network.name, unused),
   };
 }
 

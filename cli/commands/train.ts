@@ -19,7 +19,7 @@ import type { ResultEvent } from '../../src/runtime/train-events.js';
 import { openRun, TrainingRun } from '../../src/runtime/training-run.js';
 import { loadInitialWeights, type State } from '../../src/runtime/weights.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
-import { note } from '../output.js';
+import { note, warn } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import {
   addBuildOptions,
@@ -180,7 +180,7 @@ function tellMemory({ memory }: TrainingRun): void {
   }
   const { need, warning } = describeMemory(memory.compiled, memory.forecast, freeMemory());
   note(need);
-  if (warning) note(`${pc.yellow('warning:')} ${warning}`);
+  if (warning) warn(warning);
 }
 
 async function begun(
@@ -249,7 +249,9 @@ interface Built {
 
 function compileFlags(flags: Flags, dataset: Dataset): Built {
   const network = densenet(networkConfig(flags, dataFallback(dataset, flags)));
-  return { network, compiled: compile(network, compileOptions(flags)) };
+  const compiled = compile(network, compileOptions(flags));
+  for (const text of compiled.warnings) warn(text);
+  return { network, compiled };
 }
 
 /** A data set's source wherever the command is given later: an absolute path, or the name of a package. */

@@ -25,7 +25,7 @@ import { checkTarget, cpu } from './devices.js';
 import type { Inspection } from './protocol.js';
 import { Session, type SessionOptions, sessionKinds } from './session.js';
 import { type SessionChoice, sessionChoices } from './session-choice.js';
-import { packEvaluation, packTraining, type State, unpackState } from './state.js';
+import { keptOfFrozen, packEvaluation, packTraining, type State, unpackState } from './state.js';
 
 /** What a run over a batch tells. */
 export interface BatchResult {
@@ -89,6 +89,8 @@ export class TrainingModel {
     private readonly session: Session,
     private readonly bundle: Bundle,
     inputs: readonly string[],
+    /** What the optimizer had kept of parameters that aren't trained. */
+    private readonly untouched: State,
   ) {
     this.updates = stateUpdates(inputs);
   }
@@ -115,6 +117,7 @@ export class TrainingModel {
       session,
       bundle,
       [...packed.keys()].filter((name) => !frozen.has(name)),
+      keptOfFrozen(state, bundle.manifest.state),
     );
   }
 
@@ -133,7 +136,7 @@ export class TrainingModel {
 
   /** A copy of the state: parameters, running statistics, counters and what the optimizer keeps, by name. */
   async state(): Promise<Map<string, TensorData>> {
-    return unpackState(await this.session.getState(), this.bundle.manifest.state);
+    return new Map([...unpackState(await this.session.getState(), this.bundle.manifest.state), ...this.untouched]);
   }
 
   close(): Promise<void> {

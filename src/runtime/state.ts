@@ -63,6 +63,13 @@ export function unpackState(
   return state;
 }
 
+/** What a state has of what the optimizer keeps of frozen parameters; it stays as it is. */
+export function keptOfFrozen(state: State, segments: readonly Segment[]): Map<string, TensorData> {
+  const frozen = segments.filter((segment) => segment.frozen).flatMap(({ tensors }) => tensors);
+  const names = new Set(keptPrefixes.flatMap((prefix) => frozen.map(({ name }) => `${prefix}${name}`)));
+  return new Map([...state].filter(([name]) => names.has(name)));
+}
+
 /** The weights alone: what evaluation needs. */
 export function weightsOnly(state: State): Map<string, TensorData> {
   const others = ['optimizer.', ...keptPrefixes];

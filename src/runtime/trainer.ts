@@ -119,7 +119,10 @@ export class Trainer {
 
   private readonly options: TrainerOptions;
 
-  /** @throws RequestError when the network doesn't compile or an option is none */
+  /**
+   * Compiles the network. What `compile` warns of becomes a warning of the process, which Node shows on stderr.
+   * @throws RequestError when the network doesn't compile or an option is none
+   */
   constructor(
     readonly network: Network,
     options: TrainerOptions,
@@ -127,6 +130,7 @@ export class Trainer {
     this.options = checkOptions('Trainer', options, trainerKinds);
     const forCompiler = Object.entries(this.options).filter(([name]) => Object.hasOwn(compileKinds, name));
     this.compiled = compile(network, Object.fromEntries(forCompiler) as CompileOptions);
+    for (const text of this.compiled.warnings) process.emitWarning(text, 'DensecWarning');
   }
 
   /**
