@@ -4,8 +4,10 @@ import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { aCount, aFlag, FailureError, type Kinds, oneOf, RequestError, type TensorData } from '../ir/index.js';
+import { ownFile } from '../own-files.js';
 import { type CudaOptions, cpu, type Device } from './devices.js';
 import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
+import { requireRuntime } from './runtime-package.js';
 import type { SessionChoice } from './session-choice.js';
 
 /** How to run a model. */
@@ -33,9 +35,6 @@ export const sessionKinds: Kinds<SessionOptions> = {
 export function sessionOf({ device, threads, tf32, cudaGraph }: SessionOptions): SessionOptions {
   return { ...(device && { device }), ...(threads !== undefined && { threads }), tf32, cudaGraph };
 }
-
-// Tests run the sources, but a worker needs JavaScript: they use the one that was built.
-const workerFile = import.meta.url.endsWith('.ts') ? '../../dist/src/runtime/worker.js' : './worker.js';
 
 /** One model with its state. Requests are answered in the order they are made. */
 export class Session {
@@ -66,7 +65,8 @@ export class Session {
     { optimization, memoryPattern, profilePrefix, optimizedModel, disabledOptimizers }: SessionChoice & Inspection,
     { device = cpu, threads = availableParallelism(), tf32, cudaGraph }: SessionOptions = {},
   ): Promise<Session> {
-    const session = new Session(new Worker(new URL(workerFile, import.meta.url)), model);
+    requireRuntime();
+    const session = new Session(new Worker(ownFile('runtime/worker.js')), model);
     try {
       await session.ask({
         kind: 'open',

@@ -18,6 +18,7 @@ import { freeMemory } from './free-memory.js';
 import { describeMemory } from './memory-advice.js';
 import { compileAgain } from './replan.js';
 import { RunLock } from './run-lock.js';
+import { requireRuntime } from './runtime-package.js';
 import { checkWarmup } from './schedule.js';
 import { type SessionOptions, sessionOf } from './session.js';
 import { train } from './train.js';
@@ -98,6 +99,7 @@ export class TrainingRun {
     const resolved = resolveTrainOptions(options, dataset, optimizer.kind);
     if (!isBatchSource(dataset)) checkDataset(dataset, input, resolved.data);
     imageCounts(dataset, resolved);
+    requireRuntime();
     await prepareOutputFolder(save, force);
     // Planning blocks the thread, so it comes before the lock: who has one gives signs of life.
     const memory = planRun(

@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { FailureError } from '../../ir/errors.js';
 import { type FolderScan, scanFolder } from './folder-scan.js';
+import { imageLibrary } from './image-library.js';
 import { histogramStatistics } from './images.js';
 import { DataPool } from './pool.js';
 import type { Dataset, DatasetFormat, DatasetOptions, FileSplit, Normalization } from './types.js';
@@ -37,6 +38,8 @@ export const imageFolderFormat: DatasetFormat = {
  * classes differ
  */
 async function loadImageFolder(directory: string, options: DatasetOptions): Promise<Dataset> {
+  // Once, instead of for each of the images.
+  imageLibrary();
   const { channels = 3, imageSize = defaultSize, limit, known, parts = 'all' } = options;
   const train = await scanFolder(join(directory, 'train'));
   const testFolder = chooseTest(directory);
