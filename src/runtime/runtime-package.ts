@@ -20,7 +20,7 @@ const platforms = ['linux-x64', 'linux-arm64', 'darwin-arm64', 'win32-x64', 'win
 const without = 'build, info, plan and export work without it';
 
 /** The folder of onnxruntime-node. @throws FailureError when it isn't installed */
-export function runtimeFolder(): string {
+function runtimeFolder(): string {
   try {
     return dirname(ownRequire().resolve(manifest));
   } catch (error) {
