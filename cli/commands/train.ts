@@ -21,6 +21,7 @@ import { loadInitialWeights, type State } from '../../src/runtime/weights.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { note, warn } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
+import { drawsBars } from '../progress.js';
 import {
   addBuildOptions,
   addRunOptions,
@@ -152,11 +153,7 @@ export function trainCommand(): Command {
     const run = resuming ? await resumed(directory, flags, given) : await begun(directory, flags, given);
     const stopWatching = watchInterrupts(() => run.stop());
     tellMemory(run);
-    const reporter = flags.json
-      ? jsonReporter()
-      : process.stderr.isTTY
-        ? terminalReporter()
-        : lineReporter(flags.printFreq);
+    const reporter = flags.json ? jsonReporter() : drawsBars() ? terminalReporter() : lineReporter(flags.printFreq);
     let result: ResultEvent;
     try {
       result = await run.run((event) => reporter.show(event));
