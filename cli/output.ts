@@ -1,5 +1,7 @@
 /** @file Results on stdout, progress and warnings on stderr. */
 
+export { megabytes } from '../src/runtime/memory-advice.js';
+
 import Table from 'cli-table3';
 import pc from 'picocolors';
 
@@ -31,14 +33,14 @@ export function printCheck({ name, ok, detail }: { name: string; ok: boolean; de
   process.stdout.write(`${ok ? pc.green('ok  ') : pc.red('FAIL')}  ${name.padEnd(26)}  ${detail}\n`);
 }
 
-/** Bytes in MB = 10⁶. */
-export function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
-}
-
 /** Tells people what goes on. */
 export function note(message: string): void {
   process.stderr.write(`${message}\n`);
+}
+
+/** Tells people what they should look after. */
+export function warn(message: string): void {
+  note(`${pc.yellow('warning:')} ${message}`);
 }
 
 /** A number with its thousands apart. */

@@ -33,8 +33,15 @@ function restoreTerminal(signal: NodeJS.Signals): void {
   process.kill(process.pid, signal);
 }
 
+/** Whether bars can be drawn: stderr is a terminal that moves its cursor, and nobody reads a log of it later. */
+export function drawsBars(): boolean {
+  const { TERM, CI } = process.env;
+  const isLogged = CI !== undefined && !['', '0', 'false'].includes(CI);
+  return process.stderr.isTTY && TERM !== 'dumb' && !isLogged;
+}
+
 /**
- * Starts a bar; nothing is shown where stderr is not a terminal.
+ * Starts a bar; nothing is shown where none can be drawn.
  * @param began when the work began, by performance.now()
  * @param done how much of `total` was done before that, which tells nothing of the time left
  */
@@ -45,7 +52,7 @@ export function startProgress(
   began: number = performance.now(),
   done = 0,
 ): Progress {
-  if (!process.stderr.isTTY) return silent;
+  if (!drawsBars()) return silent;
   const bar = new SingleBar(
     {
       stream: process.stderr,
@@ -83,7 +90,7 @@ export function startCounter(): Counter {
   let bar: Progress | undefined;
   return {
     update(done, total, text) {
-      if (process.stderr.isTTY) {
+      if (drawsBars()) {
         bar ??= startProgress('measuring', total, 'processes', began);
         bar.update(done, text);
         return;

@@ -27,7 +27,7 @@ export function terminalReporter(): TrainReporter {
   const barFor = (of: string, label: string, total: number, unit: string, done: number): Progress => {
     if (bar?.of !== of) {
       stop();
-      bar = { of, progress: startProgress(label, total, unit, done) };
+      bar = { of, progress: startProgress(label, total, unit, performance.now(), done) };
     }
     return (bar as { progress: Progress }).progress;
   };

@@ -7,7 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 project=$(mktemp -d)
-trap 'rm -rf "$project"' EXIT
+elsewhere=$(mktemp -d)
+trap 'rm -rf "$project" "$elsewhere"' EXIT
 tsc=$PWD/node_modules/typescript/bin/tsc
 
 npm pack --silent --pack-destination "$project" >/dev/null
@@ -16,6 +17,7 @@ if tar tzf "$project"/densec-*.tgz | grep -vE '^package/(dist/(src|cli)/|package
   exit 1
 fi
 cp scripts/check-package.ts "$project/check.mts"
+cp scripts/check-bundled.ts "$project/bundled.mts"
 cd "$project"
 cat >package.json <<'JSON'
 { "name": "empty", "private": true, "type": "module" }
@@ -30,12 +32,16 @@ cat >tsconfig.json <<'JSON'
     "skipLibCheck": false,
     "noEmitOnError": true
   },
-  "files": ["check.mts"]
+  "files": ["check.mts", "bundled.mts"]
 }
 JSON
 
-# As documented: onnxruntime-node's install script would download CUDA libraries.
-ONNXRUNTIME_NODE_INSTALL=skip npm install --silent --no-audit --no-fund ./densec-*.tgz @types/node@20
+# As documented: no package needs its install script, and onnxruntime-node's would download CUDA libraries.
+said=$(npm install --ignore-scripts --no-audit --no-fund ./densec-*.tgz @types/node@20 2>&1)
+if grep -q 'npm warn' <<<"$said"; then
+  echo "the installation warns: $said" >&2
+  exit 1
+fi
 
 npx densec --help >/dev/null
 npx densec build --block-config 1,1 --growth-rate 4 --image-size 8 --classes 3 -o net >/dev/null 2>&1
@@ -44,4 +50,18 @@ node check.mjs
 npx densec step net --state net/initial.safetensors --batch batch.safetensors --lr 0.1 --steps 2 --save after.safetensors --json
 npx densec export net --weights after.safetensors -o model.onnx 2>/dev/null >&2
 npx densec predict model.onnx --batch batch.safetensors
+
+# A bundler that knows nothing of densec: the threads' files are found in node_modules.
+npm install --ignore-scripts --silent --no-audit --no-fund esbuild
+for kind in esm:mjs cjs:cjs; do
+  npx esbuild bundled.mts --bundle --platform=node --format=${kind%:*} --outfile=out.${kind#*:} --log-level=error
+  node out.${kind#*:}
+done
+# Without them, that is said.
+cp out.cjs "$elsewhere"
+cd "$elsewhere"
+if node out.cjs 2>error.txt || ! grep -q 'keep densec in node_modules there' error.txt; then
+  cat error.txt >&2
+  exit 1
+fi
 echo 'package: installed in an empty project, command and library work'

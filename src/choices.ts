@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import { RequestError } from './ir/index.js';
+import { RequestError, show } from './ir/index.js';
 
 /** One thing that may be chosen. */
 export interface Choice<T> {
@@ -69,11 +69,12 @@ export function seed(declaration: Declaration): Choice<number> {
 
 /** Whole numbers of at least 1, as many as one likes but one at least. @param one the name of each */
 export function counts(declaration: Declaration, one: string): Choice<readonly number[]> {
-  const schema = z.array(z.number()).check(({ value, issues }) => {
-    const wrong = value.findIndex((entry) => !(Number.isSafeInteger(entry) && entry >= 1));
+  const error = wrong(declaration.name, 'a list of whole numbers');
+  const schema = z.array(z.number({ error }), { error }).check(({ value, issues }) => {
+    const at = value.findIndex((entry) => !(Number.isSafeInteger(entry) && entry >= 1));
     if (value.length === 0) issues.push(issue(value, `the ${declaration.name} is empty; give at least one number`));
-    if (wrong < 0) return;
-    issues.push(issue(value, `the ${one} ${wrong + 1} is ${value[wrong]}; it must be a whole number, at least 1`));
+    if (at < 0) return;
+    issues.push(issue(value, `the ${one} ${at + 1} is ${value[at]}; it must be a whole number, at least 1`));
   });
   return { ...declaration, text: { kind: 'counts' }, schema };
 }
@@ -85,16 +86,21 @@ export function pair(
   range: string,
   fits: (value: number) => boolean,
 ): Choice<readonly [number, number]> {
-  const schema = z.tuple([z.number(), z.number()]).check(({ value, issues }) => {
-    const wrong = value.find((entry) => !fits(entry));
-    if (wrong !== undefined) issues.push(issue(value, `a ${one} is ${wrong}; both must be ${range}`));
+  const error = wrong(declaration.name, 'a list of two numbers');
+  const schema = z.tuple([z.number({ error }), z.number({ error })], { error }).check(({ value, issues }) => {
+    const misfit = value.find((entry) => !fits(entry));
+    if (misfit !== undefined) issues.push(issue(value, `a ${one} is ${misfit}; both must be ${range}`));
   });
   return { ...declaration, text: { kind: 'pair' }, schema };
 }
 
 /** Yes or no. */
 export function onOff(declaration: Declaration): Choice<boolean> {
-  return { ...declaration, text: { kind: 'switch' }, schema: z.boolean() };
+  return {
+    ...declaration,
+    text: { kind: 'switch' },
+    schema: z.boolean({ error: wrong(declaration.name, 'true or false') }),
+  };
 }
 
 /** One of several names. */
@@ -128,8 +134,13 @@ export function given<T extends object>(options: T): Partial<T> {
 }
 
 function numberWhere(name: string, range: string, fits: (value: number) => boolean): z.ZodType<number> {
-  const error = ({ input }: { input?: unknown }): string => `the ${name} is ${input}; it must be ${range}`;
+  const error = wrong(name, range);
   return z.number({ error }).refine(fits, { error });
+}
+
+/** What is said of a value that is none of the kind. */
+function wrong(name: string, range: string): ({ input }: { input?: unknown }) => string {
+  return ({ input }) => `the ${name} is ${show(input)}; it must be ${range}`;
 }
 
 function issue(input: unknown, message: string): { code: 'custom'; input: unknown; message: string } {

@@ -2,11 +2,21 @@
 
 import { checkForward, initialize, type Network, traceNetwork } from './builders/index.js';
 import {
+  aCount,
+  aFunction,
+  anObject,
+  aSeed,
   asSources,
+  aText,
+  checkOptions,
+  either,
   type Graph,
   type GraphInput,
   int64Tensor,
+  type Kinds,
+  listOf,
   type Node,
+  oneOf,
   RequestError,
   staticShape,
   type TensorData,
@@ -36,6 +46,7 @@ import {
   solvers,
 } from './passes/solvers/index.js';
 import { differentiation, evaluation, lowering, ordering, sketch } from './passes/stages.js';
+import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
 import { type KernelsName, type TargetName, targetOf } from './targets/index.js';
 
@@ -58,6 +69,19 @@ export interface CompileOptions {
   /** Told of the graph after each pass. */
   readonly observe?: (pass: Pass, graph: Graph) => void;
 }
+
+/** What `compile` takes, option by option. */
+export const compileKinds: Kinds<CompileOptions> = {
+  target: oneOf('cpu', 'cuda', 'webgpu'),
+  kernels: oneOf('plain', 'cudnn'),
+  optimizer: anObject,
+  remat: either(oneOf(...Object.keys(solvers)), { ...aFunction, expects: 'a function of a node' }),
+  solver: aFunction,
+  freeze: either(listOf(aText), { ...aFunction, expects: "a function of a parameter's name" }),
+  seed: aSeed,
+  segmentBytes: aCount(0),
+  observe: aFunction,
+};
 
 /** A compiled network. */
 export interface Compiled {
@@ -82,7 +106,7 @@ export interface Compiled {
   /** Positions in the differentiated graph of the nodes that are computed again: with them the same is compiled again. */
   readonly recomputed: readonly number[];
   readonly optimizer: OptimizerOptions;
-  /** What whoever asked for this should know: what was not done as asked, and why. */
+  /** What people should know: parameters that the loss doesn't depend on, and what was not done as asked, and why. */
   readonly warnings: readonly string[];
   /** Smallest batch that can be trained on. */
   readonly leastBatchSize: number;
@@ -93,25 +117,27 @@ export interface Compiled {
  * @throws RequestError when the network's shapes don't fit or an option is out of range
  */
 export function compile(network: Network, options: CompileOptions = {}): Compiled {
-  return compileGraph(traceNetwork(network), options);
+  return compileGraph(traceNetwork(network), checkOptions('compile', options, compileKinds));
 }
 
 /**
  * Compiles a forward graph: one as `traceNetwork` gives it, or that a bundle keeps. What it marks as frozen stays so.
  * @throws RequestError when the graph is no forward pass of a classifier or an option is out of range
  */
-export function compileGraph(traced: Graph, options: CompileOptions = {}): Compiled {
+export function compileGraph(traced: Graph, given: CompileOptions = {}): Compiled {
   checkForward(traced);
+  const options = checkOptions('compile', given, compileKinds);
   const kernels = options.kernels ?? 'plain';
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
   const { name: remat, solver } = rematOf(options);
   const run = (graph: Graph, passes: readonly Pass[]): Graph => runPasses(graph, passes, options.observe);
 
-  const forward = runPasses(traced, options.freeze ? [freezeParameters(options.freeze)] : []);
-  if (!forward.inputs.some(({ role }) => role === 'parameter')) {
+  const marked = runPasses(traced, options.freeze ? [freezeParameters(options.freeze)] : []);
+  if (!marked.inputs.some(({ role }) => role === 'parameter')) {
     throw new RequestError(`the network ${traced.name} has no parameters to train`);
   }
+  const { graph: forward, unused } = freezeUnused(marked);
   const { decayNormBias } = optimizer;
   const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
 
@@ -140,7 +166,7 @@ export function compileGraph(traced: Graph, options: CompileOptions = {}): Compi
     remat,
     recomputed: differentiated.nodes.flatMap((node, position) => (again.has(node) ? [position] : [])),
     optimizer,
-    warnings,
+    warnings: [...warnUnused(traced.name, unused), ...warnings],
     leastBatchSize: leastBatchSize(forward),
   };
 }

@@ -4,14 +4,14 @@ import { type Network, traceNetwork } from './builders/index.js';
 import type { Graph, TensorData } from './ir/index.js';
 import { elideExpand, removeDeadCode } from './passes/clean.js';
 import { foldBatchNorm } from './passes/fold-batch-norm.js';
-import { bindState, inferenceOutputs } from './passes/inference.js';
+import { bindState, inferenceOutputs, ownOutputs } from './passes/inference.js';
 import { lower } from './passes/lower.js';
 import { type Pass, runPasses } from './passes/pass.js';
 import { portable } from './targets/index.js';
 
 /**
  * The graph of a trained network: input `images` float32 (N, …inputShape), outputs `logits` and `probabilities`
- * (N, classes). Batch norm is folded into the convolutions before it, or else is one operator; dropout is gone.
+ * (N, classes), which no node of the graph reads. Batch norm is folded into the convolutions before it, or else is one operator; dropout is gone.
  * @param network a network, or its forward graph as a bundle keeps it
  * @param state parameters and running statistics by name, as `loadWeights` checks them
  * @param observe told of the graph after each pass
@@ -23,6 +23,14 @@ export function inferenceGraph(
   observe?: (pass: Pass, graph: Graph) => void,
 ): Graph {
   // WebGPU's lowering uses ONNX's own operators only, so the model runs wherever ONNX does.
-  const passes = [inferenceOutputs, bindState(state), foldBatchNorm, elideExpand, lower(portable), removeDeadCode];
+  const passes = [
+    inferenceOutputs,
+    bindState(state),
+    foldBatchNorm,
+    elideExpand,
+    lower(portable),
+    removeDeadCode,
+    ownOutputs,
+  ];
   return runPasses('nodes' in network ? network : traceNetwork(network), passes, observe);
 }

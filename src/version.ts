@@ -1,8 +1,6 @@
 /** @file The version of this package. */
 
-import { createRequire } from 'node:module';
-
-const packageFile = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json';
+import { ownRequire } from './own-files.js';
 
 /** As in package.json. */
-export const version = (createRequire(import.meta.url)(packageFile) as { version: string }).version;
+export const version = (ownRequire()('../../package.json') as { version: string }).version;

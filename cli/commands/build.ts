@@ -5,7 +5,7 @@ import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import { prepareOutputFolder, writeBundle } from '../../src/runtime/bundle.js';
 import { printBundle } from '../describe.js';
-import { note } from '../output.js';
+import { note, warn } from '../output.js';
 import { wholeNumber } from '../parse.js';
 import { addBuildOptions, addSeedOption, type BuildFlags, compileOptions, networkConfig } from '../shared.js';
 
@@ -34,6 +34,7 @@ export function buildCommand(): Command {
     const options = compileOptions(flags);
     await prepareOutputFolder(flags.output, flags.force ?? false);
     const compiled = compile(network, options);
+    for (const text of compiled.warnings) warn(text);
     const bundle = await writeBundle(flags.output, network, compiled, {
       config: network.config,
       seed: flags.seed,

@@ -15,7 +15,7 @@ import { grouped, percent, printFacts, printJson } from '../output.js';
 import { wholeNumber } from '../parse.js';
 import { startProgress } from '../progress.js';
 import { addRunOptions, type RunFlags, sessionOptions } from '../shared.js';
-import { noteUnexpected } from '../weights.js';
+import { noteNames } from '../weights.js';
 
 interface Flags extends DataFlags, RunFlags {
   readonly weights: string;
@@ -47,8 +47,9 @@ export function evalCommand(): Command {
       throw new RequestError('give either --data SOURCE or --batch FILE');
     }
     const bundle = await openBundle(directory);
-    const { state, unexpected, metadata } = await loadWeights(flags.weights, bundle.manifest.state);
-    noteUnexpected(flags.weights, unexpected);
+    const loaded = await loadWeights(flags.weights, bundle.manifest.state);
+    const { state, metadata } = loaded;
+    noteNames(flags.weights, loaded);
     requireFinite(state, flags.weights);
     const result =
       flags.batch === undefined

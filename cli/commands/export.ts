@@ -11,7 +11,7 @@ import { readTextFile } from '../../src/runtime/text-file.js';
 import { loadWeights, requireFinite } from '../../src/runtime/weights.js';
 import { megabytes, note, printFacts, printJson } from '../output.js';
 import { finiteNumbers, wholeNumber } from '../parse.js';
-import { noteUnexpected } from '../weights.js';
+import { noteNames } from '../weights.js';
 
 interface Flags {
   readonly weights: string;
@@ -55,8 +55,9 @@ export function exportCommand(): Command {
       const bundle = await openBundle(directory);
       const forward = forwardGraph(bundle);
       const { inputShape, classes } = bundle.manifest;
-      const { state, unexpected, metadata } = await loadWeights(flags.weights, bundle.manifest.state);
-      noteUnexpected(flags.weights, unexpected);
+      const loaded = await loadWeights(flags.weights, bundle.manifest.state);
+      const { state, metadata } = loaded;
+      noteNames(flags.weights, loaded);
       requireFinite(state, flags.weights);
       const description = await describe(flags, withAllNames(decodeDescription(metadata, flags.weights), classes));
       await exportModel(flags.output, forward, state, description);

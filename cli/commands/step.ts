@@ -10,7 +10,7 @@ import { loadWeights } from '../../src/runtime/weights.js';
 import { note, percent, printJson } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import { addRunOptions, addSeedOption, type RunFlags, sessionOptions } from '../shared.js';
-import { noteUnexpected } from '../weights.js';
+import { noteNames } from '../weights.js';
 
 interface Flags extends RunFlags {
   readonly state: string;
@@ -41,8 +41,9 @@ export function stepCommand(): Command {
     }
     const options = sessionOptions(flags);
     const bundle = await openBundle(directory);
-    const { state, unexpected } = await loadWeights(flags.state, bundle.manifest.state);
-    noteUnexpected(flags.state, unexpected);
+    const loaded = await loadWeights(flags.state, bundle.manifest.state);
+    const { state } = loaded;
+    noteNames(flags.state, loaded);
     const batch = await readBatch(flags.batch, bundle, true);
     const result = await runSteps(bundle, { ...options, state, batch, learningRate: lr, steps, seed });
     await writeSafetensors(save, result.state);

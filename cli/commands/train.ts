@@ -15,17 +15,18 @@ import { knownFrom } from '../../src/runtime/data/record.js';
 import { heldOut, imageNotes } from '../../src/runtime/data/run-data.js';
 import { parseDevice } from '../../src/runtime/devices.js';
 import { freeMemory } from '../../src/runtime/free-memory.js';
+import { describeMemory } from '../../src/runtime/memory-advice.js';
 import { refuseLocked } from '../../src/runtime/run-lock.js';
 import { readState } from '../../src/runtime/state.js';
 import type { ResultEvent } from '../../src/runtime/train-events.js';
 import { defaultValidSize, trainChoices, trainDefaults } from '../../src/runtime/train-options.js';
-import { openRun, type RunMemory, TrainingRun } from '../../src/runtime/training-run.js';
+import { openRun, TrainingRun } from '../../src/runtime/training-run.js';
 import { loadInitialWeights, type State } from '../../src/runtime/weights.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { addChoices, attributeOf, chosen } from '../flags.js';
-import { describeMemory } from '../memory-advice.js';
-import { note } from '../output.js';
+import { note, warn } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
+import { drawsBars } from '../progress.js';
 import {
   addBuildOptions,
   addRunOptions,
@@ -40,7 +41,7 @@ import {
   sessionOptions,
 } from '../shared.js';
 import { jsonReporter, lineReporter, terminalReporter } from '../train-reporters.js';
-import { noteUnexpected } from '../weights.js';
+import { noteNames } from '../weights.js';
 
 interface Flags extends BuildFlags, DataFlags, RunFlags {
   readonly data?: string;
@@ -148,11 +149,7 @@ export function trainCommand(): Command {
     const run = resuming ? await resumed(directory, flags, given) : await begun(directory, flags, given);
     const stopWatching = watchInterrupts(() => run.stop());
     tellMemory(run);
-    const reporter = flags.json
-      ? jsonReporter()
-      : process.stderr.isTTY
-        ? terminalReporter()
-        : lineReporter(flags.printFreq);
+    const reporter = flags.json ? jsonReporter() : drawsBars() ? terminalReporter() : lineReporter(flags.printFreq);
     let result: ResultEvent;
     try {
       result = await run.run((event) => reporter.show(event));
@@ -176,14 +173,7 @@ function tellMemory({ memory }: TrainingRun): void {
   }
   const { need, warning } = describeMemory(memory.compiled, memory.forecast, freeMemory());
   note(need);
-  if (warning) note(`${pc.yellow('warning:')} ${warning}`);
-}
-
-/** @throws RequestError where what a step has alive at once is more than is free, unless that is allowed */
-function refuseOvercommit(memory: RunMemory, { allowOvercommit }: Pick<Flags, 'allowOvercommit'>): void {
-  if (!memory.forecast || allowOvercommit) return;
-  const { refusal } = describeMemory(memory.compiled, memory.forecast, freeMemory());
-  if (refusal !== undefined) throw new RequestError(refusal);
+  if (warning) warn(warning);
 }
 
 async function begun(
@@ -220,7 +210,7 @@ async function begun(
     ...chosen(trainChoices, flags),
     ...{ save, force, data: place(data), initial, validShare: flags.validShare, dataWorkers: flags.dataWorkers },
     ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep, onWait: note },
-    onPlan: (memory) => refuseOvercommit(memory, flags),
+    allowOvercommit: flags.allowOvercommit,
   });
   for (const text of imageNotes(dataset, run.options)) note(`${pc.yellow('warning:')} ${text}`);
   return run;
@@ -228,7 +218,7 @@ async function begun(
 
 /** Weights to begin with, and a word on those that were left out or begin afresh. */
 async function initialWeights(path: string, start: Bundle | Built): Promise<State> {
-  const { state, unexpected, replaced } =
+  const loaded =
     'manifest' in start
       ? await loadInitialWeights(
           path,
@@ -237,7 +227,8 @@ async function initialWeights(path: string, start: Bundle | Built): Promise<Stat
           await readState(start.initial, start),
         )
       : await loadInitialWeights(path, start.compiled.segments, start.network.classes, start.compiled.initial);
-  noteUnexpected(path, unexpected);
+  const { state, replaced } = loaded;
+  noteNames(path, loaded);
   if (replaced.length > 0) {
     note(`${path} tells other classes apart; these begin with fresh values: ${replaced.join(', ')}`);
   }
@@ -252,7 +243,9 @@ interface Built {
 
 function compileFlags(flags: Flags, dataset: Dataset): Built {
   const network = densenet(networkConfig(flags, dataFallback(dataset, flags)));
-  return { network, compiled: compile(network, compileOptions(flags)) };
+  const compiled = compile(network, compileOptions(flags));
+  for (const text of compiled.warnings) warn(text);
+  return { network, compiled };
 }
 
 /** A data set's source wherever the command is given later: an absolute path, or the name of a package. */
@@ -324,7 +317,7 @@ async function resumed(
   const { device, threads, ...cuda } = sessionOptions(flags);
   return TrainingRun.resume(dataset, {
     ...{ save, from, data, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
-    onPlan: (memory) => refuseOvercommit(memory, flags),
+    allowOvercommit: flags.allowOvercommit,
     ...(given('device') && device && { device }),
     ...(threads !== undefined && { threads }),
     ...cuda,

@@ -1,8 +1,19 @@
 /** @file What a DenseNet may be: its options, the published architectures, and what is impossible. */
 
 import { z } from 'zod';
-import { accepted, type Chosen, count, counts, extents, fieldsOf, number, onOff, optional } from '../choices.js';
-import { RequestError } from '../ir/index.js';
+import {
+  accepted,
+  type Chosen,
+  count,
+  counts,
+  extents,
+  fieldsOf,
+  number,
+  onOff,
+  optional,
+  given as said,
+} from '../choices.js';
+import { aNumber, checkNames, checkValue, oneOf, RequestError } from '../ir/index.js';
 
 /** The options of a DenseNet with bottlenecks and compression (DenseNet-BC). */
 export const denseNetChoices = {
@@ -131,21 +142,26 @@ export type DenseNetOptions = Partial<DenseNetConfig> & { readonly arch?: string
  * given. Initial features are twice the growth rate unless told.
  * @throws RequestError naming valid values nearby when the options describe no network
  */
-export function denseNetConfig({ arch, depth, ...given }: DenseNetOptions = {}): DenseNetConfig {
+export function denseNetConfig(options: DenseNetOptions = {}): DenseNetConfig {
+  checkNames('densenet', options, ['arch', 'depth', ...Object.keys(denseNetChoices)]);
+  const { arch, depth, ...given } = said(options);
+  if (depth !== undefined) checkValue('the depth', depth, aNumber);
   if (depth !== undefined && (arch !== undefined || given.blockConfig !== undefined)) {
     const other = arch === undefined ? '--block-config' : '--arch';
     throw new RequestError(`--depth ${depth} and ${other} both set the blocks; give one of them`);
   }
+  if (arch !== undefined) checkValue('the architecture', arch, oneOf(...Object.keys(architectures)));
   const preset = arch === undefined ? {} : architectures[arch];
-  if (!preset)
-    throw new RequestError(`there is no architecture ${arch}; choose one of ${Object.keys(architectures).join(', ')}`);
-  const blockConfig = given.blockConfig ?? preset.blockConfig ?? blocksOfDepth(depth ?? 100);
+  const blockConfig = given.blockConfig ?? preset?.blockConfig ?? blocksOfDepth(depth ?? 100);
   const chosen = { ...denseNetDefaults, ...preset, ...given, blockConfig };
   const { imageWidth, ...square } = accepted(denseNetSchema, {
     ...chosen,
     initFeatures: chosen.initFeatures ?? 2 * chosen.growthRate,
   });
   const config = imageWidth === undefined || imageWidth === square.imageSize ? square : { ...square, imageWidth };
+  if (config.classes < 2) {
+    throw new RequestError(`the number of classes is ${config.classes}; it must be at least 2, to tell images apart`);
+  }
   checkCompression(config);
   checkImageSize(config);
   checkSize(config);

@@ -4,64 +4,41 @@
  */
 
 import {
+  checkOptions,
   type Initializer,
   InternalError,
   type Pads,
   type Pair,
   RequestError,
   type Shape,
+  show,
   type Value,
 } from '../ir/index.js';
+import {
+  type BatchNormOptions,
+  batchNormKinds,
+  type ConvOptions,
+  checkLayer,
+  checkTensors,
+  convKinds,
+  type DropoutOptions,
+  dropoutKinds,
+  type Extent,
+  isExtent,
+  type LinearOptions,
+  linearKinds,
+  type PoolOptions,
+  poolKinds,
+} from './layer-options.js';
 import type { Tensor } from './tensor.js';
 
-/** One extent for both axes, or height and width. */
-export type Extent = number | Pair;
-
-export interface ConvOptions {
-  /** Prefix of the parameters `weight` (O, C / groups, kH, kW) and `bias` (O). */
-  readonly name: string;
-  /** Output channels O. */
-  readonly filters: number;
-  readonly kernel: Extent;
-  readonly stride?: Extent;
-  /** Zero padding at both ends of each axis. */
-  readonly padding?: Extent;
-  readonly groups?: number;
-  readonly bias?: boolean;
-  /** How the weight begins; by default normal with deviation √(2 / (O·kH·kW)), as DenseNet's authors do. */
-  readonly initializer?: Initializer;
-}
-
-export interface PoolOptions {
-  readonly kernel: Extent;
-  /** By default the kernel's extents. */
-  readonly stride?: Extent;
-  readonly padding?: Extent;
-}
-
-export interface BatchNormOptions {
-  readonly name: string;
-  /** Added to the variance; 1e-5 as in PyTorch. */
-  readonly epsilon?: number;
-  /** Share of a new batch in the running statistics; 0.1 as in PyTorch. */
-  readonly momentum?: number;
-}
-
-export interface LinearOptions {
-  /** Prefix of the parameters `weight` (O, F) and `bias` (O). */
-  readonly name: string;
-  /** Outputs O. */
-  readonly features: number;
-  readonly bias?: boolean;
-  /** How the weight begins; by default uniform over ±1/√F, as in PyTorch. */
-  readonly initializer?: Initializer;
-}
-
 /**
- * 2-D convolution (N, C, H, W) → (N, filters, H′, W′) with H′ = ⌊(H + 2·padding − kernel) / stride⌋ + 1.
+ * 2-D convolution (N, C, H, W) → (N, filters, H′, W′) with H′ = ⌊(H + 2·padding − kernel) / stride⌋ + 1. There is no bias
+ * unless `bias` is true.
  * @throws RequestError when the options don't fit the input
  */
-export function conv2d(x: Tensor, options: ConvOptions): Tensor {
+export function conv2d(x: Tensor, given: ConvOptions): Tensor {
+  const options = checkLayer('conv2d', x, given, convKinds);
   const { name, filters, groups = 1 } = options;
   return layer(x, name, () => {
     requireRank(x, 4);
@@ -98,7 +75,8 @@ export function conv2d(x: Tensor, options: ConvOptions): Tensor {
  * Batch normalization over every axis but the channels' (axis 1): batch statistics in training, running ones in
  * evaluation. Parameters `weight` and `bias`, state `running_mean`, `running_var` and `num_batches_tracked`.
  */
-export function batchNorm(x: Tensor, { name, epsilon = 1e-5, momentum = 0.1 }: BatchNormOptions): Tensor {
+export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
+  const { name, epsilon = 1e-5, momentum = 0.1 } = checkLayer('batchNorm', x, options, batchNormKinds);
   return layer(x, name, () => {
     if (!(epsilon > 0)) throw new RequestError(`epsilon is ${epsilon}; it must be above 0`);
     if (!(momentum > 0 && momentum <= 1))
@@ -122,11 +100,17 @@ export function batchNorm(x: Tensor, { name, epsilon = 1e-5, momentum = 0.1 }: B
 }
 
 /** Fully connected layer (N, F) → (N, features): x·weightᵀ + bias. */
-export function linear(x: Tensor, { name, features, bias = true, initializer }: LinearOptions): Tensor {
+export function linear(x: Tensor, options: LinearOptions): Tensor {
+  const { name, features, bias = true, initializer } = checkLayer('linear', x, options, linearKinds);
   return layer(x, name, () => {
     requireRank(x, 2);
     requireCount(features, 'features', 1);
-    const inputs = x.dim(1);
+    const inputs = x.shape[1];
+    if (typeof inputs !== 'number') {
+      throw new RequestError(
+        `the input has the shape [${x.shape.join(', ')}], whose axis 1 is known only when the graph runs; reshape it to [N, F]`,
+      );
+    }
     const weight = parameter(
       x,
       `${name}.weight`,
@@ -143,7 +127,8 @@ export function linear(x: Tensor, { name, features, bias = true, initializer }: 
  * The mask is a function of the layer's place among the dropouts, the seed and the step's number, so a step can be
  * repeated exactly.
  */
-export function dropout(x: Tensor, { name, rate }: { readonly name: string; readonly rate: number }): Tensor {
+export function dropout(x: Tensor, options: DropoutOptions): Tensor {
+  const { name, rate } = checkLayer('dropout', x, options, dropoutKinds);
   return layer(x, name, () => {
     if (!(rate >= 0 && rate < 1)) throw new RequestError(`the drop rate is ${rate}; it must be at least 0 and below 1`);
     return rate === 0 ? x.value : x.builder.emit('dropout', [x.value], { rate, key: dropoutsSoFar(x) });
@@ -152,18 +137,31 @@ export function dropout(x: Tensor, { name, rate }: { readonly name: string; read
 
 /** max(x, 0). */
 export function relu(x: Tensor): Tensor {
+  checkTensors('relu', x);
   return x.with(x.builder.emit('relu', [x.value], {}));
 }
 
 /** Sum of two tensors, broadcasting axes of extent 1. */
 export function add(a: Tensor, b: Tensor): Tensor {
+  checkTensors('add', a, b);
   return a.with(a.builder.emit('add', [a.value, b.value], {}));
 }
 
-/** Tensors side by side, by default along the channels. */
+/**
+ * Tensors side by side, by default along the channels.
+ * @param axis counted from the front; 0, the batch, can't be joined
+ */
 export function concat(parts: readonly Tensor[], axis = 1): Tensor {
+  if (!Array.isArray(parts)) throw new RequestError(`concat: the tensors are ${show(parts)}; give a list of them`);
+  checkTensors('concat', ...parts);
   const [first] = parts;
   if (!first) throw new RequestError('concat needs at least one tensor');
+  const last = first.shape.length - 1;
+  if (!Number.isInteger(axis) || axis < 1 || axis > last) {
+    throw new RequestError(
+      `concat: the axis is ${show(axis)} for tensors of [${first.shape.join(', ')}]; it must be from 1 to ${last}, counted from the front`,
+    );
+  }
   if (parts.length === 1) return first;
   return first.with(
     first.builder.emit(
@@ -176,29 +174,37 @@ export function concat(parts: readonly Tensor[], axis = 1): Tensor {
 
 /** Average of each window, zeros of the padding included (PyTorch's default). */
 export function averagePool2d(x: Tensor, options: PoolOptions): Tensor {
-  return x.with(x.builder.emit('averagePool2d', [x.value], poolWindow(options)));
+  return x.with(x.builder.emit('averagePool2d', [x.value], poolWindow('averagePool2d', x, options)));
 }
 
 /** Largest element of each window. */
 export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
-  const [largest] = x.builder.emitAll('maxPool2d', [x.value], poolWindow(options));
+  const [largest] = x.builder.emitAll('maxPool2d', [x.value], poolWindow('maxPool2d', x, options));
   if (!largest) throw new InternalError('maxPool2d has no output');
   return x.with(largest);
 }
 
 /** Average over height and width: (N, C, H, W) → (N, C). */
 export function globalAveragePool(x: Tensor): Tensor {
+  checkTensors('globalAveragePool', x);
   requireRank(x, 4);
   return x.with(x.builder.emit('reduceMean', [x.value], { axes: [2, 3], keepDims: false }));
 }
 
 /** The same elements under another shape; keep `N` where the batch size stood. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  checkTensors('reshape', x);
+  if (!Array.isArray(shape) || !shape.every(isExtent)) {
+    throw new RequestError(
+      `reshape: the shape is ${show(shape)}; give a list of whole numbers of at least 1, with 'N' for the batch size (flatten makes [N, …] of it)`,
+    );
+  }
   return x.with(x.builder.emit('reshape', [x.value], { shape }));
 }
 
 /** (N, …) → (N, F), F the number of elements of a sample. */
 export function flatten(x: Tensor): Tensor {
+  checkTensors('flatten', x);
   const [samples, ...rest] = x.shape;
   if (samples === undefined) throw new RequestError('flatten needs a batch axis');
   const features = rest.reduce<number>((product, _, index) => product * x.dim(index + 1), 1);
@@ -207,6 +213,7 @@ export function flatten(x: Tensor): Tensor {
 
 /** Mean over the batch of the cross-entropy of softmax(logits) (N, K) with integer labels (N). */
 export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
+  checkTensors('crossEntropy', logits, labels);
   const [loss] = logits.builder.emitAll('crossEntropy', [logits.value, labels.value], {});
   if (!loss) throw new InternalError('crossEntropy has no output');
   return logits.with(loss);
@@ -214,6 +221,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
 
 /** Number of samples whose largest logit is not at their label, a scalar. */
 export function countErrors(logits: Tensor, labels: Tensor): Tensor {
+  checkTensors('countErrors', logits, labels);
   return logits.with(logits.builder.emit('countErrors', [logits.value, labels.value], {}));
 }
 
@@ -258,7 +266,13 @@ function symmetricPads(padding: Extent): Pads {
   return [height, width, height, width];
 }
 
-function poolWindow({ kernel, stride = kernel, padding = 0 }: PoolOptions): { kernel: Pair; stride: Pair; pads: Pads } {
+function poolWindow(
+  layer: string,
+  x: Tensor,
+  options: PoolOptions,
+): { readonly kernel: Pair; readonly stride: Pair; readonly pads: Pads } {
+  checkTensors(layer, x);
+  const { kernel, stride = kernel, padding = 0 } = checkOptions(layer, options, poolKinds);
   const window = { kernel: pair(kernel, 'kernel', 1), stride: pair(stride, 'stride', 1), pads: symmetricPads(padding) };
   if (2 * window.pads[0] > window.kernel[0] || 2 * window.pads[1] > window.kernel[1]) {
     throw new RequestError(`the padding ${window.pads[0]}×${window.pads[1]} is more than half of the pooling window`);

@@ -1,12 +1,21 @@
 /** @file From a network's function to the graph of its forward pass. */
 
 import {
+  aCount,
+  aFunction,
+  aName,
   batch,
+  checkFields,
+  checkValue,
   formatShape,
   type Graph,
   GraphBuilder,
+  type Kinds,
+  listOf,
+  must,
   RequestError,
   sameType,
+  show,
   staticShape,
   type TensorType,
 } from '../ir/index.js';
@@ -20,7 +29,7 @@ export interface Network {
   readonly name: string;
   /** Extents of one sample, (C, H, W) for images. */
   readonly inputShape: readonly number[];
-  /** Number of classes K. */
+  /** Number of classes K, at least 2; 1 only with a loss of one's own. */
   readonly classes: number;
   /** Maps `images` (N, …inputShape) to logits (N, classes). */
   forward(images: Tensor): Tensor;
@@ -35,6 +44,7 @@ export interface Network {
  * @throws RequestError naming the layer when shapes don't fit
  */
 export function traceNetwork(network: Network): Graph {
+  checkNetwork(network);
   const builder = new GraphBuilder(network.name);
   const images = new Tensor(
     builder,
@@ -47,14 +57,14 @@ export function traceNetwork(network: Network): Graph {
     builder.input({ dtype: 'int64', shape: [batch] }, { name: batchInputs.labels, role: 'batch' }),
   );
 
-  const logits = network.forward(images);
+  const logits = requireTensor(network.forward(images), 'forward', network);
   if (logits.shape.length !== 2 || logits.shape[0] !== batch || logits.shape[1] !== network.classes) {
     throw new RequestError(
       `the network ${network.name} returns the shape [${logits.shape.join(', ')}], expected logits [${batch}, ${network.classes}]`,
     );
   }
   const [loss, errors] = builder.within({ scope: 'loss' }, () => [
-    network.loss ? network.loss(logits, labels) : crossEntropy(logits, labels),
+    network.loss ? requireTensor(network.loss(logits, labels), 'loss', network) : crossEntropy(logits, labels),
     countErrors(logits, labels),
   ]);
   if (loss.shape.length !== 0)
@@ -95,4 +105,37 @@ export function checkForward(graph: Graph): ForwardFacts {
   const [samples, classes, ...others] = typeOf('logits', graph.outputs).shape;
   if (samples !== batch || typeof classes !== 'number' || others.length > 0) return fail('its logits are no matrix');
   return { inputShape: staticShape(images.slice(1), 'a sample'), classes };
+}
+
+const networkKinds: Kinds<Network> = {
+  name: must(aName),
+  inputShape: must(listOf(aCount(1))),
+  classes: must(aCount(1)),
+  forward: must(aFunction),
+  loss: aFunction,
+};
+
+function checkNetwork(network: Network): void {
+  if (typeof network !== 'object' || network === null) {
+    throw new RequestError(
+      `the network is ${show(network)}; give an object with ${Object.keys(networkKinds).join(', ')}`,
+    );
+  }
+  const named = typeof network.name === 'string' && network.name !== '' ? `the network ${network.name}` : 'the network';
+  checkFields(named, network, networkKinds);
+  if (network.loss === undefined) checkValue(`${named}: classes`, network.classes, aCount(2));
+}
+
+/** What a function of the network returned. @throws RequestError when that is no tensor of the network */
+function requireTensor(returned: unknown, from: 'forward' | 'loss', { name }: Network): Tensor {
+  if (returned instanceof Tensor) return returned;
+  const found = `${from} of the network ${name} returned ${show(returned)}, not a tensor`;
+  if (returned instanceof Promise) {
+    // What it throws would end the process, as nobody awaits it.
+    returned.catch(() => undefined);
+    throw new RequestError(`${found}; make it a plain function, without async and await`);
+  }
+  throw new RequestError(
+    `${found}; ${returned === undefined ? 'is a return missing?' : `return the ${from === 'forward' ? 'logits' : 'loss'}`}`,
+  );
 }

@@ -1,6 +1,7 @@
 /** @file The intermediate representation: everything other rooms may use of it. */
 
 export * from './builder.js';
+export * from './check.js';
 export * from './errors.js';
 export * from './graph.js';
 export * from './names.js';

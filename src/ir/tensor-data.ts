@@ -1,6 +1,6 @@
 /** @file Concrete tensors in host memory: what constants, state files and batches are made of. */
 
-import { InternalError } from './errors.js';
+import { RequestError } from './errors.js';
 
 /** Element types that a value of the IR may have. */
 export type DType = 'float32' | 'int64' | 'uint32' | 'bool';
@@ -30,25 +30,31 @@ export function elementCount(shape: readonly number[]): number {
 
 /**
  * A float32 tensor over `data`.
- * @throws InternalError when the number of elements does not fit the shape
+ * @throws RequestError when the number of elements does not fit the shape
  */
 export function floatTensor(shape: readonly number[], data: ArrayLike<number>): FloatTensor {
-  if (data.length !== elementCount(shape)) {
-    throw new InternalError(`${data.length} elements for the shape [${shape.join(', ')}]`);
-  }
+  checkCount('floatTensor', shape, data);
   return { dtype: 'float32', shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
 }
 
 /**
  * An int64 tensor over `data`.
- * @throws InternalError when the number of elements does not fit the shape
+ * @throws RequestError when the number of elements does not fit the shape
  */
 export function int64Tensor(
   shape: readonly number[],
   data: readonly (number | bigint)[],
 ): Extract<TensorData, { dtype: 'int64' }> {
-  if (data.length !== elementCount(shape)) {
-    throw new InternalError(`${data.length} elements for the shape [${shape.join(', ')}]`);
-  }
+  checkCount('int64Tensor', shape, data);
   return { dtype: 'int64', shape, data: BigInt64Array.from(data, (value) => BigInt(value)) };
+}
+
+function checkCount(what: string, shape: readonly number[], data: ArrayLike<unknown>): void {
+  if (!Array.isArray(shape))
+    throw new RequestError(`${what}: the shape must be a list of sizes, the data its elements`);
+  const count = elementCount(shape);
+  if (data?.length === count) return;
+  throw new RequestError(
+    `${what}: there are ${data?.length ?? 'no'} elements for the shape [${shape.join(', ')}], which takes ${count}`,
+  );
 }

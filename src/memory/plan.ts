@@ -1,6 +1,6 @@
 /** @file The memory plan of a graph for one batch size: the order in which the runtime will execute it, and what is alive when. */
 
-import type { Graph } from '../ir/index.js';
+import { aCount, checkValue, type Graph } from '../ir/index.js';
 import { type Schedule, schedule, scheduledLiveness } from './schedule.js';
 
 /** A tensor that is alive at the peak. */
@@ -22,8 +22,12 @@ export interface MemoryPlan {
   readonly tensors: readonly PlannedTensor[];
 }
 
-/** Predicts the order and the live bytes of a lowered graph, which is scheduled here, or of a schedule. */
+/**
+ * Predicts the order and the live bytes of a lowered graph, which is scheduled here, or of a schedule.
+ * @throws RequestError when the batch size is none
+ */
 export function planMemory(graph: Graph | Schedule, batchSize: number): MemoryPlan {
+  checkValue('the batch size', batchSize, aCount(1));
   const scheduled = 'order' in graph ? graph : schedule(graph);
   const { names, order } = scheduled;
   const { timeline, peakBytes, peakAt, tensors } = scheduledLiveness(scheduled, batchSize);

@@ -2,10 +2,10 @@
 
 import {
   findOutput,
-  floatTensor,
   type Graph,
   GraphBuilder,
   type GraphOutput,
+  InternalError,
   type Node,
   type NodeOf,
   type OperatorName,
@@ -49,7 +49,8 @@ export const differentiate: Pass = {
     }
 
     const outputs = parameters.map(({ name, value }): GraphOutput => {
-      const gradient = gradients.get(value) ?? zeros(builder, value);
+      const gradient = gradients.get(value);
+      if (!gradient) throw new InternalError(`the loss doesn't depend on ${name}, which isn't frozen`);
       return { name: outputName('gradient', name), role: 'gradient', of: name, value: gradient };
     });
     return builder.finish([...graph.outputs, ...outputs]);
@@ -77,10 +78,4 @@ function dependents(graph: Graph, roots: readonly Value[]): ReadonlySet<Value> {
     if (node.inputs.some((value) => found.has(value))) for (const value of node.outputs) found.add(value);
   }
   return found;
-}
-
-/** The gradient of a parameter that the loss doesn't depend on. */
-function zeros(builder: GraphBuilder, value: Value): Value {
-  const shape = value.type.shape as readonly number[];
-  return builder.constant(floatTensor(shape, new Float32Array(shape.reduce((product, dim) => product * dim, 1))));
 }

@@ -1,6 +1,14 @@
 /** @file What is deployed: the logits alone, computed from the images alone, with the weights inside. */
 
-import { type Graph, GraphBuilder, type GraphOutput, InternalError, type TensorData, type Value } from '../ir/index.js';
+import {
+  type Graph,
+  GraphBuilder,
+  type GraphOutput,
+  InternalError,
+  RequestError,
+  type TensorData,
+  type Value,
+} from '../ir/index.js';
 import { resultOutputs } from '../step/interface.js';
 import { removeDeadCode } from './clean.js';
 import type { Pass } from './pass.js';
@@ -23,6 +31,28 @@ export const inferenceOutputs: Pass = {
 };
 
 /**
+ * Gives outputs that further nodes read a node of their own: tools that put conversions before outputs, as those that
+ * make float16 models, change what these nodes read otherwise.
+ */
+export const ownOutputs: Pass = {
+  name: 'own-outputs',
+  run(graph) {
+    const read = new Set(graph.nodes.flatMap(({ inputs }) => inputs));
+    if (!graph.outputs.some(({ value }) => read.has(value))) return graph;
+    const builder = new GraphBuilder(graph.name, graph.inputs);
+    for (const node of graph.nodes) builder.append(node);
+    const outputs = graph.outputs.map((output): GraphOutput => {
+      if (!read.has(output.value)) return output;
+      return {
+        ...output,
+        value: builder.within({ scope: output.name }, () => builder.emit('copy', [output.value], {})),
+      };
+    });
+    return builder.finish(outputs);
+  },
+};
+
+/**
  * Makes a forward graph's state constant and its dropout the identity.
  * @param state parameters and running statistics by name; all that the graph reads must be there
  */
@@ -34,13 +64,25 @@ export function bindState(state: ReadonlyMap<string, TensorData>): Pass {
       for (const { name, role, value } of graph.inputs) {
         if (role !== 'parameter' && role !== 'running') continue;
         const tensor = state.get(name);
-        if (!tensor) throw new InternalError(`the state to bind lacks ${name}`);
+        if (!tensor) {
+          throw new RequestError(
+            `the state lacks ${name}; give all parameters and running statistics of ${graph.name}`,
+          );
+        }
+        checkShape(name, tensor, value);
         rewriter.replace(value, rewriter.builder.emit('constant', [], { value: tensor }));
       }
       rewriter.apply((node, inputs) => (node.operator === 'dropout' ? inputs : undefined));
       return withoutUnreadInputs(rewriter.builder.finish(rewriter.outputs()));
     },
   };
+}
+
+function checkShape(name: string, { dtype, shape }: TensorData, { type }: Value): void {
+  if (dtype === type.dtype && shape.join() === type.shape.join()) return;
+  throw new RequestError(
+    `the state's ${name} is ${dtype} [${shape.join(', ')}], the network has ${type.dtype} [${type.shape.join(', ')}]; give the weights of this network`,
+  );
 }
 
 /** exp(x − max) / Σ exp(x − max) along axis 1. */

@@ -1,7 +1,8 @@
 /** @file Files written whole or not at all, and the operating system's file errors in words. */
 
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, mkdtemp, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { FailureError } from '../ir/errors.js';
 
@@ -83,6 +84,19 @@ export async function removeTemporaries(directory: string): Promise<void> {
   } catch (error) {
     throw fileFailure('write', directory, error);
   }
+}
+
+/**
+ * Makes a new folder for files that are wanted for a moment, where the system keeps such.
+ * @throws FailureError naming TMPDIR when it can't be made
+ */
+export async function temporaryFolder(name: string): Promise<string> {
+  const prefix = join(tmpdir(), `densec-${name}`);
+  return mkdtemp(`${prefix}-`).catch((error: unknown) => {
+    const failure = fileFailure('write', prefix, error);
+    if (!(failure instanceof FailureError)) throw failure;
+    throw new FailureError(`${failure.message}; TMPDIR names the folder for temporary files`, { cause: error });
+  });
 }
 
 /**

@@ -5,7 +5,18 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { DenseNetConfig, Network } from '../builders/index.js';
 import type { Compiled } from '../compile.js';
-import { FailureError, type Graph, printGraph } from '../ir/index.js';
+import {
+  aFlag,
+  anObject,
+  aPath,
+  aSeed,
+  checkOptions,
+  checkValue,
+  FailureError,
+  type Graph,
+  type Kinds,
+  printGraph,
+} from '../ir/index.js';
 import { recordPlan } from '../memory/plan-record.js';
 import type { Schedule } from '../memory/schedule.js';
 import { encodeGraph } from '../onnx/index.js';
@@ -43,6 +54,8 @@ export interface BundleOptions {
   readonly force?: boolean;
 }
 
+const bundleKinds: Kinds<BundleOptions> = { config: anObject, seed: aSeed, force: aFlag };
+
 /**
  * Writes a bundle. The folder appears as a whole or not at all.
  * @throws FailureError when the folder holds anything (unless forced) or can't be written
@@ -53,6 +66,12 @@ export async function writeBundle(
   compiled: Compiled,
   options: BundleOptions = {},
 ): Promise<Bundle> {
+  checkValue("the bundle's folder", directory, aPath);
+  checkOptions('writeBundle', options, bundleKinds);
+  checkValue('the compiled network', (compiled as Partial<Compiled> | undefined)?.schedules, {
+    expects: 'what compile returns',
+    accepts: anObject.accepts,
+  });
   const target = resolve(directory);
   await prepareOutputFolder(target, options.force ?? false);
   const training = encodeGraph(compiled.schedules.training);
@@ -106,6 +125,7 @@ export async function copyBundle({ directory, manifest, forwardText }: Bundle, t
  * @throws FailureError when the folder is no bundle, or a file is missing or was changed
  */
 export async function openBundle(directory: string): Promise<Bundle> {
+  checkValue("the bundle's folder", directory, aPath);
   const path = join(directory, manifestFile);
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw fileFailure('read', path, error);

@@ -1,8 +1,6 @@
-/** @file The devices that onnxruntime can run on here, and what a session needs to run on one. */
+/** @file The devices that onnxruntime can run on. */
 
-import './telemetry.js';
-import { type InferenceSession, listSupportedBackends } from 'onnxruntime-node';
-import { FailureError, RequestError } from '../ir/index.js';
+import { RequestError } from '../ir/index.js';
 import type { TargetName } from '../targets/index.js';
 
 /** Where a session runs. */
@@ -47,15 +45,4 @@ export function checkTarget(target: TargetName, device: Device): void {
   throw new RequestError(
     `the model was built for ${target} and can't be trusted on ${device.target}; build it with --target ${device.target}`,
   );
-}
-
-/** The providers of a session, best first. @throws FailureError when the device can't be used by this installation */
-export function executionProviders(device: Device): InferenceSession.ExecutionProviderConfig[] {
-  const backends = listSupportedBackends().map(({ name }) => name);
-  if (!backends.includes(device.target)) {
-    throw new FailureError(`this onnxruntime has no ${device.target} provider, only ${backends.join(', ')}`);
-  }
-  if (device.target === 'cpu') return ['cpu'];
-  if (device.target === 'cuda') return [{ name: 'cuda', deviceId: device.index }, 'cpu'];
-  return ['webgpu', 'cpu'];
 }

@@ -1,6 +1,21 @@
 /** @file A bundle's two models as things one can train and evaluate. */
 
-import { FailureError, type FloatTensor, RequestError, type TensorData } from '../ir/index.js';
+import {
+  aCount,
+  aFlag,
+  aNumber,
+  aSeed,
+  checkOptions,
+  elementCount,
+  FailureError,
+  type FloatTensor,
+  type Kind,
+  type Kinds,
+  must,
+  RequestError,
+  show,
+  type TensorData,
+} from '../ir/index.js';
 import { keptSlots } from '../passes/optimizers/index.js';
 import {
   accumulationInputs,
@@ -14,9 +29,9 @@ import type { Bundle } from './bundle.js';
 import type { Batch } from './data/batches.js';
 import { checkTarget, cpu } from './devices.js';
 import type { Inspection } from './protocol.js';
-import { Session, type SessionOptions } from './session.js';
+import { Session, type SessionOptions, sessionKinds } from './session.js';
 import { type SessionChoice, sessionChoices } from './session-choice.js';
-import { packEvaluation, packTraining, type State, unpackState } from './state.js';
+import { keptOfFrozen, packEvaluation, packTraining, type State, unpackState } from './state.js';
 
 /** What a run over a batch tells. */
 export interface BatchResult {
@@ -45,6 +60,33 @@ export interface BatchPart {
   readonly last: boolean;
 }
 
+const aRate: Kind = {
+  expects: 'a number of at least 0',
+  accepts: (value) => Number.isFinite(value) && (value as number) >= 0,
+};
+
+const partKinds: Kinds<BatchPart> = {
+  share: must({ ...aNumber, expects: 'a number from 0 to 1', accepts: (value) => isShare(value) }),
+  last: must(aFlag),
+};
+
+const scalarKinds: Kinds<StepScalars> = {
+  learningRate: must(aRate),
+  step: must(aCount(0)),
+  seed: must(aSeed),
+  accumulation: { expects: '{ share, last }', accepts: (value) => typeof value === 'object' && value !== null },
+};
+
+function isShare(value: unknown): boolean {
+  return typeof value === 'number' && value >= 0 && value <= 1;
+}
+
+/** @throws RequestError for what is no bundle */
+function checkBundle(bundle: Bundle): void {
+  if (typeof bundle === 'object' && bundle !== null && 'manifest' in bundle) return;
+  throw new RequestError(`the bundle is ${show(bundle)}; give what openBundle or writeBundle returns, awaited`);
+}
+
 /** The training model with its state. */
 export class TrainingModel {
   private readonly updates: readonly StateUpdate[];
@@ -53,6 +95,8 @@ export class TrainingModel {
     private readonly session: Session,
     private readonly bundle: Bundle,
     inputs: Iterable<string>,
+    /** What the optimizer had kept of parameters that aren't trained. */
+    private readonly untouched: State,
   ) {
     this.updates = stateUpdates(bundle, inputs);
   }
@@ -68,25 +112,31 @@ export class TrainingModel {
     options: SessionOptions = {},
     choice: SessionChoice & Inspection = sessionChoices.training,
   ): Promise<TrainingModel> {
+    checkBundle(bundle);
+    checkOptions('TrainingModel', options, sessionKinds);
     checkTarget(bundle.manifest.target, options.device ?? cpu);
-    const session = await Session.open(bundle.training, choice, options);
     const packed = packTraining(state, bundle.manifest.state, keptSlots(bundle.manifest.optimizer));
+    const session = await Session.open(bundle.training, choice, options);
     await session.setState(packed);
-    return new TrainingModel(session, bundle, packed.keys());
+    return new TrainingModel(session, bundle, packed.keys(), keptOfFrozen(state, bundle.manifest.state));
   }
 
   /**
    * One step: the loss and errors before it; the state is the next one after. Where gradients accumulate, parameters
    * and what the optimizer keeps change in the last step of an update only.
+   * @throws RequestError when batch or scalars are not what the network takes; FailureError when a label is out of range
    */
   async step(batch: Batch, scalars: StepScalars): Promise<BatchResult> {
+    checkBatch(batch, this.bundle, true, 'the batch');
+    checkOptions('the scalars of a step', scalars, scalarKinds);
+    if (scalars.accumulation) checkOptions('accumulation', scalars.accumulation, partKinds);
     const feeds = trainingFeeds(this.bundle, batch, scalars);
     return readResult(await this.session.run({ feeds, results: resultNames, updates: this.updates }));
   }
 
   /** A copy of the state: parameters, running statistics, counters and what the optimizer keeps, by name. */
   async state(): Promise<Map<string, TensorData>> {
-    return unpackState(await this.session.getState(), this.bundle.manifest.state);
+    return new Map([...unpackState(await this.session.getState(), this.bundle.manifest.state), ...this.untouched]);
   }
 
   close(): Promise<void> {
@@ -103,22 +153,23 @@ export class EvaluationModel {
 
   /** Loads a bundle's evaluation model; errors as for training. */
   static async open(bundle: Bundle, state: State, options: SessionOptions = {}): Promise<EvaluationModel> {
+    checkBundle(bundle);
+    checkOptions('EvaluationModel', options, sessionKinds);
     checkTarget(bundle.manifest.target, options.device ?? cpu);
-    const model = new EvaluationModel(
-      await Session.open(bundle.evaluation, sessionChoices.evaluation, options),
-      bundle,
-    );
-    await model.setState(state);
-    return model;
+    const packed = packEvaluation(state, bundle.manifest.state);
+    const session = await Session.open(bundle.evaluation, sessionChoices.evaluation, options);
+    await session.setState(packed);
+    return new EvaluationModel(session, bundle);
   }
 
   /** Replaces the weights. */
-  setState(state: State): Promise<void> {
+  async setState(state: State): Promise<void> {
     return this.session.setState(packEvaluation(state, this.bundle.manifest.state));
   }
 
-  /** Loss and errors of a batch. */
+  /** Loss and errors of a batch. @throws as `TrainingModel.step` */
   async evaluate(batch: Batch): Promise<BatchResult> {
+    checkBatch(batch, this.bundle, false, 'the batch');
     return readResult(await this.session.run({ feeds: batchFeeds(batch), results: resultNames, updates: [] }));
   }
 
@@ -133,12 +184,9 @@ export class EvaluationModel {
  * @param source named in errors
  * @throws RequestError when shapes don't fit or the batch is too small; FailureError when a label is out of range
  */
-export function checkBatch(
-  { images, labels }: Batch,
-  { manifest }: Bundle,
-  forTraining: boolean,
-  source: string,
-): void {
+export function checkBatch(batch: Batch, { manifest }: Bundle, forTraining: boolean, source: string): void {
+  checkTensors(batch, source);
+  const { images, labels } = batch;
   const [count = 0, ...sample] = images.shape;
   const expected = `[N, ${manifest.inputShape.join(', ')}]`;
   if (sample.join() !== manifest.inputShape.join()) {
@@ -158,6 +206,30 @@ export function checkBatch(
   if (wrong >= 0) {
     throw new FailureError(
       `${source}: label ${labels.data[wrong]} of image ${wrong} is not one of the network's ${manifest.classes} classes (0 to ${manifest.classes - 1})`,
+    );
+  }
+}
+
+/** Requires that a batch consists of tensors. */
+function checkTensors(batch: Batch, source: string): void {
+  const remedy = 'createBatch makes a batch';
+  if (typeof batch !== 'object' || batch === null) {
+    throw new RequestError(`${source} is ${show(batch)}, not { images, labels }; ${remedy}`);
+  }
+  for (const [name, dtype, array] of [
+    ['images', 'float32', Float32Array],
+    ['labels', 'int64', BigInt64Array],
+  ] as const) {
+    const tensor: Partial<TensorData> | undefined = batch[name];
+    if (tensor?.dtype !== dtype || !(tensor.data instanceof array) || !Array.isArray(tensor.shape)) {
+      throw new RequestError(
+        `${source}: ${name} is no tensor with dtype ${dtype}, shape and data (a ${array.name}); ${remedy}`,
+      );
+    }
+    const count = elementCount(tensor.shape);
+    if (tensor.data.length === count) continue;
+    throw new RequestError(
+      `${source}: ${name} has ${tensor.data.length} elements for the shape [${tensor.shape.join(', ')}], which takes ${count}`,
     );
   }
 }

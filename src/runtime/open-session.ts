@@ -1,9 +1,9 @@
 /** @file Opens a session: at the runtime's C API where that was tried, else by Node's binding. */
 
 import './telemetry.js';
-import { RequestError } from '../ir/index.js';
+import { FailureError, RequestError } from '../ir/index.js';
 import type { ModelSession, RuntimeFacts, SessionRequest } from './model-session.js';
-import { runtimeVersion } from './runtime-package.js';
+import { explainRuntime, runtimeVersion } from './runtime-package.js';
 
 /** The platforms on which sessions at the C API were run. */
 const tried = new Set(['linux-x64']);
@@ -18,7 +18,9 @@ export async function openSession(request: SessionRequest): Promise<ModelSession
     const { CSession } = await import('./ort/c-session.js');
     return CSession.open(request);
   }
-  const { StatefulSession } = await import('./stateful-session.js');
+  const { StatefulSession } = await import('./stateful-session.js').catch((error: Error) => {
+    throw new FailureError(explainRuntime(error), { cause: error });
+  });
   const facts: RuntimeFacts = { api: 'binding', version: runtimeVersion(), reason };
   try {
     return await StatefulSession.open(request, facts);
@@ -47,6 +49,7 @@ async function whyBinding({ device }: Pick<SessionRequest, 'device'>): Promise<s
     (await import('./ort/api.js')).ortApi();
     return undefined;
   } catch (error) {
+    if (wanted === 'c') throw error;
     return (error as Error).message;
   }
 }

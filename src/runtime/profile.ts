@@ -1,10 +1,10 @@
 /** @file What the runtime made of a model and in which order it ran that. */
 
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FailureError } from '../ir/index.js';
 import { decodeModel, type Program, programOf } from '../onnx/index.js';
+import { temporaryFolder } from './atomic-file.js';
 import { type KernelEvent, readProfile } from './profile-reader.js';
 import type { Inspection } from './protocol.js';
 
@@ -24,7 +24,7 @@ export interface Profile {
 export async function profiled<T>(
   run: (files: Required<Pick<Inspection, 'profilePrefix' | 'optimizedModel'>>) => Promise<T>,
 ): Promise<{ readonly profile: Profile; readonly result: T }> {
-  const directory = await mkdtemp(join(tmpdir(), 'densec-profile-'));
+  const directory = await temporaryFolder('profile');
   try {
     const files = { profilePrefix: join(directory, 'profile'), optimizedModel: join(directory, 'optimized.onnx') };
     const result = await run(files);

@@ -1,7 +1,8 @@
 /** @file Reads and writes safetensors, the format of state and batch files: an 8-byte length, a JSON header, bytes. */
 
 import { type FileHandle, open } from 'node:fs/promises';
-import { FailureError, InternalError } from '../ir/errors.js';
+import { aPath, checkValue } from '../ir/check.js';
+import { FailureError, RequestError } from '../ir/errors.js';
 import { bytesPerElement, type DType, elementCount, type TensorData } from '../ir/tensor-data.js';
 import { fileFailure, writeFileAtomic } from './atomic-file.js';
 import { brokenSafetensors, parseHeader } from './safetensors-header.js';
@@ -27,6 +28,7 @@ const writtenTypes: Readonly<Record<DType, string>> = { float32: 'F32', int64: '
  * I32, U32, BOOL, F16, BF16 and F64; no tensor is allocated before all are checked against the size of the file
  */
 export async function readSafetensors(path: string): Promise<SafetensorsContent> {
+  checkValue('the path of the file', path, aPath);
   let handle: FileHandle | undefined;
   try {
     handle = await open(path, 'r');
@@ -57,13 +59,14 @@ export async function readSafetensors(path: string): Promise<SafetensorsContent>
  * is aligned for readers that map the file. The tensors must not change until the promise resolves.
  * @param metadata free text by name, kept in the header
  * @throws FailureError when the file can't be written
- * @throws InternalError when a name comes twice, or a tensor's data does not fit its shape
+ * @throws RequestError when a name comes twice, or a tensor's data does not fit its shape
  */
 export async function writeSafetensors(
   path: string,
   tensors: Iterable<[string, TensorData]>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
+  checkValue('the path of the file', path, aPath);
   const ordered = [...tensors].sort(([, a], [, b]) => bytesPerElement[b.dtype] - bytesPerElement[a.dtype]);
   // JSON leaves out what is undefined; the key is there in any case, so that no tensor takes its name.
   const header = new Map<string, unknown>([['__metadata__', Object.keys(metadata).length > 0 ? metadata : undefined]]);
@@ -71,10 +74,12 @@ export async function writeSafetensors(
   let position = 0;
   for (const [name, { dtype, shape, data }] of ordered) {
     if (header.has(name)) {
-      throw new InternalError(`a tensor to save has the name '${name}', which is taken`);
+      throw new RequestError(`a tensor to save has the name '${name}', which is taken; give each a name of its own`);
     }
     if (data.length !== elementCount(shape)) {
-      throw new InternalError(`tensor '${name}' has ${data.length} elements for the shape [${shape.join(', ')}]`);
+      throw new RequestError(
+        `tensor '${name}' has ${data.length} elements for the shape [${shape.join(', ')}], which takes ${elementCount(shape)}`,
+      );
     }
     const end = position + data.byteLength;
     header.set(name, { dtype: writtenTypes[dtype], shape, data_offsets: [position, end] });
@@ -140,7 +145,7 @@ const otherFormats: readonly {
   {
     begins: /^08(0[1-9a-f]|1[0-9])(12|1a|22|3a|42)/,
     what: 'an ONNX model',
-    remedy: () => 'give the weights it was made of',
+    remedy: convertOnnx,
   },
   { begins: /^89484446/, what: 'an HDF5 file', remedy: () => 'save the weights as safetensors where they come from' },
   { begins: /^1f8b/, what: 'a gzip archive', remedy: () => 'unpack it first' },
@@ -153,7 +158,12 @@ const otherFormats: readonly {
 
 function convertTorch(path: string): string {
   const load = `torch.load(${JSON.stringify(path)}, map_location='cpu', weights_only=True)`;
-  return `convert it with python: import torch; from safetensors.torch import save_file; save_file({name: tensor.contiguous() for name, tensor in ${load}.items()}, 'weights.safetensors')`;
+  return `convert it with python: import torch; from safetensors.torch import save_file; saved = ${load}; save_file({name: tensor.clone().contiguous() for name, tensor in saved.get('state_dict', saved).items()}, 'weights.safetensors')`;
+}
+
+function convertOnnx(path: string): string {
+  const model = `onnx.load(${JSON.stringify(path)})`;
+  return `give the weights it was made of, or take them out with python: import onnx; from onnx.numpy_helper import to_array; from safetensors.numpy import save_file; save_file({tensor.name: to_array(tensor) for tensor in ${model}.graph.initializer}, 'weights.safetensors')`;
 }
 
 /** @throws FailureError for a file that is known to be of another format */

@@ -3,9 +3,11 @@
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { FailureError, InternalError, type TensorData } from '../ir/index.js';
+import { aCount, aFlag, FailureError, type Kinds, oneOf, RequestError, type TensorData } from '../ir/index.js';
+import { ownFile } from '../own-files.js';
 import { type CudaOptions, cpu, type Device } from './devices.js';
 import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
+import { requireRuntime } from './runtime-package.js';
 import type { SessionChoice } from './session-choice.js';
 
 /** How to run a model. */
@@ -15,13 +17,24 @@ export interface SessionOptions extends CudaOptions {
   readonly threads?: number;
 }
 
+/** What sessions take, option by option. */
+export const sessionKinds: Kinds<SessionOptions> = {
+  device: {
+    expects: "a device, as in { target: 'cpu', index: 0 } (target cpu, cuda or webgpu)",
+    accepts: (value) => {
+      const { target, index } = (value ?? {}) as Record<string, unknown>;
+      return oneOf('cpu', 'cuda', 'webgpu').accepts(target) && aCount(0).accepts(index);
+    },
+  },
+  threads: aCount(1),
+  tf32: aFlag,
+  cudaGraph: aFlag,
+};
+
 /** The session options among others. */
 export function sessionOf({ device, threads, tf32, cudaGraph }: SessionOptions): SessionOptions {
   return { ...(device && { device }), ...(threads !== undefined && { threads }), tf32, cudaGraph };
 }
-
-// Tests run the sources, but a worker needs JavaScript: they use the one that was built.
-const workerFile = import.meta.url.endsWith('.ts') ? '../../dist/src/runtime/worker.js' : './worker.js';
 
 /** One model with its state. Requests are answered in the order they are made. */
 export class Session {
@@ -52,7 +65,8 @@ export class Session {
     { optimization, memoryPattern, profilePrefix, optimizedModel, disabledOptimizers }: SessionChoice & Inspection,
     { device = cpu, threads = availableParallelism(), tf32, cudaGraph }: SessionOptions = {},
   ): Promise<Session> {
-    const session = new Session(new Worker(new URL(workerFile, import.meta.url)), model);
+    requireRuntime();
+    const session = new Session(new Worker(ownFile('runtime/worker.js')), model);
     try {
       await session.ask({
         kind: 'open',
@@ -98,7 +112,7 @@ export class Session {
     // The worker ends by itself once it has released the model: ending it in mid-run would abort the process.
     const exit = once(this.worker, 'exit');
     await this.ask({ kind: 'close' });
-    this.ended = new InternalError(`the session of ${this.model} is closed`);
+    this.ended = new RequestError(`${this.model} is closed already; open it again`);
     await exit;
   }
 

@@ -1,6 +1,14 @@
 /** @file Between a network's named tensors, as in state files, and the segments that the models take. */
 
-import { elementCount, floatTensor, int64Tensor, type SlotRole, type TensorData } from '../ir/index.js';
+import {
+  elementCount,
+  floatTensor,
+  int64Tensor,
+  RequestError,
+  type SlotRole,
+  show,
+  type TensorData,
+} from '../ir/index.js';
 import type { Segment } from '../passes/pack-state.js';
 import { isOptimizerState, parseSlotName, slotName } from '../step/interface.js';
 import type { Bundle } from './bundle.js';
@@ -19,6 +27,7 @@ export async function readState(path: string, bundle: Bundle): Promise<State> {
 /**
  * The training model's state inputs for named tensors; what the state doesn't bring of the optimizer's is zero.
  * @param kept what the optimizer keeps of each parameter
+ * @throws RequestError when the state lacks a parameter or a running statistic, or has one of another shape
  */
 export function packTraining(
   state: State,
@@ -36,7 +45,7 @@ export function packTraining(
   return packed;
 }
 
-/** The evaluation model's state inputs: parameters and running statistics. */
+/** The evaluation model's state inputs: parameters and running statistics. @throws as `packTraining` */
 export function packEvaluation(state: State, segments: readonly Segment[]): Map<string, TensorData> {
   return new Map(
     segments
@@ -62,6 +71,13 @@ export function unpackState(
   return state;
 }
 
+/** What a state has of what the optimizer keeps of frozen parameters; it stays as it is. */
+export function keptOfFrozen(state: State, segments: readonly Segment[]): Map<string, TensorData> {
+  const frozen = segments.filter((segment) => segment.frozen).flatMap(({ tensors }) => tensors);
+  const names = new Set(frozen.map(({ name }) => name));
+  return new Map([...state].filter(([name]) => names.has(parseSlotName(name)?.parameter ?? '')));
+}
+
 /** The weights alone: what evaluation needs. */
 export function weightsOnly(state: State): Map<string, TensorData> {
   return new Map([...state].filter(([name]) => !isOptimizerState(name)));
@@ -70,14 +86,26 @@ export function weightsOnly(state: State): Map<string, TensorData> {
 /** @param nameOf the name in the state of what is kept of a tensor, where it isn't the tensor itself that is packed */
 function packSegment(
   state: State,
-  { dtype, length, tensors }: Segment,
+  { role, dtype, length, tensors }: Segment,
   nameOf = (name: string): string => name,
 ): TensorData {
+  if (!(state instanceof Map)) {
+    throw new RequestError(`the state is ${show(state)}; give a Map of tensors by name, as readState returns`);
+  }
   const vector = dtype === 'int64' ? new BigInt64Array(length) : new Float32Array(length);
-  for (const { name, offset } of tensors) {
-    const tensor = state.get(nameOf(name));
-    // Only counters and the optimizer's tensors may be missing: all begin at zero.
+  for (const { name, shape, offset } of tensors) {
+    const own = nameOf(name);
+    const tensor = state.get(own);
+    if (tensor && (tensor.dtype !== dtype || tensor.shape.join() !== shape.join())) {
+      throw new RequestError(
+        `the state's ${own} is ${tensor.dtype} [${tensor.shape.join(', ')}], the network has ${dtype} [${shape.join(', ')}]; give the state of this network`,
+      );
+    }
     if (tensor) (vector as Float32Array).set(tensor.data as Float32Array, offset);
+    // Counters and what the optimizer keeps begin at zero.
+    else if (own === name && (role === 'parameter' || role === 'running')) {
+      throw new RequestError(`the state lacks ${name}; give all parameters and running statistics of the network`);
+    }
   }
   return vector instanceof BigInt64Array ? int64Tensor([length], [...vector]) : floatTensor([length], vector);
 }

@@ -5,9 +5,9 @@
 
 import './telemetry.js';
 import { MessageChannel } from 'node:worker_threads';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { InternalError, type TensorData } from '../ir/index.js';
-import { executionProviders } from './devices.js';
+import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
+import { FailureError, InternalError, type TensorData } from '../ir/index.js';
+import type { Device } from './devices.js';
 import type { ModelSession, RuntimeFacts, SessionRequest } from './model-session.js';
 import type { RunRequest } from './protocol.js';
 
@@ -118,4 +118,15 @@ closedPort.close();
 
 function toData(tensor: Tensor): TensorData {
   return { dtype: tensor.type, shape: tensor.dims, data: tensor.data } as TensorData;
+}
+
+/** The providers of a session, best first. @throws FailureError when the device can't be used by this installation */
+function executionProviders(device: Device): InferenceSession.ExecutionProviderConfig[] {
+  const backends = listSupportedBackends().map(({ name }) => name);
+  if (!backends.includes(device.target)) {
+    throw new FailureError(`this onnxruntime has no ${device.target} provider, only ${backends.join(', ')}`);
+  }
+  if (device.target === 'cpu') return ['cpu'];
+  if (device.target === 'cuda') return [{ name: 'cuda', deviceId: device.index }, 'cpu'];
+  return ['webgpu', 'cpu'];
 }

@@ -6,7 +6,7 @@ import type { Bundle } from './bundle.js';
 import type { Batch } from './data/batches.js';
 import { checkBatch, EvaluationModel, TrainingModel } from './model.js';
 import { readSafetensors } from './safetensors.js';
-import type { SessionOptions } from './session.js';
+import { type SessionOptions, sessionOf } from './session.js';
 import type { State } from './state.js';
 
 /** What `runSteps` does. */
@@ -36,7 +36,7 @@ export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<S
   const { state, batch, learningRate, steps, seed = 0 } = request;
   const count = batch.labels.data.length;
   const { accumulate } = bundle.manifest.optimizer;
-  const model = await TrainingModel.open(bundle, state, request);
+  const model = await TrainingModel.open(bundle, state, sessionOf(request));
   try {
     const losses: number[] = [];
     const errors: number[] = [];

@@ -16,6 +16,7 @@ import { RunLock } from './run-lock.js';
 import { writeRunReport } from './run-report.js';
 import { writeSafetensors } from './safetensors.js';
 import { learningRateAt } from './schedule.js';
+import { sessionOf } from './session.js';
 import { readState, type State, weightsOnly } from './state.js';
 import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent } from './train-events.js';
 import type { TrainOptions } from './train-options.js';
@@ -99,9 +100,9 @@ class Run {
     const data = openRunData(dataset, options, context.dataWorkers, check);
     const opened: { close(): Promise<void> }[] = [data];
     try {
-      const model = await TrainingModel.open(bundle, state, context);
+      const model = await TrainingModel.open(bundle, state, sessionOf(context));
       opened.push(model);
-      const evaluation = await EvaluationModel.open(bundle, state, context);
+      const evaluation = await EvaluationModel.open(bundle, state, sessionOf(context));
       return new Run(options, context, model, evaluation, data);
     } catch (error) {
       for (const part of opened) await part.close();

@@ -3,19 +3,36 @@
 import { join } from 'node:path';
 import type { Network } from '../builders/index.js';
 import { accepted } from '../choices.js';
-import { type Compiled, type CompileOptions, compile } from '../compile.js';
-import { FailureError } from '../ir/index.js';
+import { type Compiled, type CompileOptions, compile, compileKinds } from '../compile.js';
+import {
+  aCount,
+  aFlag,
+  aFunction,
+  aName,
+  aNumber,
+  anObject,
+  aSeed,
+  checkFields,
+  checkOptions,
+  FailureError,
+  type Kinds,
+  must,
+  oneOf,
+  RequestError,
+  show,
+} from '../ir/index.js';
 import { type Bundle, openBundle, trainingHash } from './bundle.js';
 import { runFiles } from './checkpoint.js';
 import type { Batch } from './data/batches.js';
 import type { Dataset } from './data/dataset.js';
 import { type DataDescription, decodeDescription, withAllNames } from './data/description.js';
 import { checkDataset } from './data/network-data.js';
-import { testBatches } from './data/run-data.js';
+import { isBatchSource, testBatches } from './data/run-data.js';
 import { type BatchSource, checkCounts, checkedBatches, sourceBatches } from './data/source.js';
 import { exportModel } from './deploy/export.js';
 import { checkBatch, EvaluationModel } from './model.js';
-import { type SessionOptions, sessionOf } from './session.js';
+import { schedules } from './schedule.js';
+import { type SessionOptions, sessionKinds, sessionOf } from './session.js';
 import { type Evaluation, evaluateBatches } from './train.js';
 import type { TrainEvent } from './train-events.js';
 import { type TrainOptions, trainChoices } from './train-options.js';
@@ -30,6 +47,8 @@ export interface TrainerOptions extends CompileOptions, SessionOptions {
   readonly force?: boolean;
   /** A file of weights to begin with, by any of the names that `matchWeights` knows. */
   readonly init?: string;
+  /** Starts a run although the bytes that its step has alive at once are more than the machine has free. */
+  readonly allowOvercommit?: boolean;
 }
 
 /** How to train; what is left out is as on the command line. */
@@ -55,6 +74,44 @@ export interface EvaluateOptions {
   readonly dataWorkers?: number;
 }
 
+const trainerKinds: Kinds<TrainerOptions> = {
+  ...compileKinds,
+  ...sessionKinds,
+  save: must(aName),
+  force: aFlag,
+  init: aName,
+  allowOvercommit: aFlag,
+};
+
+const aSignal = { ...anObject, expects: 'the signal of an AbortController' };
+
+const runKinds: Kinds<RunOptions> = {
+  epochs: must(aNumber),
+  batchSize: aNumber,
+  learningRate: aNumber,
+  schedule: oneOf(...schedules),
+  warmup: aNumber,
+  validSize: aCount(0),
+  validShare: aNumber,
+  limit: aCount(1),
+  seed: aSeed,
+  augment: aFlag,
+  checkpointEvery: aCount(1),
+  keep: aCount(1),
+  dataWorkers: aCount(0),
+  signal: aSignal,
+};
+
+const resumeKinds: Kinds<Pick<RunOptions, 'signal' | 'dataWorkers'>> = { signal: aSignal, dataWorkers: aCount(0) };
+
+const sourceKinds: Kinds<BatchSource> = {
+  name: must(aName),
+  counts: must({ ...anObject, expects: 'numbers of training, validation and test images' }),
+  batches: must(aFunction),
+};
+
+const evaluateKinds: Kinds<EvaluateOptions> = { batchSize: aNumber, dataWorkers: aCount(0) };
+
 /**
  * A network in training.
  *
@@ -65,12 +122,20 @@ export interface EvaluateOptions {
 export class Trainer {
   readonly compiled: Compiled;
 
-  /** @throws RequestError when the network doesn't compile */
+  private readonly options: TrainerOptions;
+
+  /**
+   * Compiles the network. What `compile` warns of becomes a warning of the process, which Node shows on stderr.
+   * @throws RequestError when the network doesn't compile or an option is none
+   */
   constructor(
     readonly network: Network,
-    private readonly options: TrainerOptions,
+    options: TrainerOptions,
   ) {
-    this.compiled = compile(network, options);
+    this.options = checkOptions('Trainer', options, trainerKinds);
+    const forCompiler = Object.entries(this.options).filter(([name]) => Object.hasOwn(compileKinds, name));
+    this.compiled = compile(network, Object.fromEntries(forCompiler) as CompileOptions);
+    for (const text of this.compiled.warnings) process.emitWarning(text, 'DensecWarning');
   }
 
   /**
@@ -81,7 +146,8 @@ export class Trainer {
    */
   async *train(dataset: Dataset | BatchSource, options: RunOptions): AsyncGenerator<TrainEvent, void, void> {
     const { force = false, seed = 0 } = this.options;
-    const { signal, ...given } = options;
+    checkData(dataset);
+    const { signal, ...given } = checkOptions('train', options, runKinds);
     const initial = await this.initialWeights();
     const run = await TrainingRun.begin({ network: this.network, compiled: this.compiled }, dataset, {
       ...this.place(given),
@@ -97,8 +163,10 @@ export class Trainer {
    */
   async *resume(
     dataset: Dataset | BatchSource,
-    { signal, dataWorkers }: Pick<RunOptions, 'signal' | 'dataWorkers'> = {},
+    options: Pick<RunOptions, 'signal' | 'dataWorkers'> = {},
   ): AsyncGenerator<TrainEvent, void, void> {
+    checkData(dataset);
+    const { signal, dataWorkers } = checkOptions('resume', options, resumeKinds);
     const { save } = this.options;
     const { progress } = await openRun(save);
     if (progress.model !== trainingHash(this.compiled)) {
@@ -123,10 +191,11 @@ export class Trainer {
     data: Dataset | BatchSource | Iterable<Batch> | AsyncIterable<Batch>,
     options: EvaluateOptions = {},
   ): Promise<Evaluation> {
+    checkOptions('evaluate', options, evaluateKinds);
     const { state } = await this.weights();
     const bundle = await this.bundle();
     const batches = this.testBatches(data, options, (batch, what) => checkBatch(batch, bundle, false, what));
-    const model = await EvaluationModel.open(bundle, state, this.options);
+    const model = await EvaluationModel.open(bundle, state, sessionOf(this.options));
     try {
       return await evaluateBatches(model, batches);
     } finally {
@@ -150,6 +219,9 @@ export class Trainer {
     check: (batch: Batch, what: string) => void,
   ): Iterable<Batch> | AsyncIterable<Batch> {
     accepted(trainChoices.batchSize.schema, batchSize);
+    if (typeof data !== 'object' || data === null || !('train' in data || 'counts' in data || isIterable(data))) {
+      throw new RequestError(`the data is ${show(data)}; give a data set, a BatchSource or an iterable of batches`);
+    }
     if ('train' in data) {
       checkDataset(data, this.network, data.name);
       return testBatches(data, batchSize, dataWorkers);
@@ -171,8 +243,20 @@ export class Trainer {
   }
 
   private place(saving: Pick<RunOptions, 'checkpointEvery' | 'keep'>): RunPlace {
-    return { save: this.options.save, ...saving, ...sessionOf(this.options) };
+    const { save, allowOvercommit } = this.options;
+    return { save, allowOvercommit, ...saving, ...sessionOf(this.options) };
   }
+}
+
+/** @throws RequestError for what is neither a data set nor a source of batches */
+function checkData(data: Dataset | BatchSource): void {
+  const isMissing = typeof data !== 'object' || data === null;
+  if (isMissing || (!isBatchSource(data) && !('train' in data && 'test' in data))) {
+    throw new RequestError(
+      `the data is ${show(data)}; give a data set (of loadDataset, which is awaited, or arrayDataset) or a BatchSource`,
+    );
+  }
+  if (isBatchSource(data)) checkFields('the batch source', data, sourceKinds);
 }
 
 /** The events of a run, which ends after the step in progress once the signal is aborted. */
@@ -185,4 +269,8 @@ async function* stoppable(run: TrainingRun, signal: AbortSignal | undefined): As
   } finally {
     signal?.removeEventListener('abort', stop);
   }
+}
+
+function isIterable(data: object): boolean {
+  return Symbol.iterator in data || Symbol.asyncIterator in data;
 }

@@ -14,10 +14,13 @@ import { type DataMemory, dataMemory } from './data/memory.js';
 import { checkDataset, requireTwoClasses } from './data/network-data.js';
 import { heldOut, imageCounts, isBatchSource } from './data/run-data.js';
 import type { BatchSource } from './data/source.js';
-import { parseDevice } from './devices.js';
+import { cpu, parseDevice } from './devices.js';
 import { forecastMemory, type MemoryForecast } from './forecast.js';
+import { freeMemory } from './free-memory.js';
+import { describeMemory } from './memory-advice.js';
 import { compileAgain } from './replan.js';
 import { RunLock } from './run-lock.js';
+import { requireRuntime } from './runtime-package.js';
 import { checkWarmup } from './schedule.js';
 import { type SessionOptions, sessionOf } from './session.js';
 import { train } from './train.js';
@@ -38,8 +41,8 @@ export interface RunPlace extends SessionOptions {
   readonly keep?: number | undefined;
   /** Threads that prepare batches; 0 prepares them in this one. By default one less than there are cores, at most 4. */
   readonly dataWorkers?: number | undefined;
-  /** Told what a step will take, before the folder is touched; what it throws refuses the run. */
-  readonly onPlan?: ((memory: RunMemory) => void) | undefined;
+  /** Starts a run although the bytes that its step has alive at once are more than the machine has free. */
+  readonly allowOvercommit?: boolean | undefined;
   /** Told why the run's folder is waited for. */
   readonly onWait?: ((message: string) => void) | undefined;
 }
@@ -98,6 +101,7 @@ export class TrainingRun {
       requireTwoClasses(dataset, resolved.data);
     }
     imageCounts(dataset, resolved);
+    requireRuntime();
     await prepareOutputFolder(save, force);
     // Planning blocks the thread, so it comes before the lock: who has one gives signs of life.
     const memory = planRun(
@@ -106,7 +110,7 @@ export class TrainingRun {
       dataset,
       dataMemory(dataset, input.inputShape, place.dataWorkers),
     );
-    place.onPlan?.(memory);
+    refuseOvercommit(memory, place.device, place.allowOvercommit);
     // Everything that can be refused has been: only now is the folder touched.
     await makeFolder(save);
     return locked(save, place.onWait, async (lock) => {
@@ -133,7 +137,8 @@ export class TrainingRun {
     const before = await openRun(save, from);
     const data = dataMemory(dataset, before.bundle.manifest.inputShape, options.dataWorkers);
     const memory = planRun(() => compileAgain(before.bundle), before.progress.options, dataset, data);
-    options.onPlan?.(memory);
+    const { device: former } = before.progress.running;
+    refuseOvercommit(memory, options.device ?? parseDevice(former), options.allowOvercommit);
     return locked(save, options.onWait, async (lock) => {
       await tidyRun(save);
       // Until the lock was taken, another process may have gone on with the run.
@@ -250,6 +255,16 @@ function planRun(
     if (!(error instanceof DensecError)) throw error;
     return { unknown: error.message };
   }
+}
+
+/**
+ * Refuses a run that the system would kill in its first step. What a card's memory holds is not known here.
+ * @throws RequestError where what a step on the CPU has alive at once is more than is free, unless that is allowed
+ */
+function refuseOvercommit(memory: RunMemory, device = cpu, isAllowed = false): void {
+  if (!memory.forecast || isAllowed || device.target !== 'cpu') return;
+  const { refusal } = describeMemory(memory.compiled, memory.forecast, freeMemory());
+  if (refusal !== undefined) throw new RequestError(refusal);
 }
 
 /** Puts the bundle into the run's folder, which then has all that it takes to resume the run. */

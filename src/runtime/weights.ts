@@ -24,6 +24,8 @@ export interface WeightsMatch {
   /** What the file has and the network lacks, under the file's names. */
   readonly unexpected: readonly string[];
   readonly mismatched: readonly TensorMismatch[];
+  /** What stands before the network's names in the file and was stripped, as in `module.`; empty where nothing does. */
+  readonly prefix: string;
 }
 
 /** Weights that fit a network, read from a file. */
@@ -33,11 +35,13 @@ export interface LoadedWeights {
   readonly unexpected: readonly string[];
   /** Tensors whose initial values were kept because the file tells other classes apart. */
   readonly replaced: readonly string[];
+  /** What stood before the network's names in the file and was stripped, as in `module.`; empty where nothing did. */
+  readonly prefix: string;
   /** The free text that the file carries. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** What wrappers put before every name: DataParallel and torch.compile. */
+/** What DataParallel and torch.compile put before names, also where others of the file have nothing before them. */
 const wrappers = /^(?:module\.|_orig_mod\.)+/;
 
 /** Other spellings of our names: torchvision's last norm, and its layers before version 0.4. */
@@ -48,7 +52,8 @@ const spellings: readonly (readonly [pattern: RegExp, ours: string])[] = [
 
 /**
  * Holds a file's tensors against a network's. Names are the network's own, those of the seed and of torchvision's
- * DenseNets (old and new), each also with the prefix that DataParallel or torch.compile put before it.
+ * DenseNets (old and new), each also behind a prefix that most of the file's names share: `module.` of DataParallel,
+ * `_orig_mod.` of torch.compile, `model.`, `backbone.` or whatever a program's own module is called.
  * @param layout the network's tensors: `segments` of what `compile` gives, `state` of a bundle's manifest
  */
 export function matchWeights(tensors: State, layout: readonly Segment[]): WeightsMatch {
@@ -61,9 +66,16 @@ export function matchWeights(tensors: State, layout: readonly Segment[]): Weight
   const unexpected: string[] = [];
   const mismatched: TensorMismatch[] = [];
   const sources = new Map<string, string>();
+  const known = (name: string): boolean => wanted.has(name);
+  const shared = sharedPrefix([...tensors.keys()], known);
+  let prefixed = '';
   for (const [given, tensor] of tensors) {
     const slot = parseSlotName(given);
-    const base = networkName(slot?.parameter ?? given, (name) => wanted.has(name));
+    const own = slot?.parameter ?? given;
+    const before = shared !== '' && own.startsWith(shared) ? shared : (wrappers.exec(own)?.[0] ?? '');
+    const stripped = networkName(own.slice(before.length), known);
+    const base = stripped ?? networkName(own, known);
+    if (stripped !== undefined) prefixed ||= before;
     const place = base === undefined ? undefined : wanted.get(base);
     if (base === undefined || !place || (slot && place.role !== 'parameter')) {
       unexpected.push(given);
@@ -79,7 +91,7 @@ export function matchWeights(tensors: State, layout: readonly Segment[]): Weight
   const missing = [...wanted]
     .filter(([name, { role }]) => (role === 'parameter' || role === 'running') && !sources.has(name))
     .map(([name]) => name);
-  return { state, missing, unexpected, mismatched };
+  return { state, missing, unexpected, mismatched, prefix: prefixed };
 }
 
 /**
@@ -91,7 +103,7 @@ export function matchWeights(tensors: State, layout: readonly Segment[]): Weight
 export async function loadWeights(path: string, layout: readonly Segment[]): Promise<LoadedWeights> {
   const { match, metadata } = await readMatch(path, layout);
   refuseMismatch(path, match, match.mismatched);
-  return { state: match.state, unexpected: match.unexpected, replaced: [], metadata };
+  return { state: match.state, unexpected: match.unexpected, replaced: [], prefix: match.prefix, metadata };
 }
 
 /**
@@ -121,7 +133,7 @@ export async function loadInitialWeights(
       replaced.push(name);
     }
   }
-  return { state, unexpected: match.unexpected, replaced, metadata };
+  return { state, unexpected: match.unexpected, replaced, prefix: match.prefix, metadata };
 }
 
 async function readMatch(
@@ -139,9 +151,34 @@ async function readMatch(
 
 /** The network's name for a file's, if it has one. */
 function networkName(given: string, known: (name: string) => boolean): string | undefined {
-  const bare = given.replace(wrappers, '');
-  const ours = spellings.reduce((name, [pattern, spelling]) => name.replace(pattern, spelling), bare);
-  return [given, bare, ours].find(known);
+  const ours = spellings.reduce((name, [pattern, spelling]) => name.replace(pattern, spelling), given);
+  return [given, ours].find(known);
+}
+
+/**
+ * What stands before most of the names that a network has: whole parts between dots, possibly nothing.
+ * @throws FailureError when names behind two prefixes fit as well, as a student's and a teacher's in one file
+ */
+function sharedPrefix(names: readonly string[], known: (name: string) => boolean): string {
+  const counts = new Map<string, number>([['', 0]]);
+  for (const name of names) {
+    const own = parseSlotName(name)?.parameter ?? name;
+    for (let begin = 0; ; ) {
+      if (networkName(own.slice(begin), known) !== undefined) {
+        const prefix = own.slice(0, begin);
+        counts.set(prefix, (counts.get(prefix) ?? 0) + 1);
+        break;
+      }
+      const dot = own.indexOf('.', begin);
+      if (dot < 0) break;
+      begin = dot + 1;
+    }
+  }
+  const [first = ['', 0], second = ['', 0]] = [...counts].sort(([, a], [, b]) => b - a);
+  if (first[1] === second[1] && first[0] !== '' && second[0] !== '') {
+    throw new FailureError(`names behind ${first[0]} and behind ${second[0]} fit equally well; leave one of them out`);
+  }
+  return first[1] > (counts.get('') ?? 0) ? first[0] : '';
 }
 
 /**

@@ -1,5 +1,6 @@
 /** @file Weights of another network, under torchvision's names, on an image folder of other classes: train to predict. */
 
+import { cpSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { floatTensor, type TensorData } from '../../src/ir/index.js';
@@ -148,18 +149,24 @@ describe('weights of other classes', () => {
   });
 
   it('a network with too few of them is refused by eval and train', async () => {
-    expectDone(await densec(['build', ...shape, '--classes', '1', '-o', path('one')]));
-    const { tensors } = await readSafetensors(path('one', 'initial.safetensors'));
-    expect(tensors.get('classifier.bias')).toEqual(floatTensor([1], [0]));
-    const weights = ['--weights', path('one', 'initial.safetensors')];
+    const three = path('three');
+    cpSync(photos, three, { recursive: true });
+    for (const part of readdirSync(three)) {
+      const [first = ''] = readdirSync(join(three, part));
+      cpSync(join(three, part, first), join(three, part, 'zebra'), { recursive: true });
+    }
+    expectDone(await densec(['build', ...shape, '--classes', '2', '-o', path('two')]));
+    const { tensors } = await readSafetensors(path('two', 'initial.safetensors'));
+    expect(tensors.get('classifier.bias')).toEqual(floatTensor([2], [0, 0]));
+    const weights = ['--weights', path('two', 'initial.safetensors')];
     for (const args of [
-      ['eval', path('one'), ...weights, '--data', photos],
-      ['train', path('one'), ...short, '--save', path('few')],
+      ['eval', path('two'), ...weights, '--data', three],
+      ['train', path('two'), ...short, '--data', three, '--save', path('few')],
     ]) {
       const result = await densec(args);
       expect([result.code, result.stderr]).toEqual([
         1,
-        expect.stringMatching(/has the label 1 but the network has 1 classes/),
+        expect.stringMatching(/has the label 2 but the network has 2 classes/),
       ]);
     }
   });

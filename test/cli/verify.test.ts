@@ -40,6 +40,13 @@ describe('verify', () => {
     expect(result.stderr).toMatch(/\d+ of \d+ checks failed/);
   });
 
+  it('needs a folder for temporary files, and says which is missing', async () => {
+    const env = { TMPDIR: path('missing'), TMP: path('missing'), TEMP: path('missing') };
+    const { code, stderr } = await densec(['verify', path('none'), '--threads', '1'], { env });
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/no folder .*missing.*TMPDIR names the folder/)]);
+    expect(stderr).not.toContain('bug of densec');
+  });
+
   it.each([
     ['a batch of none', ['--batch-size', '0'], /at least 1/],
     ['a folder that is no bundle to compare with', ['--against', path('nowhere')], /is not a bundle/],

@@ -1,8 +1,9 @@
 /** @file Weights that are no numbers, and files of other formats given as weights. */
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import onnxProto from 'onnx-proto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type FloatTensor, floatTensor } from '../../src/ir/index.js';
+import { type FloatTensor, floatTensor, type TensorData } from '../../src/ir/index.js';
 import { readSafetensors, writeSafetensors } from '../../src/runtime/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 
@@ -74,6 +75,52 @@ describe('a file that is no safetensors', () => {
       '-o',
       path('x.onnx'),
     ]);
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/is an ONNX model, not safetensors/)]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/is an ONNX model, not safetensors; .*save_file.*onnx\.load/),
+    ]);
+  });
+});
+
+describe('an exported model', () => {
+  const { ModelProto } = onnxProto.onnx;
+  type Tensor = { name: string; dataType: number; rawData: Uint8Array };
+
+  it.each<[string, number, (length: number) => Uint8Array]>([
+    ['float32', 1, (length) => new Uint8Array(Float32Array.from({ length: length / 4 }, () => Number.NaN).buffer)],
+    ['float16', 10, (length) => new Uint8Array(Uint16Array.from({ length: length / 4 }, () => 0xfc00).buffer)],
+  ])('with weights that are not finite (%s) is refused by the tensor', async (_, dataType, broken) => {
+    const model = ModelProto.decode(readFileSync(path('good.onnx')));
+    const weights = model.graph?.initializer as unknown as Tensor[];
+    const last = weights.findLast((tensor) => tensor.dataType === 1) as Tensor;
+    last.rawData = broken(last.rawData.length);
+    last.dataType = dataType;
+    writeFileSync(path('broken.onnx'), ModelProto.encode(model).finish());
+    const args = ['predict', path('broken.onnx'), '--batch', path('batch.safetensors')];
+    const { code, stdout, stderr } = await densec(args);
+    expect([code, stdout, stderr]).toEqual([1, '', expect.stringContaining(`${last.name} (read by `)]);
+    expect(stderr).toMatch(/ is not finite; .*export earlier weights/);
+  });
+
+  it('gives outputs that no node reads, as converters to float16 need it', () => {
+    const { graph } = ModelProto.decode(readFileSync(path('good.onnx')));
+    const read = new Set(graph?.node?.flatMap(({ input }) => input ?? []));
+    const outputs = graph?.output?.map(({ name }) => name ?? '') ?? [];
+    expect(outputs).toEqual(['logits', 'probabilities']);
+    expect(outputs.filter((name) => read.has(name))).toEqual([]);
+  });
+});
+
+describe('names behind a prefix', () => {
+  it('are read without it, which is said', async () => {
+    const { tensors } = await readSafetensors(path('net', 'initial.safetensors'));
+    const wrapped = [...tensors].map(([name, tensor]) => [`module.model.${name}`, tensor] as [string, TensorData]);
+    await writeSafetensors(path('wrapped.safetensors'), wrapped);
+    const { code, stderr } = await densec([...exportOf('wrapped'), '-o', path('wrapped.onnx')]);
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringContaining('the names begin with module.model., which was stripped'),
+    ]);
+    expect(readFileSync(path('wrapped.onnx'))).toEqual(readFileSync(path('good.onnx')));
   });
 });

@@ -24,6 +24,8 @@ export interface CliResult {
 export interface CliOptions {
   /** Folder to run in; that of the tests unless told. */
   readonly cwd?: string;
+  /** Variables of the environment, beside those of the tests. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Called with each piece of stdout; may signal the process. */
   readonly onStdout?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
   /** The same for stderr. */
@@ -31,10 +33,10 @@ export interface CliOptions {
 }
 
 /** Runs `densec ARGS` and waits for its end. */
-export function densec(args: readonly string[], { cwd, onStdout, onStderr }: CliOptions = {}): Promise<CliResult> {
+export function densec(args: readonly string[], { cwd, env, onStdout, onStderr }: CliOptions = {}): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [main, ...args], {
-      env: { ...process.env, NO_COLOR: '1' },
+      env: { ...process.env, NO_COLOR: '1', ...env },
       ...(cwd && { cwd }),
     });
     let [stdout, stderr] = ['', ''];

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { FailureError, InternalError } from '../../src/ir/errors.js';
+import { FailureError, RequestError } from '../../src/ir/errors.js';
 import { floatTensor, int64Tensor, type TensorData } from '../../src/ir/tensor-data.js';
 import { readSafetensors, writeSafetensors } from '../../src/runtime/safetensors.js';
 
@@ -85,7 +85,7 @@ describe('refuses to write', () => {
     ],
   ] as [string, [string, TensorData][], string][])('%s', async (_, tensors, message) => {
     const writing = writeSafetensors(path, tensors);
-    await expect(writing).rejects.toThrow(InternalError);
+    await expect(writing).rejects.toThrow(RequestError);
     await expect(writing).rejects.toThrow(message);
   });
 

@@ -44,9 +44,14 @@ describe('names', () => {
     ["torchvision's before 0.4", oldTorchvision],
     ["DataParallel's", (name) => `module.${name}`],
     ["a compiled DataParallel's of torchvision's", (name) => `module._orig_mod.${oldTorchvision(name)}`],
+    ["a program's own", (name) => `model.${name}`],
+    ["a wrapped backbone's", (name) => `module.model.backbone.${torchvision(name)}`],
+    ["a wrapper's that is called like a layer", (name) => `features.${name}`],
+    ['a backbone with a head of its own', (name) => (name.startsWith('features') ? `net.${name}` : name)],
   ])('are read where they are %s', (_, change) => {
     const match = matchWeights(weights(change), layout);
-    expect(match).toMatchObject({ missing: [], unexpected: [], mismatched: [] });
+    const prefix = change('features.conv0.weight').replace(/features\.conv0\.weight$/, '');
+    expect(match).toMatchObject({ missing: [], unexpected: [], mismatched: [], prefix });
     expect(match.state).toEqual(compiled.initial);
   });
 
@@ -61,6 +66,19 @@ describe('names', () => {
     );
     expect(state.get('momentum.classifier.bias')).toBe(momentum);
     expect(unexpected).toEqual(['momentum.features.norm0.running_mean']);
+  });
+
+  it('of two networks in one file are refused', () => {
+    const both = new Map([...weights((name) => `student.${name}`), ...weights((name) => `teacher.${name}`)]);
+    expect(() => matchWeights(both, layout)).toThrow(
+      /behind student\. and behind teacher\. fit equally well; leave one of them out/,
+    );
+  });
+
+  it('beside averaged ones are the network’s own', () => {
+    const both = new Map([...weights((name) => `ema.${name}`), ...weights()]);
+    const { prefix, missing, unexpected } = matchWeights(both, layout);
+    expect([prefix, missing, unexpected.length]).toEqual(['', [], compiled.initial.size]);
   });
 
   it('may not stand twice for one tensor', () => {

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { accepted, type Choice, type Choices, type Chosen, fieldsOf, given } from '../../choices.js';
-import { RequestError, type SlotRole } from '../../ir/index.js';
+import { checkNames, RequestError, type SlotRole } from '../../ir/index.js';
 import { correctionName } from '../../step/interface.js';
 import type { Segment } from '../pack-state.js';
 import { adam } from './adam.js';
@@ -117,7 +117,7 @@ function refuseUnknown(kind: OptimizerName, options: object): void {
     if (Object.hasOwn(known, name)) continue;
     const others = optimizerNames.filter((other) => Object.hasOwn(choicesOf(other), name));
     const [first] = others;
-    if (!first) throw new RequestError(`${kind} has no option ${name}; it has ${Object.keys(known).join(', ')}`);
+    if (!first) return checkNames(`optimizer ${kind}`, options, Object.keys(known));
     const flag = choicesOf(first)[name]?.flag.split(' ')[0];
     throw new RequestError(`${kind} takes no ${flag}: it belongs to --optimizer ${others.join(' or ')}`);
   }

@@ -1,9 +1,9 @@
 /** @file Where the time of a training step goes: by operator, phase and layer, against what the machine can do. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FailureError } from '../../ir/index.js';
+import { temporaryFolder } from '../atomic-file.js';
 import { type ProfiledRun, readProfile } from '../profile-reader.js';
 import { kernelCost } from './kernel-cost.js';
 import { placeOf } from './node-name.js';
@@ -46,7 +46,7 @@ export interface ProfileReport {
 
 /** Profiles a bundle's steps and the machine, each in a process of its own. @throws FailureError as measurements do */
 export async function profileSteps(request: Omit<StepsRequest, 'kind'>): Promise<ProfileReport> {
-  const directory = await mkdtemp(join(tmpdir(), 'densec-profile-'));
+  const directory = await temporaryFolder('profile');
   try {
     const profilePrefix = join(directory, 'profile');
     const steps = request.steps + 1;

@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { FailureError } from '../../ir/index.js';
+import { ownFile } from '../../own-files.js';
 import type {
   Ceilings,
   CeilingsRequest,
@@ -12,9 +13,6 @@ import type {
   StepsRequest,
 } from './protocol.js';
 
-// Tests run the sources, but a process needs JavaScript: they use the one that was built.
-const childFile = import.meta.url.endsWith('.ts') ? '../../../dist/src/runtime/bench/child.js' : './child.js';
-
 /**
  * Measures in a process of its own.
  * @throws FailureError with what the process said, or how it ended
@@ -22,7 +20,7 @@ const childFile = import.meta.url.endsWith('.ts') ? '../../../dist/src/runtime/b
 export function runChild(request: StepsRequest): Promise<StepsMeasurement>;
 export function runChild(request: CeilingsRequest): Promise<Ceilings>;
 export function runChild(request: ChildRequest): Promise<StepsMeasurement | Ceilings> {
-  const child = fork(fileURLToPath(new URL(childFile, import.meta.url)), [], {
+  const child = fork(fileURLToPath(ownFile('runtime/bench/child.js')), [], {
     execArgv: ['--expose-gc'],
     // stdout belongs to the parent's one JSON document.
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

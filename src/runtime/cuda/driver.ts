@@ -1,8 +1,10 @@
 /** @file CUDA's driver: the card's context, memory, streams, events, modules and launches. */
 
-import koffi from 'koffi';
 import { FailureError, InternalError } from '../../ir/index.js';
+import { koffi as loadKoffi } from '../ort/native.js';
 import { type CudaLibraries, cString, loadLibrary, type NativeFunction, Out } from './libraries.js';
+
+const koffi = loadKoffi();
 
 /** A kernel's code on the card. */
 export type KernelHandle = bigint;

@@ -1,7 +1,8 @@
 /** @file Finding and loading NVIDIA's shared libraries, with the remedy where one is missing. */
 
-import koffi, { type LibraryHandle, type TypeObject } from 'koffi';
+import type { LibraryHandle, TypeObject } from 'koffi';
 import { FailureError } from '../../ir/index.js';
+import { koffi } from '../ort/native.js';
 
 /** File names of a library, the preferred one first. */
 export interface LibraryNames {
@@ -58,10 +59,11 @@ export interface NativeLibrary {
 export function loadLibrary(kind: keyof CudaLibraries, libraries: CudaLibraries): NativeLibrary {
   const names = process.platform === 'win32' ? libraries[kind].windows : libraries[kind].linux;
   const reasons: string[] = [];
+  const { load } = koffi();
   for (const file of names) {
     let handle: LibraryHandle;
     try {
-      handle = koffi.load(file);
+      handle = load(file);
     } catch (error) {
       reasons.push(`${file}: ${error instanceof Error ? error.message : error}`);
       continue;

@@ -1,5 +1,6 @@
 /** @file A data set of one's own, from arrays in memory. */
 
+import { aCount, aName, anObject, aText, checkOptions, type Kinds, listOf, must, oneOf, show } from '../../ir/check.js';
 import { RequestError } from '../../ir/errors.js';
 import { elementCount } from '../../ir/tensor-data.js';
 import { pixelStatistics } from './images.js';
@@ -39,9 +40,10 @@ const maxLabel = 255;
 
 /**
  * A data set of images in memory, to train on as on any other.
- * @throws RequestError when the arrays don't fit each other or a label is not a class
+ * @throws RequestError when the arrays are not bytes, don't fit each other, or a label is not a class
  */
-export function arrayDataset(options: ArrayDatasetOptions): Dataset {
+export function arrayDataset(given: ArrayDatasetOptions): Dataset {
+  const options = checkOptions('arrayDataset', given, kinds);
   const { name, channels, imageSize, imageWidth, augmentation = 'none' } = options;
   const train = toSplit(options.train, options, 'train');
   const test = toSplit(options.test, options, 'test');
@@ -55,11 +57,32 @@ export function arrayDataset(options: ArrayDatasetOptions): Dataset {
   return { name, classes, channels, imageSize, ...width, ...names, train, test, normalization, augmentation };
 }
 
+const kinds: Kinds<ArrayDatasetOptions> = {
+  name: must(aName),
+  channels: must(aCount(1)),
+  imageSize: must(aCount(1)),
+  imageWidth: aCount(1),
+  train: must({ ...anObject, expects: '{ images, labels }' }),
+  test: must({ ...anObject, expects: '{ images, labels }' }),
+  classes: aCount(2, maxLabel + 1),
+  classNames: listOf(aText),
+  normalization: { ...anObject, expects: '{ mean, std } with a number for each channel' },
+  augmentation: oneOf('crop-flip', 'crop', 'resized-crop-flip', 'none'),
+};
+
 function toSplit(
   { images, labels }: LabelledImages,
   { name, channels, imageSize, imageWidth }: ArrayDatasetOptions,
   part: string,
 ): PixelSplit {
+  if (!(images instanceof Uint8Array)) {
+    const remedy =
+      'give bytes from 0 to 255 as a Uint8Array; for numbers of your own scale make batches with createBatch';
+    throw new RequestError(`${name}, ${part}: the images are ${show(images)}; ${remedy}`);
+  }
+  if (typeof labels?.length !== 'number') {
+    throw new RequestError(`${name}, ${part}: the labels are ${show(labels)}; give a list of whole numbers`);
+  }
   const [height, width] = extentsOf({ imageSize, imageWidth });
   const bytes = channels * height * width;
   const count = labels.length;

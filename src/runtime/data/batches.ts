@@ -1,6 +1,7 @@
 /** @file Which images a step takes, and the normalized, augmented tensors it gets. Hot path: plain loops over bytes. */
 
-import { FailureError, InternalError, RequestError } from '../../ir/errors.js';
+import { show } from '../../ir/check.js';
+import { FailureError, RequestError } from '../../ir/errors.js';
 import { elementCount, type FloatTensor, type TensorData } from '../../ir/tensor-data.js';
 import { hash, permutation, purpose, randomFlip, randomShift } from './random.js';
 import { pickStratified } from './stratify.js';
@@ -77,7 +78,7 @@ export function splitValidation(
  * @param options.augment asks for the data set's augmentation: a random crop of the image with 4 black pixels around
  * it and, where the data set allows, a random flip. What an image gets depends on seed, epoch and its index alone, so
  * not on batch size or order.
- * @throws RequestError for image files; InternalError when the split has no image of an index
+ * @throws RequestError for image files, or when the split has no image of an index
  */
 export function makeBatch(
   format: BatchFormat,
@@ -108,11 +109,11 @@ export function makeBatch(
   return createBatch([channels, ...extents], images, labelsOf(split, indices));
 }
 
-/** The labels of some images of a split. @throws InternalError when it has no image of an index */
+/** The labels of some images of a split. @throws RequestError when it has no image of an index */
 export function labelsOf({ labels, count }: Split, indices: ArrayLike<number>): number[] {
   return Array.from(indices, (index) => {
     const label = labels[index];
-    if (label === undefined) throw new InternalError(`image ${index} of a split of ${count}`);
+    if (label === undefined) throw new RequestError(`there is no image ${index} among ${count}; they count from 0`);
     return label;
   });
 }
@@ -122,9 +123,18 @@ export function labelsOf({ labels, count }: Split, indices: ArrayLike<number>): 
  * @param sample shape of one image, (C, H, W)
  * @param images the numbers of all images, row-major (N, C, H, W)
  * @param labels of each image
- * @throws RequestError when images and labels differ in number
+ * @throws RequestError when images and labels differ in number, or a label is no whole number
  */
 export function createBatch(sample: readonly number[], images: Float32Array, labels: ArrayLike<number>): Batch {
+  if (!(images instanceof Float32Array)) {
+    throw new RequestError(`the images of a batch are ${show(images)}; give the normalized numbers as a Float32Array`);
+  }
+  const wrong = Array.from(labels).findIndex((label) => !Number.isSafeInteger(label) || label < 0);
+  if (wrong >= 0) {
+    throw new RequestError(
+      `the label of image ${wrong} of a batch is ${show(labels[wrong])}; it must be a whole number from 0`,
+    );
+  }
   const expected = labels.length * elementCount(sample);
   if (images.length !== expected) {
     throw new RequestError(

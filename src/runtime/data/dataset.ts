@@ -1,6 +1,19 @@
 /** @file Finds out what a `--data SOURCE` is and loads it. */
 
 import { stat } from 'node:fs/promises';
+import {
+  aCount,
+  aFlag,
+  aFunction,
+  aNumber,
+  anObject,
+  aPath,
+  aSeed,
+  checkOptions,
+  checkValue,
+  type Kinds,
+  oneOf,
+} from '../../ir/check.js';
 import { FailureError, RequestError } from '../../ir/errors.js';
 import { fileFailure } from '../atomic-file.js';
 import { cifar10Format, cifar100Format } from './cifar.js';
@@ -29,6 +42,20 @@ const formats: readonly DatasetFormat[] = [idxFormat, cifar10Format, cifar100For
 /** Formats that are told by less than the names of their files, so only where there is no other. */
 const vagueFormats: readonly DatasetFormat[] = [classFolderFormat];
 
+const kinds: Kinds<DatasetOptions> = {
+  channels: { expects: '1 or 3', accepts: (value) => value === 1 || value === 3 },
+  imageSize: aCount(1),
+  imageWidth: aCount(1),
+  testShare: aNumber,
+  seed: aSeed,
+  limit: aCount(1),
+  skipCorrupt: aFlag,
+  known: anObject,
+  parts: oneOf('all', 'test'),
+  workers: aCount(0),
+  onProgress: aFunction,
+};
+
 /**
  * Loads a data set: pixels into memory; of an image folder the names of its files, once each has been decoded to see
  * that it can be.
@@ -37,7 +64,9 @@ const vagueFormats: readonly DatasetFormat[] = [classFolderFormat];
  * @throws FailureError when the folder doesn't exist, holds no data set or several, or files of it are broken
  * @throws RequestError when the data set can't have the channels or the share of test images asked for
  */
-export async function loadDataset(source: string, options: DatasetOptions = {}): Promise<Dataset> {
+export async function loadDataset(source: string, given: DatasetOptions = {}): Promise<Dataset> {
+  checkValue('the source of the data', source, aPath);
+  const options = checkOptions('loadDataset', given, kinds);
   const dataset = await load(source, options);
   const { testShare, known } = options;
   if (testShare === undefined || dataset.split || known) return dataset;

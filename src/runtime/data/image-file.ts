@@ -1,14 +1,11 @@
 /** @file Image files as bytes of one size: JPEG, PNG and whatever else libvips (the library sharp) reads. */
 
 import { stat } from 'node:fs/promises';
-import sharp, { type Sharp } from 'sharp';
+import type { Sharp } from 'sharp';
 import { FailureError } from '../../ir/errors.js';
 import { fileFailure } from '../atomic-file.js';
+import { imageLibrary, sharp } from './image-library.js';
 import { imageKinds, otherFormat } from './image-names.js';
-
-// One image at a time is decoded by each data worker; threads and a cache of the library's own would come on top.
-sharp.concurrency(1);
-sharp.cache(false);
 
 /** Most pixels of an image that is decoded: more is a mistake or an attack, and takes GB. The image library's own limit. */
 const mostPixels = 0x3fff ** 2;
@@ -48,6 +45,7 @@ export async function readImage(path: string, format: ImageFormat): Promise<Uint
   });
   if (status.isDirectory()) throw new FailureError(`${path} is a folder; give image files`);
   if (status.size === 0) throw unreadable(path, 'the file is empty');
+  imageLibrary();
   try {
     // Damage in the middle of a file fails as damage at its beginning does; libvips would go on with grey by default.
     let image = sharp(path, { failOn: 'warning', limitInputPixels: false }).autoOrient();

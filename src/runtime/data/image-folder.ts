@@ -6,6 +6,7 @@ import { fileDataset } from './file-dataset.js';
 import { assemble, type FileParts, fileSplit, forEvaluation, inTurn, listed, noFiles } from './file-parts.js';
 import { findLayout, holdsClasses, holdsTest, type Layout, wholeOf } from './folder-layout.js';
 import { type FolderScan, scanFolder } from './folder-scan.js';
+import { imageLibrary } from './image-library.js';
 import type { Dataset, DatasetFormat, DatasetOptions, FileSplit } from './types.js';
 
 /** A folder with train/, val/ and test/, each with a folder of images for each class. */
@@ -34,6 +35,8 @@ interface Found extends FileParts {
  * @throws RequestError when a test share is asked for though there are test images
  */
 async function loadImageFolder(directory: string, options: DatasetOptions): Promise<Dataset> {
+  // Once, instead of for each of the images.
+  imageLibrary();
   const layout = findLayout(directory, options.known?.rules);
   const found =
     options.parts === 'test'

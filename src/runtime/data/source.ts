@@ -36,9 +36,10 @@ export interface BatchSource {
 
 /** @throws RequestError when a source's counts are no counts, or it has nothing to train on */
 export function checkCounts({ name, counts }: BatchSource): void {
-  for (const [part, count] of Object.entries(counts)) {
+  for (const part of ['training', 'validation', 'test'] as const) {
+    const count: unknown = counts[part];
     const least = part === 'training' ? 1 : 0;
-    if (Number.isSafeInteger(count) && count >= least) continue;
+    if (Number.isSafeInteger(count) && (count as number) >= least) continue;
     throw new RequestError(`${name}: the count of ${part} images is ${count}; it must be a whole number from ${least}`);
   }
 }

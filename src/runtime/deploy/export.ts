@@ -2,7 +2,7 @@
 
 import { checkForward, type Network } from '../../builders/index.js';
 import { inferenceGraph } from '../../inference.js';
-import type { Graph, TensorData } from '../../ir/index.js';
+import { aPath, checkNames, checkValue, type Graph, type TensorData } from '../../ir/index.js';
 import { encodeGraph } from '../../onnx/index.js';
 import { version } from '../../version.js';
 import { writeFileAtomic } from '../atomic-file.js';
@@ -26,6 +26,8 @@ export async function exportModel(
   state: ReadonlyMap<string, TensorData>,
   description: DataDescription = {},
 ): Promise<void> {
+  checkValue('the path of the model', path, aPath);
+  checkNames('the description', description, ['normalization', 'resize', 'border', 'classNames']);
   requireFinite(state, network.name);
   const { inputShape, classes } = 'nodes' in network ? checkForward(network) : network;
   checkDescription(description, inputShape, classes);

@@ -1,12 +1,21 @@
 /** @file An exported model, loaded to label images. */
 
 import { readFile } from 'node:fs/promises';
-import { FailureError, type FloatTensor, RequestError } from '../../ir/index.js';
-import { decodeModel, modelMetadata, sampleShape } from '../../onnx/index.js';
+import {
+  aCount,
+  aPath,
+  checkOptions,
+  checkValue,
+  FailureError,
+  type FloatTensor,
+  RequestError,
+  show,
+} from '../../ir/index.js';
+import { decodeModel, modelMetadata, nonFiniteWeight, sampleShape } from '../../onnx/index.js';
 import { batchInputs, resultOutputs } from '../../step/interface.js';
 import { fileFailure } from '../atomic-file.js';
 import { type DataDescription, decodeDescription } from '../data/description.js';
-import { Session, type SessionOptions } from '../session.js';
+import { Session, type SessionOptions, sessionKinds } from '../session.js';
 import { sessionChoices } from '../session-choice.js';
 import { modelKeys } from './export.js';
 
@@ -33,9 +42,12 @@ export class Predictor {
 
   /**
    * Loads a model.
-   * @throws FailureError when the file can't be read or is no model that densec exported
+   * @throws FailureError when the file can't be read, is no model that densec exported, or a weight of it is
+   * not finite
    */
   static async open(path: string, options: SessionOptions = {}): Promise<Predictor> {
+    checkValue('the path of the model', path, aPath);
+    checkOptions('Predictor', options, sessionKinds);
     const bytes = await readFile(path).catch((error: unknown) => {
       throw fileFailure('read', path, error);
     });
@@ -46,6 +58,12 @@ export class Predictor {
     if (metadata[modelKeys.version] === undefined || inputShape === undefined || classes === undefined) {
       throw new FailureError(`${path} is not a model that densec exported; make one with densec export`);
     }
+    const broken = nonFiniteWeight(model);
+    if (broken !== undefined) {
+      throw new FailureError(
+        `${path}: ${broken} is not finite; the training that it comes from diverged: export earlier weights`,
+      );
+    }
     const session = await Session.open(path, sessionChoices.evaluation, options);
     return new Predictor(session, path, inputShape, classes, decodeDescription(metadata, path));
   }
@@ -54,9 +72,13 @@ export class Predictor {
    * The likeliest classes of each image, best first.
    * @param images (N, …inputShape), normalized
    * @param top how many classes; all where there are fewer
-   * @throws RequestError when the images have another shape
+   * @throws RequestError when the images have another shape or `top` is no count
    */
   async predict(images: FloatTensor, top = 1): Promise<Candidate[][]> {
+    checkValue('top', top, aCount(1));
+    if (images?.dtype !== 'float32' || !Array.isArray(images.shape)) {
+      throw new RequestError(`the images are ${show(images)}; give a float32 tensor, as floatTensor makes`);
+    }
     const [count = 0, ...sample] = images.shape;
     if (sample.join() !== this.inputShape.join()) {
       throw new RequestError(
@@ -72,7 +94,7 @@ export class Predictor {
     const broken = probabilities.findIndex((value) => !Number.isFinite(value));
     if (broken >= 0) {
       throw new FailureError(
-        `${this.path}: the probabilities of image ${Math.floor(broken / this.classes)} are not finite; the model's weights or the image are not: export earlier weights`,
+        `${this.path}: the probabilities of image ${Math.floor(broken / this.classes)} are not finite, though the model's weights are: its numbers are not, or too large; check the image and how it is normalized`,
       );
     }
     return Array.from({ length: count }, (_, image) =>

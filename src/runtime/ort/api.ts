@@ -3,15 +3,17 @@
 import '../telemetry.js';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import koffi from 'koffi';
 import { FailureError } from '../../ir/index.js';
-import { runtimeFolder } from '../runtime-package.js';
+import { explainRuntime, libraryFolder, wantedVersion } from '../runtime-package.js';
+import { koffi as loadKoffi } from './native.js';
 
 /** An address that C gave us; null for none. */
 export type Pointer = unknown;
 
 /** The version whose table was tried; positions are append-only, but what functions take is not promised. */
-const triedVersion = '1.30.0';
+const triedVersion = wantedVersion;
+
+const koffi = loadKoffi();
 const apiVersion = 30;
 
 /** Functions that return a status, by their positions in the table and what they take. */
@@ -184,14 +186,13 @@ function readPairs(getPairs: Pointer, pairs: Pointer): ReadonlyMap<string, strin
 
 /** The library inside onnxruntime-node. @throws FailureError when it isn't there */
 function libraryPath(): string {
-  const folder = join(runtimeFolder(), 'bin', 'napi-v6', process.platform, process.arch);
+  const folder = libraryFolder();
   const names = {
     linux: 'libonnxruntime.so.1',
     darwin: `libonnxruntime.${triedVersion}.dylib`,
     win32: 'onnxruntime.dll',
   };
   const path = join(folder, names[process.platform as keyof typeof names] ?? names.linux);
-  if (!existsSync(path))
-    throw new FailureError(`onnxruntime-node has no library for this platform: ${path} is missing`);
+  if (!existsSync(path)) throw new FailureError(explainRuntime(new Error(`${path} is missing`)));
   return path;
 }

@@ -1,9 +1,11 @@
 /** @file Registers the operators of our own with a session: kernels on the host, or those of a device library. */
 
-import koffi from 'koffi';
 import { elementCount } from '../../ir/index.js';
 import type { Attributes, HostTensor, OwnOperator } from '../../operators/index.js';
 import { extentsForC, int64s, made, type OrtApi, ortApi, type Pointer } from './api.js';
+import { koffi as loadKoffi } from './native.js';
+
+const koffi = loadKoffi();
 
 /** A tensor on a device. */
 export interface DeviceTensor {

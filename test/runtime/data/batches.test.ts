@@ -1,7 +1,7 @@
 /** @file Orders, validation sets, and the tensors of a batch. */
 
 import { expect, test } from 'vitest';
-import { FailureError, InternalError, RequestError } from '../../../src/ir/errors.js';
+import { FailureError, RequestError } from '../../../src/ir/errors.js';
 import { checkLabels, epochOrder, makeBatch, splitValidation } from '../../../src/runtime/data/batches.js';
 import type { Dataset, PixelSplit } from '../../../src/runtime/data/dataset.js';
 import { someBytes } from './files.js';
@@ -190,7 +190,7 @@ test('what an image gets does not depend on its batch', () => {
 
 test('an image that is not there is a bug', () => {
   const data = makeDataset('none');
-  expect(() => makeBatch(data, data.train, [200])).toThrow(InternalError);
+  expect(() => makeBatch(data, data.train, [200])).toThrow(RequestError);
 });
 
 test('labels that the network does not know', () => {

@@ -1,9 +1,8 @@
 /** @file What a run will need of memory against what is free, and advice where it won't fit. */
 
-import type { Compiled } from '../src/compile.js';
-import { fittingBatchSize, type MemoryForecast } from '../src/runtime/forecast.js';
-import type { FreeMemory } from '../src/runtime/free-memory.js';
-import { megabytes } from './output.js';
+import type { Compiled } from '../compile.js';
+import { fittingBatchSize, type MemoryForecast } from './forecast.js';
+import type { FreeMemory } from './free-memory.js';
 
 /**
  * What a run will need, in words, a warning where that is more than is free, and a refusal where already the bytes that
@@ -29,6 +28,11 @@ export function describeMemory(
   const remedy = advice.length > 0 ? `try ${advice.join(', or ')}` : 'use a smaller network or a larger machine';
   const warning = `the run will hardly fit and may be killed; ${remedy}`;
   if (livePeakBytes <= free.bytes) return { need, warning };
-  const refusal = `a step of ${batchSize} images has ${megabytes(livePeakBytes)} alive at once, but only ${megabytes(free.bytes)} are free${where}; ${remedy}, or start it all the same with --allow-overcommit`;
+  const refusal = `a step of ${batchSize} images has ${megabytes(livePeakBytes)} alive at once, but only ${megabytes(free.bytes)} are free${where}; ${remedy}, or start it all the same with --allow-overcommit (in a program allowOvercommit: true)`;
   return { need, warning, refusal };
+}
+
+/** Bytes in MB = 10⁶. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
 }

@@ -1,11 +1,11 @@
 /** @file What a training run tells of the memory it will need. */
 
 import { describe, expect, it } from 'vitest';
-import { describeMemory } from '../../cli/memory-advice.js';
 import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import type { RematName } from '../../src/passes/solvers/index.js';
 import { forecastMemory } from '../../src/runtime/forecast.js';
+import { describeMemory } from '../../src/runtime/memory-advice.js';
 
 const data = { imageBytes: 3072, batches: 4, fixedBytes: 25e6, loadedBytes: 150e6 };
 const network = densenet({ blockConfig: [2, 2], growthRate: 6, imageSize: 16 });
@@ -47,7 +47,7 @@ describe('a forecast', () => {
     const at = (bytes: number) => describeMemory(compiled, forecast, { bytes, limitedBy: 'machine' }).refusal;
     expect(at(forecast.livePeakBytes)).toBeUndefined();
     expect(at(forecast.livePeakBytes - 1)).toMatch(
-      /^a step of 4096 images has [\d.]+ MB alive at once, but only [\d.]+ MB are free; try .*--batch-size \d+.*--allow-overcommit$/,
+      /^a step of 4096 images has [\d.]+ MB alive at once, but only [\d.]+ MB are free; try .*--batch-size \d+.*--allow-overcommit \(in a program allowOvercommit: true\)$/,
     );
   });
 });
