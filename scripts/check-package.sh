@@ -28,6 +28,7 @@ cat >tsconfig.json <<'JSON'
     "strict": true,
     "module": "nodenext",
     "target": "es2022",
+    "lib": ["es2022"],
     "types": ["node"],
     "skipLibCheck": false,
     "noEmitOnError": true

@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { Predictor } from '../src/runtime/deploy/predictor.js';
 import { temporaryFolder } from './helpers/cli.js';
 
 const path = temporaryFolder();
@@ -25,6 +26,17 @@ it('own-network learns its stripes and labels four of them', async () => {
   const lines = await run('own-network');
   expect(figure(lines, 'test error')).toBeLessThan(0.1);
   expect(lines.slice(-4).map((line) => line.split(' ')[0])).toEqual(['vertical', 'horizontal', 'rising', 'falling']);
+});
+
+it('own-loop trains on batches of its own until nothing gets better, and goes on from a file', async () => {
+  const lines = await run('own-loop');
+  const held = lines.filter((line) => line.startsWith('step ')).map((line) => Number(line.split('held out ')[1]));
+  expect(held.length).toBeGreaterThan(2);
+  expect(Math.min(...held)).toBeLessThan(0.05);
+  expect(figure(lines, 'resumed: loss')).toBeLessThan(0.1);
+  const predictor = await Predictor.open(path('own-loop', 'model.onnx'), { threads: 1 });
+  expect(predictor.description.classNames).toEqual(['disc', 'ring']);
+  await predictor.close();
 });
 
 it('transfer-learning trains the classifier alone, on features of another task', async () => {

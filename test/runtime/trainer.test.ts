@@ -7,6 +7,7 @@ import { densenet } from '../../src/builders/index.js';
 import { type ArrayDatasetOptions, arrayDataset } from '../../src/runtime/data/arrays.js';
 import { makeBatch } from '../../src/runtime/data/batches.js';
 import { type Dataset, loadDataset, type PixelSplit } from '../../src/runtime/data/dataset.js';
+import type { BatchSource } from '../../src/runtime/data/source.js';
 import { type LabelledImage, labelFiles } from '../../src/runtime/deploy/label.js';
 import { Predictor } from '../../src/runtime/deploy/predictor.js';
 import type { TrainEvent } from '../../src/runtime/train-events.js';
@@ -39,6 +40,22 @@ async function all(events: AsyncGenerator<TrainEvent>): Promise<TrainEvent[]> {
 }
 
 describe('Trainer', () => {
+  it('refuses a run whose step alone is more than memory holds, unless it is allowed', async () => {
+    const many = 1e9;
+    const source: BatchSource = {
+      name: 'many',
+      counts: { training: many, validation: 0, test: 0 },
+      batches: () => {
+        throw new Error('a batch was asked for');
+      },
+    };
+    const start = (allowOvercommit: boolean): Promise<unknown> =>
+      all(trainer(`many ${allowOvercommit}`, { allowOvercommit }).train(source, { epochs: 1, batchSize: many }));
+    await expect(start(false)).rejects.toThrow(/images has [\d.]+ MB alive at once, .*allowOvercommit: true/);
+    expect(existsSync(path('many false'))).toBe(false);
+    await expect(start(true)).rejects.toThrow('a batch was asked for');
+  });
+
   it('trains, evaluates, exports; the exported model knows how its images are normalized', async () => {
     const run = trainer('whole');
     const dataset = halves();
