@@ -3,6 +3,7 @@
 import '../telemetry.js';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { LibraryHandle } from 'koffi';
 import { FailureError } from '../../ir/index.js';
 import { explainRuntime, libraryFolder, wantedVersion } from '../runtime-package.js';
 import { koffi as loadKoffi } from './native.js';
@@ -127,9 +128,12 @@ export function ortApi(): OrtApi {
   return loaded;
 }
 
+/** Held as long as the thread lives: what is garbage is unloaded, and the table's functions with it. */
+let library: LibraryHandle | undefined;
+
 function load(): OrtApi {
   const path = libraryPath();
-  const library = koffi.load(path);
+  library = koffi.load(path);
   const base = library.func('void *OrtGetApiBase()')() as Pointer;
   const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [Pointer, Pointer];
   const version = koffi.call(getVersion, versionType) as string;
