@@ -119,6 +119,9 @@ export function extentsForC(shape: readonly number[]): BigInt64Array {
 
 let loaded: OrtApi | undefined;
 
+/** The library, which koffi would unload under the functions of its table if nothing held it. */
+let library: LibraryHandle | undefined;
+
 /**
  * The C API of this installation, loaded once in a thread.
  * @throws FailureError when the library isn't there, or is of a version that was not tried
@@ -128,12 +131,10 @@ export function ortApi(): OrtApi {
   return loaded;
 }
 
-/** Held as long as the thread lives: what is garbage is unloaded, and the table's functions with it. */
-let library: LibraryHandle | undefined;
-
 function load(): OrtApi {
   const path = libraryPath();
   library = koffi.load(path);
+  keepMapped(path);
   const base = library.func('void *OrtGetApiBase()')() as Pointer;
   const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [Pointer, Pointer];
   const version = koffi.call(getVersion, versionType) as string;
@@ -186,6 +187,18 @@ function readPairs(getPairs: Pointer, pairs: Pointer): ReadonlyMap<string, strin
     Number(count[0]) === 0 ? [] : (koffi.decode(list, koffi.array('const char *', Number(count[0]))) as string[]);
   const [names, contents] = [texts(keys[0]), texts(values[0])];
   return new Map(names.map((name, index) => [name, contents[index] ?? '']));
+}
+
+/**
+ * Keeps a library in the process for good. It has threads and statics of its own, which don't outlive it, and a worker that
+ * ends gives its handle back.
+ */
+function keepMapped(path: string): void {
+  // RTLD_NOW, and RTLD_NODELETE as each system has it; Windows has neither, there the handle must do.
+  const flags = { linux: 0x2 | 0x1000, darwin: 0x2 | 0x80 }[process.platform as 'linux' | 'darwin'];
+  if (flags === undefined) return;
+  const open = koffi.load(null).func('dlopen', 'void *', ['const char *', 'int']);
+  open(path, flags);
 }
 
 /** The library inside onnxruntime-node. @throws FailureError when it isn't there */
