@@ -49,7 +49,7 @@ export interface BundleOptions {
  */
 export async function writeBundle(
   directory: string,
-  network: Network,
+  network: Pick<Network, 'name' | 'inputShape' | 'classes'>,
   compiled: Compiled,
   options: BundleOptions = {},
 ): Promise<Bundle> {
@@ -165,7 +165,7 @@ function bundleAt(directory: string, manifest: Manifest, forwardText: string | u
 }
 
 function describe(
-  network: Network,
+  network: Pick<Network, 'name' | 'inputShape' | 'classes'>,
   compiled: Compiled,
   { config, seed = 0 }: BundleOptions,
   { training, evaluation, forward: text }: { training: Uint8Array; evaluation: Uint8Array; forward: string },
