@@ -65,18 +65,28 @@ export interface BuildFlags extends Partial<Omit<DenseNetConfig, 'imageSize'>> {
   readonly freeze?: string[];
 }
 
-/** Names of the flags that describe a network, as commander has them. */
-export const buildFlagNames: readonly string[] = [
+/** Names of the flags that describe a network's forward pass, as commander has them. */
+export const networkFlagNames: readonly string[] = [
   'arch',
   'depth',
   ...Object.values(denseNetChoices).map(attributeOf),
-  'efficient',
-  'remat',
-  'memoryBudget',
-  'target',
-  'kernels',
+];
+
+/** Those of the flags that say what to recompute. */
+export const rematFlagNames: readonly string[] = ['efficient', 'remat', 'memoryBudget'];
+
+/** Those of the flags that describe an optimizer. */
+export const optimizerFlagNames: readonly string[] = [
   'optimizer',
   ...optimizerFlags().map(({ choice }) => attributeOf(choice)),
+];
+
+/** Those of all flags that decide a bundle's models. */
+export const buildFlagNames: readonly string[] = [
+  ...networkFlagNames,
+  ...rematFlagNames,
+  ...['target', 'kernels'],
+  ...optimizerFlagNames,
   'freeze',
 ];
 
@@ -200,7 +210,7 @@ export function networkConfig(flags: BuildFlags, fallback: DenseNetOptions = {})
  * What the flags ask to recompute.
  * @throws RequestError when they contradict each other, or ask for what this version can't do
  */
-function rematOption({ efficient, remat, memoryBudget }: BuildFlags): RematName {
+export function rematOption({ efficient, remat, memoryBudget }: BuildFlags): RematName {
   if (memoryBudget !== undefined) {
     throw new RequestError(
       `--memory-budget ${memoryBudget} is not available in this version; choose --remat efficient or --remat max, and see densec plan`,
@@ -213,7 +223,7 @@ function rematOption({ efficient, remat, memoryBudget }: BuildFlags): RematName 
 }
 
 /** The optimizer that flags describe; those of other optimizers are among them, for `compile` to refuse. */
-function optimizerOptions(flags: BuildFlags): OptimizerChoice {
+export function optimizerOptions(flags: BuildFlags): OptimizerChoice {
   const choices = Object.fromEntries(optimizerFlags().map(({ key, choice }) => [key, choice]));
   return { kind: flags.optimizer, ...chosen(choices, flags) } as OptimizerChoice;
 }

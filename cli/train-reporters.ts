@@ -40,7 +40,7 @@ export function terminalReporter(): TrainReporter {
       } else if (event.event === 'evaluation') {
         const progress = barFor(event.split, evaluationLabels[event.split], event.count, 'images', 0);
         progress.update(event.done);
-      } else if (event.event !== 'checkpoint') {
+      } else if (event.event === 'epoch' || event.event === 'result') {
         stop();
         showMilestone(event);
       }
@@ -59,8 +59,8 @@ export function lineReporter(every: number): TrainReporter {
   const left = remainingTime();
   return {
     show(event) {
-      if (event.event === 'evaluation' || event.event === 'checkpoint') return;
-      if (event.event !== 'step') return showMilestone(event);
+      if (event.event === 'epoch' || event.event === 'result') return showMilestone(event);
+      if (event.event !== 'step') return;
       const ms = left(event);
       if (event.batch % every !== 0 && event.batch !== event.batches) return;
       const place = `epoch ${event.epoch}/${event.epochs}  step ${event.batch}/${event.batches}`;
@@ -94,7 +94,7 @@ function remainingTime(): (event: StepEvent) => number {
   };
 }
 
-function showMilestone(event: Exclude<TrainEvent, { event: 'step' | 'evaluation' | 'checkpoint' }>): void {
+function showMilestone(event: Extract<TrainEvent, { event: 'epoch' | 'result' }>): void {
   if (event.event === 'epoch') note(epochLine(event));
   else if (event.testError !== undefined) {
     printFacts([

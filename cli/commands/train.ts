@@ -6,8 +6,8 @@ import pc from 'picocolors';
 import { type DenseNet, type DenseNetOptions, densenet } from '../../src/builders/index.js';
 import { type Compiled, compile } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
-import { optimizerNames, optimizers } from '../../src/passes/optimizers/index.js';
-import { type Bundle, openBundle, trainingHash } from '../../src/runtime/bundle.js';
+import { type OptimizerChoice, optimizerNames, optimizers } from '../../src/passes/optimizers/index.js';
+import { type Bundle, openBundle } from '../../src/runtime/bundle.js';
 import type { Progress } from '../../src/runtime/checkpoint.js';
 import { missingLibrary } from '../../src/runtime/cuda/libraries.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
@@ -16,11 +16,14 @@ import { heldOut, imageNotes } from '../../src/runtime/data/run-data.js';
 import { parseDevice } from '../../src/runtime/devices.js';
 import { freeMemory } from '../../src/runtime/free-memory.js';
 import { describeMemory } from '../../src/runtime/memory-advice.js';
+import { lowerAgain } from '../../src/runtime/replan.js';
+import { differenceFrom, type OpenedRun, openRun } from '../../src/runtime/run-bundle.js';
 import { refuseLocked } from '../../src/runtime/run-lock.js';
+import { describeChange, withOptions } from '../../src/runtime/run-segments.js';
 import { readState } from '../../src/runtime/state.js';
 import type { ResultEvent } from '../../src/runtime/train-events.js';
 import { defaultValidSize, trainChoices, trainDefaults } from '../../src/runtime/train-options.js';
-import { openRun, TrainingRun } from '../../src/runtime/training-run.js';
+import { TrainingRun } from '../../src/runtime/training-run.js';
 import { loadInitialWeights, type State } from '../../src/runtime/weights.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { addChoices, attributeOf, chosen } from '../flags.js';
@@ -37,7 +40,12 @@ import {
   groupedBy,
   inWords,
   networkConfig,
+  networkFlagNames,
+  optimizerFlagNames,
+  optimizerOptions,
   type RunFlags,
+  rematFlagNames,
+  rematOption,
   sessionOptions,
 } from '../shared.js';
 import { jsonReporter, lineReporter, terminalReporter } from '../train-reporters.js';
@@ -73,7 +81,8 @@ Examples:
   densec train --depth 100 --data cifar-10-batches-bin --save runs/cifar
   densec train --arch densenet121 --classes 5 --data photos --init densenet121.safetensors --freeze features \\
     --batch-size 32 --lr 0.01 --epochs 10 --save runs/photos
-  densec train --resume --save runs/cifar`;
+  densec train --resume --save runs/cifar
+  densec train --resume --save runs/cifar --epochs 350 --lr 0.01 --schedule cosine`;
 
 /** Height and width of an architecture's images, unless told. */
 const architectureSize = 224;
@@ -104,7 +113,7 @@ export function trainCommand(): Command {
     )
     .option(
       '--resume',
-      'go on from the last checkpoint in the folder, after Ctrl-C or a kill; no other flags are needed',
+      'go on from the last checkpoint in the folder, after Ctrl-C, a kill or the end; other flags are needed only for what is to change from the next epoch on, as in --epochs 10 --lr 0.01',
     )
     .option('--resume-from <file>', 'go on from an earlier checkpoint')
     .option('--force', 'replace the run that the folder holds')
@@ -147,6 +156,7 @@ export function trainCommand(): Command {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
     const resuming = flags.resume || flags.resumeFrom !== undefined;
     const run = resuming ? await resumed(directory, flags, given) : await begun(directory, flags, given);
+    for (const change of run.changes) note(`from epoch ${change.epoch}: ${describeChange(change)}`);
     const stopWatching = watchInterrupts(() => run.stop());
     tellMemory(run);
     const reporter = flags.json ? jsonReporter() : drawsBars() ? terminalReporter() : lineReporter(flags.printFreq);
@@ -280,16 +290,15 @@ async function resumed(
   if (flags.init !== undefined)
     note(`--init ${flags.init} is for the beginning of a run; this one goes on with its own`);
   await refuseLocked(save);
-  const { progress, bundle } = await openRun(save, from, directory);
+  const run = await openRun(save, from, directory);
+  const { progress, bundle } = run;
   const { options } = progress;
-  const before: Readonly<Record<string, unknown>> = options;
-  for (const [key, value] of Object.entries(chosen(trainChoices, flags))) {
-    const choice = trainChoices[key as keyof typeof trainChoices];
-    if (!given(attributeOf(choice)) || value === before[key]) continue;
-    throw new RequestError(
-      `the run in ${save} was started with the ${choice.name} ${before[key]}, not ${value}; leave the flag out to resume it`,
-    );
-  }
+  const said = Object.entries(chosen(trainChoices, flags)).filter(([key]) =>
+    given(attributeOf(trainChoices[key as keyof typeof trainChoices])),
+  );
+  const told = Object.fromEntries(said) as Partial<typeof options>;
+  // Reading the data may take long: what can't change is told before.
+  withOptions(progress, told, save);
   const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
   const { limit } = options;
   const data = flags.data === undefined ? options.data : place(flags.data);
@@ -301,22 +310,11 @@ async function resumed(
     });
   });
   refuseOtherShares(flags, progress, dataset);
-  // Flags that describe another network are not.
-  const extra = buildFlagNames.filter(given);
-  const { target, kernels } = bundle.manifest;
-  const asBefore = {
-    ...flags,
-    target: given('target') ? flags.target : target,
-    kernels: given('kernels') ? flags.kernels : kernels,
-  };
-  if (extra.length > 0 && trainingHash(compileFlags(asBefore, dataset).compiled) !== progress.model) {
-    throw new RequestError(
-      `the run in ${save} has another network or optimizer than these flags describe: ${extra.join(', ')}; leave them out to resume it`,
-    );
-  }
+  const lowered = compiledAnew(run, flags, given, dataset) ?? (directory === undefined ? undefined : bundle);
   const { device, threads, ...cuda } = sessionOptions(flags);
   return TrainingRun.resume(dataset, {
-    ...{ save, from, data, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
+    ...told,
+    ...{ save, from, data, lowered, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
     allowOvercommit: flags.allowOvercommit,
     ...(given('device') && device && { device }),
     ...(threads !== undefined && { threads }),
@@ -341,6 +339,60 @@ function refuseOtherShares(
       `the run in ${save} holds out ${options.validSize} images, which is no share of ${validShare}; leave the flag out to resume it`,
     );
   }
+}
+
+/**
+ * A run's network as the flags given with --resume ask for it; nothing where they ask for no other models.
+ * @throws RequestError where they describe another network or optimizer
+ */
+function compiledAnew(
+  run: OpenedRun,
+  flags: Flags,
+  given: (name: string) => boolean,
+  dataset: Dataset,
+): Compiled | undefined {
+  const { bundle, progress } = run;
+  const { manifest } = bundle;
+  const extra = buildFlagNames.filter(given);
+  const { device } = progress.running;
+  const isElsewhere = given('device') && parseDevice(flags.device).target !== parseDevice(device).target;
+  if (extra.length === 0 && !isElsewhere) return undefined;
+  const asked = isElsewhere ? forDevice(flags, given) : flags;
+  const target = given('target') || isElsewhere ? asked.target : manifest.target;
+  const kernels = given('kernels') || target !== manifest.target ? asked.kernels : manifest.kernels;
+  const { remat: before, optimizer: kept } = manifest;
+  const remat = rematFlagNames.some(given) ? rematOption(flags) : before;
+  const isOnlyLowering = extra.every((name) => !networkFlagNames.includes(name) && !optimizerFlagNames.includes(name));
+  const isSame = target === manifest.target && kernels === manifest.kernels && remat === before;
+  if (isOnlyLowering && isSame && flags.freeze === undefined) return undefined;
+  // Without the defaults of switches.
+  const isSaid = ([name]: [string, unknown]): boolean => !optimizerFlagNames.includes(name) || given(name);
+  const said = Object.fromEntries(Object.entries(flags).filter(isSaid)) as unknown as Flags;
+  const isOtherKind = given('optimizer') && flags.optimizer !== kept.kind;
+  const optimizer = isOtherKind
+    ? optimizerOptions(flags)
+    : ({ ...kept, ...optimizerOptions({ ...said, optimizer: kept.kind }) } as OptimizerChoice);
+  const options = {
+    ...{ target, kernels, optimizer },
+    ...(remat !== 'custom' && { remat }),
+    ...(flags.freeze && { freeze: flags.freeze }),
+  };
+  const compiled = networkFlagNames.some(given)
+    ? compile(densenet(networkConfig(flags, dataFallback(dataset, flags))), { ...options, seed: manifest.seed })
+    : lowerAgain(bundle, options);
+  const difference = differenceFrom(run, compiled);
+  if (difference === undefined) {
+    for (const warning of compiled.warnings) note(`${pc.yellow('warning:')} ${warning}`);
+    return compiled;
+  }
+  throw new RequestError(
+    `the run in ${flags.save} goes on with its own network and optimizer, and ${extra.map((name) => flagOf(name)).join(', ')} would change ${difference}; leave them out to resume it, or begin a new run with --init`,
+  );
+}
+
+/** A flag by the name that commander has for its value. */
+function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 /**

@@ -62,7 +62,7 @@ const bundleKinds: Kinds<BundleOptions> = { config: anObject, seed: aSeed, force
  */
 export async function writeBundle(
   directory: string,
-  network: Network,
+  network: Pick<Network, 'name' | 'inputShape' | 'classes'>,
   compiled: Compiled,
   options: BundleOptions = {},
 ): Promise<Bundle> {
@@ -185,7 +185,7 @@ function bundleAt(directory: string, manifest: Manifest, forwardText: string | u
 }
 
 function describe(
-  network: Network,
+  network: Pick<Network, 'name' | 'inputShape' | 'classes'>,
   compiled: Compiled,
   { config, seed = 0 }: BundleOptions,
   { training, evaluation, forward: text }: { training: Uint8Array; evaluation: Uint8Array; forward: string },

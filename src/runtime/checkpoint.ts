@@ -7,6 +7,8 @@ import { z } from 'zod';
 import { FailureError, type TensorData } from '../ir/index.js';
 import { fileFailure, makeFolder, removeTemporaries, syncFolder, temporaryIn } from './atomic-file.js';
 import { dataRecordSchema } from './data/record.js';
+import { identitySchema, loweringSchema } from './run-identity.js';
+import { segmentSchema } from './run-segments.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
 import type { State } from './state.js';
 import { trainOptionsSchema } from './train-options.js';
@@ -14,6 +16,8 @@ import { trainOptionsSchema } from './train-options.js';
 /** Files and folders of a run's folder. */
 export const runFiles = {
   bundle: 'bundle',
+  /** The bundle before another one takes its place; there for a moment only. */
+  formerBundle: 'bundle.before',
   results: 'results.csv',
   best: 'best.safetensors',
   last: 'last.safetensors',
@@ -44,8 +48,10 @@ const progressVersion = 2;
 
 const progressSchema = z.object({
   formatVersion: z.literal(progressVersion),
-  /** What must be the same for a resumed run to end in the same weights. */
+  /** What decides the weights: the options of the run's last segment. */
   options: trainOptionsSchema,
+  /** Segments before it, with other options; none in checkpoints from before there were any. */
+  earlier: z.array(segmentSchema).default([]),
   /** How often to save, which a resumed run may change. */
   saving: z.object({ every: optionalNumber, keep: z.number() }),
   /** Where it ran: with other threads or another device the last bits of sums may differ. */
@@ -54,6 +60,12 @@ const progressSchema = z.object({
   data: dataRecordSchema.optional(),
   /** Hash of the training model. */
   model: z.string(),
+  /** What another training model must have in common with that; absent in checkpoints from before it was kept. */
+  identity: identitySchema.optional(),
+  /** How the training model was compiled; absent likewise. */
+  lowering: loweringSchema.optional(),
+  /** Where the run went on with another training model: the epoch, the batches of it that were done, and what changed. */
+  relowered: z.array(z.object({ epoch: z.number(), batch: z.number(), change: z.string() })).default([]),
   /** The epoch in progress and the batches of it that are done, both from 0. */
   epoch: z.number(),
   batch: z.number(),
@@ -87,9 +99,11 @@ export type Saving = Progress['saving'];
 const key = 'densec.progress';
 
 /** A new run's progress. */
-export function newProgress(begin: Pick<Progress, 'options' | 'saving' | 'running' | 'model' | 'data'>): Progress {
+export function newProgress(
+  begin: Pick<Progress, 'options' | 'saving' | 'running' | 'model' | 'identity' | 'lowering' | 'data'>,
+): Progress {
   const counts = { epoch: 0, batch: 0, step: 0, lossSum: 0, errorSum: 0, imageCount: 0, seconds: 0 };
-  return { formatVersion: progressVersion, ...begin, ...counts, epochs: [] };
+  return { formatVersion: progressVersion, ...begin, ...counts, earlier: [], relowered: [], epochs: [] };
 }
 
 /**

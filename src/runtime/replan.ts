@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { densenet, traceNetwork } from '../builders/index.js';
-import { type Compiled, compileGraph, recordedSolver } from '../compile.js';
+import { type Compiled, type CompileOptions, compileGraph, recordedSolver } from '../compile.js';
 import { FailureError, type Graph, parseGraph, RequestError } from '../ir/index.js';
 import { planMemory } from '../memory/plan.js';
 import { predictedPeak } from '../memory/plan-record.js';
@@ -57,6 +57,31 @@ export function compileAgain(bundle: Bundle): Compiled {
     );
   }
   return compiled;
+}
+
+/**
+ * A bundle's network compiled with other options: what they leave out is as in the bundle.
+ * @throws RequestError when its policy is one's own and no other is told, or an option is out of range; FailureError
+ * when there is no forward graph
+ */
+export function lowerAgain(
+  bundle: Bundle,
+  options: Pick<CompileOptions, 'target' | 'kernels' | 'remat' | 'optimizer' | 'freeze'>,
+): Compiled {
+  const { directory, manifest } = bundle;
+  const { target, kernels, optimizer, segmentBytes, seed } = manifest;
+  const { remat = manifest.remat } = options;
+  if (remat === 'custom') {
+    throw new RequestError(
+      `${directory} was compiled with a policy of one's own, which can't be compiled otherwise here; choose one with --remat, or resume the run in its program`,
+    );
+  }
+  return compileGraph(forwardGraph(bundle), {
+    ...{ target, kernels, optimizer, seed },
+    ...(segmentBytes !== undefined && { segmentBytes }),
+    ...options,
+    remat,
+  });
 }
 
 /**

@@ -3,18 +3,19 @@
 import { join } from 'node:path';
 import { describeOptimizer } from '../passes/optimizers/index.js';
 import { writeFileAtomic } from './atomic-file.js';
-import { runFiles } from './checkpoint.js';
+import { type Progress, runFiles } from './checkpoint.js';
 import type { Augmentation, Dataset } from './data/dataset.js';
 import { augments, isBatchSource } from './data/run-data.js';
 import type { ImageCounts } from './data/source.js';
 import { formatResults, type History } from './history.js';
+import { describeChange, segmentChanges } from './run-segments.js';
 import type { TrainContext } from './train-events.js';
 import { type TrainOptions, trainChoices } from './train-options.js';
 
 /** Writes the files that tell of a run so far. @throws FailureError when the disk refuses */
 export async function writeRunReport(
   history: History,
-  options: TrainOptions,
+  progress: Progress,
   context: TrainContext,
   images: ImageCounts,
 ): Promise<void> {
@@ -24,16 +25,17 @@ export async function writeRunReport(
   const { renderCurves, renderReport } = await import('./report/index.js');
   await writeFileAtomic(join(save, runFiles.curves), renderCurves(history));
   const title = `${bundle.manifest.name} on ${dataset.name}`;
-  const configuration = describeRun(options, context, images);
-  const epochs = options.epochs;
+  const configuration = describeRun(progress, context, images);
+  const { epochs } = progress.options;
   await writeFileAtomic(join(save, runFiles.report), renderReport({ title, epochs, history, configuration, forecast }));
 }
 
 function describeRun(
-  options: TrainOptions,
+  progress: Progress,
   { bundle, dataset, device, threads }: TrainContext,
   { training, validation, test }: ImageCounts,
 ): [string, string][] {
+  const { options } = progress;
   const { data, augment } = options;
   const { name, parameters, inputShape, remat, optimizer, densec, onnxruntime } = bundle.manifest;
   return [
@@ -48,6 +50,7 @@ function describeRun(
     ],
     ...(isBatchSource(dataset) ? [] : describeImages(dataset, augment)),
     ...describeChosen(options),
+    ...describeChanges(progress),
     ['optimizer', describeOptimizer(optimizer)],
     ['device', `${device?.target ?? 'cpu'}${threads === undefined ? '' : `, ${threads} threads`}`],
     ['versions', `densec ${densec}, onnxruntime ${onnxruntime}`],
@@ -61,6 +64,19 @@ function describeChosen(options: TrainOptions): [string, string][] {
   return Object.entries(choices).flatMap(([key, { name }]): [string, string][] =>
     values[key] === undefined ? [] : [[name, String(values[key])]],
   );
+}
+
+/** What the run went on with otherwise than it began. */
+function describeChanges(progress: Progress): [string, string][] {
+  const segments = segmentChanges(progress).map((each): [string, string] => [
+    `changed from epoch ${each.epoch} on`,
+    describeChange(each),
+  ]);
+  const models = progress.relowered.map(({ epoch, batch, change }): [string, string] => [
+    `compiled anew in epoch ${epoch + 1}, after batch ${batch}`,
+    change,
+  ]);
+  return [...segments, ...models];
 }
 
 /** What becomes of images before a step gets them. */

@@ -11,7 +11,7 @@ import type { SessionOptions } from './session.js';
 import type { State } from './weights.js';
 
 /** What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1. */
-export type TrainEvent = StepEvent | EvaluationEvent | EpochEvent | CheckpointEvent | ResultEvent;
+export type TrainEvent = StepEvent | EvaluationEvent | EpochEvent | CheckpointEvent | ChangeEvent | ResultEvent;
 
 /** A batch is done. */
 export interface StepEvent {
@@ -53,6 +53,17 @@ export interface EpochEvent extends EpochRecord {
   readonly best: boolean;
   /** Share of the steps' time that went by waiting for data, from 0 to 1; since resuming, where that was within it. */
   readonly dataWait: number;
+}
+
+/** A resumed run goes on otherwise than before: with other options from some epoch on, or another training model. */
+export interface ChangeEvent {
+  readonly event: 'change';
+  /** The first epoch that the change concerns, counted from 1. */
+  readonly epoch: number;
+  /** In words: `learning rate 0.1 → 0.01`. */
+  readonly changes: readonly string[];
+  /** The learning rate at the beginning of that epoch, where options changed and the run doesn't end before it. */
+  readonly learningRate?: number;
 }
 
 /** The state is on the disk. */
@@ -102,6 +113,10 @@ export interface TrainContext extends SessionOptions {
   readonly resumeFrom?: string | undefined;
   /** Whether the last checkpoint is written anew before the first step, since the run goes on with other options. */
   readonly saveFirst?: boolean;
+  /** Told before anything else: what the run goes on with that it didn't have. */
+  readonly changes?: readonly ChangeEvent[];
+  /** Makes the bundle that of the run's folder, once its models have been opened. */
+  readonly installBundle?: (() => Promise<void>) | undefined;
   /** The step's memory plan, for the report. */
   readonly forecast?: MemoryForecast | undefined;
   /** Asked after every step and every batch of an evaluation: whether to save and stop. */

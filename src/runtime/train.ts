@@ -12,8 +12,10 @@ import { WaitClock } from './data/wait-clock.js';
 import { cpu, deviceName } from './devices.js';
 import type { EpochRecord, History } from './history.js';
 import { type BatchPart, type BatchResult, checkBatch, EvaluationModel, TrainingModel } from './model.js';
+import { bundleIdentity, loweringOf } from './run-identity.js';
 import { RunLock } from './run-lock.js';
 import { writeRunReport } from './run-report.js';
+import { optionsAt } from './run-segments.js';
 import { writeSafetensors } from './safetensors.js';
 import { learningRateAt } from './schedule.js';
 import { sessionOf } from './session.js';
@@ -67,11 +69,11 @@ class Run {
   private readonly known: { readonly record: DataRecord; readonly description: Record<string, string> } | undefined;
 
   private constructor(
-    private readonly options: TrainOptions,
+    options: TrainOptions,
     private readonly context: LockedContext,
     private readonly model: TrainingModel,
     private readonly evaluation: EvaluationModel,
-    private readonly data: RunData,
+    private data: RunData,
   ) {
     const { bundle, dataset, resume, saving = resume?.saving ?? { keep: 1 }, device = cpu, threads } = context;
     if (!isBatchSource(dataset)) {
@@ -79,10 +81,14 @@ class Run {
       this.known = { record: recordDataset(dataset), description };
     }
     const running = { device: deviceName(device), threads: threads ?? availableParallelism() };
-    const model256 = bundle.manifest.models.training.sha256;
+    const models = {
+      model: bundle.manifest.models.training.sha256,
+      identity: bundleIdentity(bundle),
+      lowering: loweringOf(bundle),
+    };
     this.progress = resume
-      ? { ...resume, saving, running }
-      : newProgress({ options: { ...options }, saving, running, model: model256, data: this.known?.record });
+      ? { ...resume, ...models, saving, running }
+      : newProgress({ options: { ...options }, ...models, saving, running, data: this.known?.record });
     // Resumed from an earlier checkpoint, the run's last one is yet to be replaced.
     if (resume && context.resumeFrom === undefined && !context.saveFirst)
       this.saved = { step: resume.step, epoch: resume.epoch };
@@ -97,7 +103,8 @@ class Run {
     // Hours later it would be too late to find that the best weights so far are gone.
     if (resume?.best) await readState(join(save, runFiles.best), bundle);
     const check = (batch: Batch, what: string): void => checkBatch(batch, bundle, false, what);
-    const data = openRunData(dataset, options, context.dataWorkers, check);
+    const first = resume ? optionsAt(resume, resume.epoch) : options;
+    const data = openRunData(dataset, first, context.dataWorkers, check);
     const opened: { close(): Promise<void> }[] = [data];
     try {
       const model = await TrainingModel.open(bundle, state, sessionOf(context));
@@ -117,11 +124,14 @@ class Run {
   }
 
   async *all(): AsyncGenerator<TrainEvent> {
+    // All that may refuse another training model has been done.
+    if (this.context.installBundle) await this.write(this.context.installBundle);
+    yield* this.context.changes ?? [];
     // A run can be resumed from its first moment on, and a disk that refuses is found before the first step.
     yield* this.checkpoint();
     // A run that was killed between a checkpoint and its reports catches up.
     if (this.progress.epochs.length > 0) await this.writeReports({ epochs: this.progress.epochs });
-    while (this.progress.epoch < this.options.epochs) {
+    while (this.progress.epoch < this.progress.options.epochs) {
       yield* this.steps();
       const finished = !this.interrupted() && (yield* this.finishEpoch());
       if (!finished) return yield* this.stop();
@@ -143,8 +153,9 @@ class Run {
   }
 
   private async *stepsOver(data: AsyncGenerator<Batch>, batches: number): AsyncGenerator<TrainEvent> {
-    const { seed, epochs } = this.options;
+    const { seed } = this.options;
     const { epoch } = this.progress;
+    const { epochs } = this.progress.options;
     for (let batch = this.progress.batch; batch < batches; batch++) {
       const began = performance.now();
       const learningRate = learningRateAt(this.options, { epoch, batch, batches });
@@ -224,10 +235,26 @@ class Run {
       best: best ? { epoch: record.epoch, error: valid?.error ?? record.trainError } : progress.best,
     };
     if (best) await this.writeBest(state);
-    yield { event: 'epoch', epochs: this.options.epochs, best, dataWait: this.waits.epoch.share, ...record };
+    const { epochs } = this.progress.options;
+    yield { event: 'epoch', epochs, best, dataWait: this.waits.epoch.share, ...record };
     yield* this.checkpoint(state);
     await this.writeReports({ epochs: this.progress.epochs });
+    if (this.progress.earlier.some(({ until }) => until === this.progress.epoch)) await this.reopenData();
     return true;
+  }
+
+  /** Batches as the options of a segment that begins want them. */
+  private async reopenData(): Promise<void> {
+    const { dataset, bundle, dataWorkers } = this.context;
+    await this.data.close();
+    this.data = openRunData(dataset, this.options, dataWorkers, (batch, what) =>
+      checkBatch(batch, bundle, false, what),
+    );
+  }
+
+  /** The options of the epoch in progress. */
+  private get options(): TrainOptions {
+    return optionsAt(this.progress, this.progress.epoch);
   }
 
   private async *testBest(): AsyncGenerator<TrainEvent> {
@@ -288,7 +315,7 @@ class Run {
   }
 
   private writeReports(history: History): Promise<void> {
-    return this.write(() => writeRunReport(history, this.options, this.context, this.data.counts));
+    return this.write(() => writeRunReport(history, this.progress, this.context, this.data.counts));
   }
 
   /** Writes into the folder while it is ours. @throws FailureError naming the last good checkpoint */

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import type { Network } from '../builders/index.js';
-import { accepted } from '../choices.js';
+import { accepted, given } from '../choices.js';
 import { type Compiled, type CompileOptions, compile, compileKinds } from '../compile.js';
 import {
   aCount,
@@ -14,14 +14,13 @@ import {
   aSeed,
   checkFields,
   checkOptions,
-  FailureError,
   type Kinds,
   must,
   oneOf,
   RequestError,
   show,
 } from '../ir/index.js';
-import { type Bundle, openBundle, trainingHash } from './bundle.js';
+import { type Bundle, openBundle } from './bundle.js';
 import { runFiles } from './checkpoint.js';
 import type { Batch } from './data/batches.js';
 import type { Dataset } from './data/dataset.js';
@@ -36,7 +35,7 @@ import { type SessionOptions, sessionKinds, sessionOf } from './session.js';
 import { type Evaluation, evaluateBatches } from './train.js';
 import type { TrainEvent } from './train-events.js';
 import { type TrainOptions, trainChoices } from './train-options.js';
-import { openRun, type RunPlace, TrainingRun } from './training-run.js';
+import { type RunPlace, TrainingRun } from './training-run.js';
 import { type LoadedWeights, loadInitialWeights, loadWeights } from './weights.js';
 
 /** How to compile and where to run and save. */
@@ -102,7 +101,8 @@ const runKinds: Kinds<RunOptions> = {
   signal: aSignal,
 };
 
-const resumeKinds: Kinds<Pick<RunOptions, 'signal' | 'dataWorkers'>> = { signal: aSignal, dataWorkers: aCount(0) };
+const { validShare: _, ...resumable } = runKinds;
+const resumeKinds: Kinds<Partial<Omit<RunOptions, 'validShare'>>> = { ...resumable, epochs: aNumber };
 
 const sourceKinds: Kinds<BatchSource> = {
   name: must(aName),
@@ -158,23 +158,21 @@ export class Trainer {
   }
 
   /**
-   * Goes on from the run's last checkpoint, to the same bits as if it had never stopped.
-   * @throws FailureError when there is none, or it is of another network or other options of the compiler
+   * Goes on from the run's last checkpoint, to the same bits as if it had never stopped. Options that aren't the run's
+   * begin with its next epoch; compiled otherwise (`remat`, `target`, `kernels`), the run goes on with the new training
+   * model. Both are told in an event `change`.
+   * @throws RequestError for an option that can't change; FailureError when there is no run, or it is of another network
+   * or optimizer
    */
   async *resume(
     dataset: Dataset | BatchSource,
-    options: Pick<RunOptions, 'signal' | 'dataWorkers'> = {},
+    options: Partial<Omit<RunOptions, 'validShare'>> = {},
   ): AsyncGenerator<TrainEvent, void, void> {
     checkData(dataset);
-    const { signal, dataWorkers } = checkOptions('resume', options, resumeKinds);
-    const { save } = this.options;
-    const { progress } = await openRun(save);
-    if (progress.model !== trainingHash(this.compiled)) {
-      throw new FailureError(
-        `the run in ${save} is of another network or was compiled otherwise; train in another folder`,
-      );
-    }
-    yield* stoppable(await TrainingRun.resume(dataset, { ...this.place({}), dataWorkers }), signal);
+    const { signal, checkpointEvery, keep, ...rest } = checkOptions('resume', options, resumeKinds);
+    const place = this.place({ ...given({ checkpointEvery, keep }) });
+    const run = await TrainingRun.resume(dataset, { ...place, ...rest, lowered: this.compiled });
+    yield* stoppable(run, signal);
   }
 
   /** The weights of the best epoch so far, or of the last. @throws FailureError when there are none yet */

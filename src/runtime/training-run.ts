@@ -1,14 +1,15 @@
 /** @file How a training run begins or goes on: what is checked, what its folder gets, what it plans of memory. */
 
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DenseNet, Network } from '../builders/index.js';
 import { accepted, given } from '../choices.js';
 import type { Compiled } from '../compile.js';
-import { DensecError, FailureError, InternalError, RequestError } from '../ir/index.js';
+import { DensecError, InternalError, RequestError } from '../ir/index.js';
 import { type OptimizerOptions, optimizerOf } from '../passes/optimizers/index.js';
 import { makeFolder } from './atomic-file.js';
-import { type Bundle, copyBundle, openBundle, prepareOutputFolder, writeBundle } from './bundle.js';
-import { type Progress, prepareRun, readProgress, runFiles, type Saving, tidyRun } from './checkpoint.js';
+import { type Bundle, copyBundle, prepareOutputFolder, writeBundle } from './bundle.js';
+import { type Progress, prepareRun, runFiles, type Saving, tidyRun } from './checkpoint.js';
 import type { Dataset } from './data/dataset.js';
 import { type DataMemory, dataMemory } from './data/memory.js';
 import { checkDataset, requireTwoClasses } from './data/network-data.js';
@@ -19,13 +20,15 @@ import { forecastMemory, type MemoryForecast } from './forecast.js';
 import { freeMemory } from './free-memory.js';
 import { describeMemory } from './memory-advice.js';
 import { compileAgain } from './replan.js';
+import { checkIdentity, installBundle, openRun, placeLowered, relowered, restoreBundle } from './run-bundle.js';
 import { RunLock } from './run-lock.js';
+import { changeOf, optionsAt, type SomeTrainOptions, withOptions } from './run-segments.js';
 import { requireRuntime } from './runtime-package.js';
 import { checkWarmup } from './schedule.js';
 import { type SessionOptions, sessionOf } from './session.js';
 import { train } from './train.js';
-import type { ResultEvent, TrainContext, TrainEvent } from './train-events.js';
-import { type TrainOptions, trainDefaults, trainOptionsSchema } from './train-options.js';
+import type { ChangeEvent, ResultEvent, TrainContext, TrainEvent } from './train-events.js';
+import { type TrainOptions, trainChoices, trainDefaults, trainOptionsSchema } from './train-options.js';
 import type { State } from './weights.js';
 
 /** What a run trains: a network compiled just now, or a bundle. */
@@ -47,9 +50,6 @@ export interface RunPlace extends SessionOptions {
   readonly onWait?: ((message: string) => void) | undefined;
 }
 
-/** Any of the options that decide the weights. */
-type SomeTrainOptions = { readonly [K in keyof TrainOptions]?: TrainOptions[K] | undefined };
-
 /** A new run. What is left out has the defaults of the command line. */
 export interface BeginOptions extends RunPlace, SomeTrainOptions {
   /** Replaces the run that the folder holds. */
@@ -61,11 +61,13 @@ export interface BeginOptions extends RunPlace, SomeTrainOptions {
 }
 
 /** An old run. */
-export interface ResumeOptions extends RunPlace {
+export interface ResumeOptions extends RunPlace, SomeTrainOptions {
   /** Another checkpoint than the last. */
   readonly from?: string | undefined;
   /** Where the data is now, where it has moved; its images must be those that the run began with. */
   readonly data?: string | undefined;
+  /** The run's network compiled otherwise; its bundle gives way to this once its models have been opened. */
+  readonly lowered?: Compiled | Bundle | undefined;
 }
 
 /** A run's memory as planned, or why it can't be. */
@@ -128,22 +130,40 @@ export class TrainingRun {
 
   /**
    * Goes on with the run of a folder, on the same data, where its last checkpoint was, with its device and threads
-   * unless told.
-   * @throws FailureError when there is no run, its checkpoint and its bundle don't belong together, or another process
-   * trains into the folder
+   * unless told. Options that are told and aren't the run's begin a segment with the next epoch.
+   * @throws RequestError for an option that can't change; FailureError when there is no run, its checkpoint and its
+   * bundle (or `lowered`) don't belong together, or another process trains into the folder
    */
   static async resume(dataset: Dataset | BatchSource, options: ResumeOptions): Promise<TrainingRun> {
-    const { save, from } = options;
+    const { save, from, lowered } = options;
+    const told = trainOptionsOf(options);
     const before = await openRun(save, from);
+    if (lowered) checkIdentity(before, lowered, save);
     const data = dataMemory(dataset, before.bundle.manifest.inputShape, options.dataWorkers);
-    const memory = planRun(() => compileAgain(before.bundle), before.progress.options, dataset, data);
+    const largest = withLargestBatch(withOptions(before.progress, told, save));
+    const isCompiled = lowered !== undefined && !('manifest' in lowered);
+    const compiledAgain = isCompiled ? () => lowered : () => compileAgain(lowered ?? before.bundle);
+    const memory = planRun(compiledAgain, largest, dataset, data);
     const { device: former } = before.progress.running;
     refuseOvercommit(memory, options.device ?? parseDevice(former), options.allowOvercommit);
     return locked(save, options.onWait, async (lock) => {
       await tidyRun(save);
+      await restoreBundle(save);
       // Until the lock was taken, another process may have gone on with the run.
-      const { progress: before, bundle } = await openRun(save, from);
-      const progress = moved(before, options.data);
+      const opened = await openRun(save, from);
+      const { progress: before } = opened;
+      const next = lowered && (await placeLowered(opened, lowered, save));
+      const bundle = next ?? opened.bundle;
+      const placed = moved(before, options.data);
+      const changed = withOptions(placed, told, save);
+      const progress = relowered(changed, bundle);
+      const models = progress.relowered.slice(before.relowered.length).map(
+        ({ epoch, change }): ChangeEvent => ({
+          ...{ event: 'change', epoch: epoch + 1 },
+          changes: [`goes on with another lowering: ${change}`],
+        }),
+      );
+      const segments = changed === placed ? [] : [{ event: 'change' as const, ...changeOf(placed, changed.options) }];
       if (!isBatchSource(dataset)) checkDataset(dataset, bundle.manifest, progress.options.data);
       const { device, threads } = progress.running;
       return new TrainingRun(progress.options, memory, {
@@ -151,21 +171,32 @@ export class TrainingRun {
         ...{ device: options.device ?? parseDevice(device), threads: options.threads ?? threads },
         ...{ bundle, dataset, save, lock, forecast: memory.forecast, saving: savingOf(options, progress) },
         ...{ resume: progress, resumeFrom: from, dataWorkers: options.dataWorkers },
-        ...(progress !== before && { saveFirst: true }),
+        ...(progress !== before && { saveFirst: true, changes: [...models, ...segments] }),
+        ...(next && { installBundle: () => installBundle(next.directory, save) }),
       });
     });
   }
 
-  /** The bundle that is trained. */
+  /** The bundle that is trained; compiled anew, under the temporary name that it has until the run's first checkpoint. */
   get bundle(): Bundle {
     return this.context.bundle;
+  }
+
+  /** What a resumed run goes on with that it didn't have; the first events tell it too. */
+  get changes(): readonly ChangeEvent[] {
+    return this.context.changes ?? [];
   }
 
   /** Trains, and yields what happens; the last event is the result. Errors are those of `train`. */
   async *events(): AsyncGenerator<TrainEvent> {
     if (this.started) throw new RequestError('this run has been started; resume it to go on');
     this.started = true;
-    yield* train(this.options, { ...this.context, interrupted: () => this.stopped });
+    try {
+      yield* train(this.options, { ...this.context, interrupted: () => this.stopped });
+    } finally {
+      // What refused to be opened is not kept; the run's own bundle is where it was.
+      if (this.context.installBundle) await rm(this.context.bundle.directory, { recursive: true, force: true });
+    }
   }
 
   /** Trains to the end, or to where it is stopped. */
@@ -185,21 +216,16 @@ export class TrainingRun {
   }
 }
 
-/**
- * The run that a folder holds: where it stands, and its bundle.
- * @throws FailureError when there is none, or its checkpoint is of another model
- */
-export async function openRun(
-  save: string,
-  from?: string,
-  directory = join(save, runFiles.bundle),
-): Promise<{ readonly progress: Progress; readonly bundle: Bundle }> {
-  const progress = await readProgress(save, from);
-  const bundle = await openBundle(directory);
-  if (bundle.manifest.models.training.sha256 === progress.model) return { progress, bundle };
-  throw new FailureError(
-    `the checkpoint in ${save} is of another model than ${bundle.directory} (another architecture, optimizer or version); resume it with the bundle it was made with`,
-  );
+/** Those of a call's options that decide the weights, but where the data is. */
+function trainOptionsOf(options: SomeTrainOptions): SomeTrainOptions {
+  const entries = Object.entries(options).filter(([name]) => Object.hasOwn(trainChoices, name));
+  return Object.fromEntries(entries) as SomeTrainOptions;
+}
+
+/** The options of a run with the largest of the batches that are left. */
+function withLargestBatch(progress: Progress): TrainOptions {
+  const { options, epoch } = progress;
+  return { ...options, batchSize: Math.max(options.batchSize, optionsAt(progress, epoch).batchSize) };
 }
 
 /** A run's progress with its data elsewhere; the same where it hasn't moved. */

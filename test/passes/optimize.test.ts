@@ -375,7 +375,11 @@ it.each<[string, OptimizerChoice, RegExp]>([
     { kind: 'adam', momentum: 0.5 } as OptimizerChoice,
     /adam takes no --momentum.*sgd or rmsprop/,
   ],
-  ['an option of none', { kind: 'adam', amsgrad: true } as OptimizerChoice, /optimizer adam: there is no option amsgrad.*; it takes betas/],
+  [
+    'an option of none',
+    { kind: 'adam', amsgrad: true } as OptimizerChoice,
+    /optimizer adam: there is no option amsgrad.*; it takes betas/,
+  ],
   ['one that is none', { kind: 'lion' } as unknown as OptimizerChoice, /no optimizer lion.*rmsprop/],
   ['half a batch an update', { accumulate: 0.5 }, /batches an update is 0\.5/],
 ])('refuses %s', (_, optimizer, message) => {

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { densenet } from '../../src/builders/index.js';
+import { openBundle } from '../../src/runtime/bundle.js';
 import { type ArrayDatasetOptions, arrayDataset } from '../../src/runtime/data/arrays.js';
 import { makeBatch } from '../../src/runtime/data/batches.js';
 import { type Dataset, loadDataset, type PixelSplit } from '../../src/runtime/data/dataset.js';
@@ -84,6 +85,27 @@ describe('Trainer', () => {
     expect((await run.weights('last')).state).toEqual((await trainer('whole').weights('last')).state);
   });
 
+  it('goes on after its end with more epochs, another rate and another policy, and tells so', async () => {
+    const larger = densenet({ ...network.config, blockConfig: [1, 1] });
+    const by = (remat: 'none' | 'max'): Trainer => new Trainer(larger, { save: path('longer'), threads: 1, remat });
+    await all(by('none').train(halves(), options));
+    const max = by('max');
+    const events = await all(max.resume(halves(), { epochs: 3, learningRate: 0.02, schedule: 'constant' }));
+    expect(events.filter(({ event }) => event === 'change')).toEqual([
+      { event: 'change', epoch: 3, changes: ['goes on with another lowering: remat none → max'] },
+      {
+        event: 'change',
+        epoch: 3,
+        changes: ['number of epochs 2 → 3', 'learning rate 0.05 → 0.02', 'schedule multistep → constant'],
+        learningRate: 0.02,
+      },
+    ]);
+    expect(events.filter(({ event }) => event === 'epoch')).toMatchObject([
+      { epoch: 3, epochs: 3, learningRate: 0.02 },
+    ]);
+    expect((await openBundle(path('longer', 'bundle'))).manifest.remat).toBe('max');
+  });
+
   it('ends in the same bits with data workers and without, and evaluates with them', async () => {
     const crop = (): Dataset => halves({ augmentation: 'crop-flip' });
     const [none, two] = [trainer('workers0'), trainer('workers2')];
@@ -123,8 +145,18 @@ describe('Trainer', () => {
     ['to resume what never ran', (run) => run.resume(halves()), /last\.safetensors/],
     [
       'to resume another network',
-      () => trainer('whole', { optimizer: { kind: 'adamw' } }).resume(halves()),
-      /compiled otherwise/,
+      () => new Trainer(densenet({ ...network.config, growthRate: 5 }), { save: path('whole') }).resume(halves()),
+      /whole is another one: the network; resume it as it began/,
+    ],
+    [
+      'to resume with another optimizer',
+      () => trainer('whole', { optimizer: { momentum: 0.5 } }).resume(halves()),
+      /the optimizer \(momentum 0\.9, not 0\.5\)/,
+    ],
+    [
+      'to resume with another seed',
+      () => trainer('whole').resume(halves(), { seed: 9 }),
+      /started with the seed 3, not 9, and keeps it: the images held out were drawn by it/,
     ],
   ])('refuses %s', async (_, begin, message) => {
     await expect(all(begin(trainer('new')))).rejects.toThrow(message);
