@@ -117,8 +117,8 @@ function refuseUnknown(kind: OptimizerName, options: object): void {
     if (Object.hasOwn(known, name)) continue;
     const others = optimizerNames.filter((other) => Object.hasOwn(choicesOf(other), name));
     const [first] = others;
-    if (!first) return checkNames(`optimizer ${kind}`, options, Object.keys(known));
-    const flag = choicesOf(first)[name]?.flag.split(' ')[0];
+    if (!first) checkNames(`optimizer ${kind}`, options, Object.keys(known));
+    const flag = first && choicesOf(first)[name]?.flag.split(' ')[0];
     throw new RequestError(`${kind} takes no ${flag}: it belongs to --optimizer ${others.join(' or ')}`);
   }
 }
