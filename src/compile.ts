@@ -117,7 +117,7 @@ export interface Compiled {
  * @throws RequestError when the network's shapes don't fit or an option is out of range
  */
 export function compile(network: Network, options: CompileOptions = {}): Compiled {
-  return compileGraph(traceNetwork(network), checkOptions('compile', options, compileKinds));
+  return compileGraph(traceNetwork(network), options);
 }
 
 /**
@@ -225,9 +225,4 @@ function initialState(graph: Graph, seed: number): ReadonlyMap<string, TensorDat
 
 function initialTensor(input: Extract<GraphInput, { initializer: unknown }>, seed: number): TensorData {
   return initialize(input.initializer, staticShape(input.value.type.shape, input.name), seed, input.name);
-}
-
-/** A solver that chooses what was chosen before, by positions in the differentiated graph. */
-export function recordedSolver(recomputed: readonly number[]): RematSolver {
-  return ({ graph }) => new Set(recomputed.flatMap((position) => graph.nodes[position] ?? []));
 }

@@ -66,8 +66,15 @@ export function schedule(lowered: Graph): Schedule {
   const buffers = new Map(
     [...numbers].filter(([value]) => names.has(value) && !values.fixed.has(value) && !isStatic(value.type.shape)),
   );
-  const livePeak = peakLines((batchSize) => scheduledLiveness({ graph, order }, batchSize).timeline);
-  return { graph, names, file, order, buffers, livePeak };
+  let lines: readonly PeakLine[] | undefined;
+  return {
+    ...{ graph, names, file, order, buffers },
+    // Not every schedule is asked: those of models to evaluate or export are not.
+    get livePeak() {
+      lines ??= peakLines((batchSize) => scheduledLiveness({ graph, order }, batchSize).timeline);
+      return lines;
+    },
+  };
 }
 
 /** Live bytes of a schedule's nodes, in the order in which they run, for a batch size. */

@@ -76,7 +76,7 @@ export async function writeBundle(
   await prepareOutputFolder(target, options.force ?? false);
   const training = encodeGraph(compiled.schedules.training);
   const evaluation = encodeGraph(compiled.schedules.evaluation);
-  const forward = `${printGraph(compiled.forward)}\n`;
+  const forward = forwardTextOf(compiled);
   const manifest = describe(network, compiled, options, { training, evaluation, forward });
   let temporary: string | undefined;
   try {
@@ -253,4 +253,9 @@ export function trainingHash({ schedules }: Compiled): string {
 /** The hash that manifests keep of a model. */
 export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** The text of a compiled network's forward graph, as bundles keep it. */
+export function forwardTextOf({ forward }: Pick<Compiled, 'forward'>): string {
+  return `${printGraph(forward)}\n`;
 }

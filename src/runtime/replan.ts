@@ -2,12 +2,13 @@
 
 import { join } from 'node:path';
 import { densenet, traceNetwork } from '../builders/index.js';
-import { type Compiled, type CompileOptions, compileGraph, recordedSolver } from '../compile.js';
+import { type Compiled, type CompileOptions, compileGraph } from '../compile.js';
 import { FailureError, type Graph, parseGraph, RequestError } from '../ir/index.js';
 import { planMemory } from '../memory/plan.js';
 import { predictedPeak } from '../memory/plan-record.js';
 import { freezeParameters } from '../passes/freeze.js';
 import { runPasses } from '../passes/pass.js';
+import { recordedSolver } from '../passes/solvers/index.js';
 import { type Bundle, trainingHash } from './bundle.js';
 import { rebuildAdvice } from './rebuild.js';
 

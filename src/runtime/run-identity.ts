@@ -2,10 +2,9 @@
 
 import { z } from 'zod';
 import type { Compiled } from '../compile.js';
-import { printGraph } from '../ir/index.js';
 import { optimizerSchema } from '../passes/optimizers/index.js';
 import type { Segment } from '../passes/pack-state.js';
-import { type Bundle, sha256 } from './bundle.js';
+import { type Bundle, forwardTextOf, sha256 } from './bundle.js';
 
 /** What must be the same for a run to go on with another training model. */
 export const identitySchema = z.object({
@@ -37,8 +36,9 @@ export function bundleIdentity({ manifest: { forward, optimizer, state } }: Bund
 }
 
 /** The identity of a run that trains a network compiled just now. */
-export function compiledIdentity({ forward, optimizer, segments }: Compiled): RunIdentity {
-  return { forward: sha256(Buffer.from(`${printGraph(forward)}\n`)), optimizer, state: stateHash(segments) };
+export function compiledIdentity(compiled: Compiled): RunIdentity {
+  const { optimizer, segments } = compiled;
+  return { forward: sha256(Buffer.from(forwardTextOf(compiled))), optimizer, state: stateHash(segments) };
 }
 
 /** In what two runs differ, in words; undefined where they are of one identity. */

@@ -21,3 +21,4 @@ export {
   rematProblem,
   solve,
 } from './problem.js';
+export { recordedSolver } from './recorded.js';
