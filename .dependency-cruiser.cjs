@@ -17,6 +17,21 @@ function only(room, ...allowed) {
 }
 
 /**
+ * A room inside the runtime: of the runtime's rooms it imports only its own and the given ones.
+ * @param {string} room folder in src/runtime
+ * @param {...string} allowed folders there
+ */
+function runtimeRoom(room, ...allowed) {
+  return {
+    name: `runtime-${room}-imports`,
+    comment: `src/runtime/${room} may import only ${allowed.join(', ') || 'itself'} of the runtime's rooms`,
+    severity: 'error',
+    from: { path: `^src/runtime/${room}/` },
+    to: { path: '^src/runtime/', pathNot: `^src/runtime/(${[room, ...allowed].join('|')})/` },
+  };
+}
+
+/**
  * A package that only one room may know.
  * @param {string} room
  * @param {...string} packages
@@ -48,14 +63,24 @@ module.exports = {
     only('src/own-files.ts', 'src/ir'),
     only('src/version.ts', 'src/own-files.ts'),
     only('src/runtime', 'src'),
+    runtimeRoom('files'),
+    runtimeRoom('session', 'files'),
+    runtimeRoom('data', 'files'),
+    runtimeRoom('bundle', 'files', 'session'),
+    runtimeRoom('model', 'files', 'session', 'data', 'bundle'),
+    runtimeRoom('measure', 'files', 'session', 'data', 'bundle', 'model'),
+    runtimeRoom('report', 'measure'),
+    runtimeRoom('verify', 'files', 'session', 'data', 'bundle', 'model', 'measure'),
+    runtimeRoom('deploy', 'files', 'session', 'data', 'bundle', 'model'),
+    // The loop knows all rooms; none knows it.
     only('src/index.ts', 'src'),
     only('cli', 'src'),
     only('bench', 'src', 'examples', 'cli/output.ts', 'cli/parse.ts', 'cli/progress.ts'),
     // Parts of a network, or the library as others see it.
     only('examples', 'src/builders', 'src/index.ts'),
     guard('src/onnx', 'onnx-proto', 'protobufjs'),
-    guard('src/runtime', 'onnxruntime-node', 'onnxruntime-common'),
-    guard('src/runtime', 'koffi'),
+    guard('src/runtime/session', 'onnxruntime-node', 'onnxruntime-common'),
+    guard('src/runtime/session', 'koffi'),
     {
       name: 'no-cycles',
       comment: 'two files that need each other are one file, or share a third',

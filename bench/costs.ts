@@ -15,11 +15,11 @@ import { resnet } from '../examples/resnet.js';
 import { densenet, type Network } from '../src/builders/index.js';
 import { type Compiled, compile } from '../src/compile.js';
 import type { RematName } from '../src/passes/solvers/index.js';
-import { writeFileAtomic } from '../src/runtime/atomic-file.js';
-import { runChild } from '../src/runtime/bench/run-child.js';
-import { median } from '../src/runtime/bench/statistics.js';
-import { writeBundle } from '../src/runtime/bundle.js';
-import { readProfile } from '../src/runtime/profile-reader.js';
+import { writeBundle } from '../src/runtime/bundle/bundle.js';
+import { writeFileAtomic } from '../src/runtime/files/atomic-file.js';
+import { readProfile } from '../src/runtime/measure/profile-reader.js';
+import { runChild } from '../src/runtime/measure/run-child.js';
+import { median } from '../src/runtime/measure/statistics.js';
 import {
   type Costs,
   type KernelKind,

@@ -5,11 +5,11 @@
  */
 
 import { FailureError } from '../src/ir/index.js';
-import { watchGrowth } from '../src/runtime/bench/process-memory.js';
-import { randomBatch } from '../src/runtime/bench/random-batch.js';
-import { openBundle } from '../src/runtime/bundle.js';
-import { EvaluationModel, TrainingModel } from '../src/runtime/model.js';
-import { readState } from '../src/runtime/state.js';
+import { openBundle } from '../src/runtime/bundle/bundle.js';
+import { watchGrowth } from '../src/runtime/measure/process-memory.js';
+import { randomBatch } from '../src/runtime/measure/random-batch.js';
+import { EvaluationModel, TrainingModel } from '../src/runtime/model/model.js';
+import { readState } from '../src/runtime/model/state.js';
 
 /** Bytes that a process grew by at most. */
 export interface RunGrowth {

@@ -16,9 +16,9 @@ import { startCounter } from '../cli/progress.js';
 import { densenet } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
 import type { RematName } from '../src/passes/solvers/index.js';
-import { writeFileAtomic } from '../src/runtime/atomic-file.js';
-import { writeBundle } from '../src/runtime/bundle.js';
-import { forecastMemory } from '../src/runtime/forecast.js';
+import { writeBundle } from '../src/runtime/bundle/bundle.js';
+import { writeFileAtomic } from '../src/runtime/files/atomic-file.js';
+import { forecastMemory } from '../src/runtime/measure/forecast.js';
 import type { RunGrowth } from './forecast-run.js';
 import { megabytes, replaceSection, table } from './markdown.js';
 

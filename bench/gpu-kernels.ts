@@ -6,10 +6,10 @@
 
 import { elementCount } from '../src/ir/index.js';
 import { type Attributes, ownOperators } from '../src/operators/index.js';
-import { Driver } from '../src/runtime/cuda/driver.js';
-import { openDeviceLibrary } from '../src/runtime/cuda/index.js';
-import { installedLibraries } from '../src/runtime/cuda/libraries.js';
-import type { DeviceTensor } from '../src/runtime/ort/own-operators.js';
+import { Driver } from '../src/runtime/session/cuda/driver.js';
+import { openDeviceLibrary } from '../src/runtime/session/cuda/index.js';
+import { installedLibraries } from '../src/runtime/session/cuda/libraries.js';
+import type { DeviceTensor } from '../src/runtime/session/ort/own-operators.js';
 
 type Shapes = readonly (readonly number[])[];
 

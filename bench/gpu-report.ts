@@ -2,8 +2,8 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../src/runtime/atomic-file.js';
-import { type Device, deviceName } from '../src/runtime/devices.js';
+import { writeFileAtomic } from '../src/runtime/files/atomic-file.js';
+import { type Device, deviceName } from '../src/runtime/session/devices.js';
 import { megabytes, table } from './markdown.js';
 
 /** A row of results: of a check, or of a measurement. */

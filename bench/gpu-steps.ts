@@ -7,12 +7,12 @@ import { type DenseNetConfig, denseNetConfig, densenet } from '../src/builders/i
 import { compile } from '../src/compile.js';
 import { planMemory } from '../src/memory/plan.js';
 import type { RematName } from '../src/passes/solvers/index.js';
-import { measureInChild } from '../src/runtime/bench/rounds.js';
-import { median } from '../src/runtime/bench/statistics.js';
-import { writeBundle } from '../src/runtime/bundle.js';
-import { watchCardMemory } from '../src/runtime/cuda/nvml.js';
-import type { Device } from '../src/runtime/devices.js';
-import { sessionChoices } from '../src/runtime/session-choice.js';
+import { writeBundle } from '../src/runtime/bundle/bundle.js';
+import { measureInChild } from '../src/runtime/measure/rounds.js';
+import { median } from '../src/runtime/measure/statistics.js';
+import { watchCardMemory } from '../src/runtime/session/cuda/nvml.js';
+import type { Device } from '../src/runtime/session/devices.js';
+import { sessionChoices } from '../src/runtime/session/session-choice.js';
 import type { KernelsName } from '../src/targets/index.js';
 import type { PlannedRow, StepsRow } from './gpu-report.js';
 import { runPeer, torchArguments } from './torch-peer.js';

@@ -17,7 +17,7 @@ import { Command, Option } from 'commander';
 import { note } from '../cli/output.js';
 import { wholeNumber } from '../cli/parse.js';
 import { DensecError } from '../src/ir/index.js';
-import { parseDevice } from '../src/runtime/devices.js';
+import { parseDevice } from '../src/runtime/session/devices.js';
 import { fixtureRows } from './gpu-fixtures.js';
 import { GpuReport } from './gpu-report.js';
 import { stepRows } from './gpu-steps.js';

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
 import { note, printJson } from '../cli/output.js';
 import { wholeNumber, wholeNumbers } from '../cli/parse.js';
-import { writeFileAtomic } from '../src/runtime/atomic-file.js';
+import { writeFileAtomic } from '../src/runtime/files/atomic-file.js';
 import { renderLivePeaks } from './live-peak-plot.js';
 import { livePeaks } from './live-peaks.js';
 import { livePeakTable, replaceSection } from './markdown.js';

@@ -1,6 +1,6 @@
 /** @file Sums up the rounds of all contestants: medians, and ratios pair by pair. */
 
-import { medianOrNull, medianRatio } from '../src/runtime/bench/statistics.js';
+import { medianOrNull, medianRatio } from '../src/runtime/measure/statistics.js';
 
 /** What one process said. */
 export interface PeerRound {

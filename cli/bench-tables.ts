@@ -1,8 +1,8 @@
 /** @file The tables of densec bench. */
 
-import type { BenchReport, BundleFigures, SweepRow } from '../src/runtime/bench/bench.js';
-import type { ProfileGroup, ProfileReport } from '../src/runtime/bench/profile.js';
-import { describeChoice } from '../src/runtime/session-choice.js';
+import type { BenchReport, BundleFigures, SweepRow } from '../src/runtime/measure/bench.js';
+import type { ProfileGroup, ProfileReport } from '../src/runtime/measure/profile.js';
+import { describeChoice } from '../src/runtime/session/session-choice.js';
 import { megabytes, percent, printFacts, printTable } from './output.js';
 
 /** How many layers people are shown; JSON has all. */

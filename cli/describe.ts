@@ -1,9 +1,9 @@
 /** @file The facts of a bundle, as build and info tell them. */
 
 import { describeOptimizer } from '../src/passes/optimizers/index.js';
-import type { Bundle } from '../src/runtime/bundle.js';
-import { plannedPeak } from '../src/runtime/replan.js';
-import { describeChoice, sessionChoices } from '../src/runtime/session-choice.js';
+import type { Bundle } from '../src/runtime/bundle/bundle.js';
+import { plannedPeak } from '../src/runtime/bundle/replan.js';
+import { describeChoice, sessionChoices } from '../src/runtime/session/session-choice.js';
 import { megabytes, printFacts, printJson } from './output.js';
 
 /** Prints what a bundle is, with the live peak that is predicted for a batch size. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** @file The command line: densec COMMAND. */
 
-import '../src/runtime/telemetry.js';
+import '../src/runtime/session/telemetry.js';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { DensecError } from '../src/ir/index.js';

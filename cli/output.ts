@@ -1,6 +1,6 @@
 /** @file Results on stdout, progress and warnings on stderr. */
 
-export { megabytes } from '../src/runtime/memory-advice.js';
+export { megabytes } from '../src/runtime/measure/memory-advice.js';
 
 import Table from 'cli-table3';
 import pc from 'picocolors';

@@ -15,8 +15,8 @@ import {
   optimizers,
 } from '../src/passes/optimizers/index.js';
 import type { RematName } from '../src/passes/solvers/index.js';
-import { type CudaOptions, parseDevice } from '../src/runtime/devices.js';
-import type { SessionOptions } from '../src/runtime/session.js';
+import { type CudaOptions, parseDevice } from '../src/runtime/session/devices.js';
+import type { SessionOptions } from '../src/runtime/session/session.js';
 import type { KernelsName, TargetName } from '../src/targets/index.js';
 import { addChoice, addChoices, attributeOf, chosen } from './flags.js';
 import { names, seed, wholeNumber } from './parse.js';

@@ -1,7 +1,7 @@
 /** @file Standard output and standard error that may go away while a command runs: a closed pipe, a full disk. */
 
 import pc from 'picocolors';
-import { fileFailure } from '../src/runtime/atomic-file.js';
+import { fileFailure } from '../src/runtime/files/atomic-file.js';
 
 /** What a stream says whose reader or terminal has gone: nobody is left to tell anything. */
 const readerGone: readonly (string | undefined)[] = ['EPIPE', 'EIO', 'ECONNRESET', 'ERR_STREAM_DESTROYED'];

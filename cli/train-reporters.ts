@@ -1,7 +1,7 @@
 /** @file How a training run is shown: a bar in a terminal, lines elsewhere, JSON for programs. */
 
 import pc from 'picocolors';
-import type { EpochEvent, EvaluationEvent, StepEvent, TrainEvent } from '../src/runtime/train-events.js';
+import type { EpochEvent, EvaluationEvent, StepEvent, TrainEvent } from '../src/runtime/run/events.js';
 import { duration, grouped, megabytes, note, percent, printFacts, printJson } from './output.js';
 import { type Progress, startProgress } from './progress.js';
 

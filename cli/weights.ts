@@ -1,6 +1,6 @@
 /** @file What is told of weights that were read from a file. */
 
-import { type LoadedWeights, listNames } from '../src/runtime/weights.js';
+import { type LoadedWeights, listNames } from '../src/runtime/model/weights.js';
 import { note } from './output.js';
 
 /** Tells what was stripped of the names of a file's tensors, and which tensors were not used. */

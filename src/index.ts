@@ -1,6 +1,6 @@
 /** @file The library: describe a network in the DSL, compile it, train it, export it, label images with it. */
 
-import './runtime/telemetry.js';
+import './runtime/session/telemetry.js';
 
 export * from './builders/index.js';
 export { type Compiled, type CompileOptions, compile, compileGraph } from './compile.js';
@@ -43,7 +43,9 @@ export {
   type RematSolver,
   recomputeCheap,
 } from './passes/solvers/index.js';
-export { type Bundle, openBundle, writeBundle } from './runtime/bundle.js';
+export { type Bundle, openBundle, writeBundle } from './runtime/bundle/bundle.js';
+export type { Manifest } from './runtime/bundle/manifest.js';
+export { forwardGraph } from './runtime/bundle/replan.js';
 export { type ArrayDatasetOptions, arrayDataset, type LabelledImages } from './runtime/data/arrays.js';
 export { type Augment, type Batch, type BatchFormat, createBatch, makeBatch } from './runtime/data/batches.js';
 export {
@@ -63,16 +65,9 @@ export type { BatchesRequest, BatchSource, ImageCounts, RunPart } from './runtim
 export { exportModel } from './runtime/deploy/export.js';
 export { type LabelledImage, labelBatch, labelFiles } from './runtime/deploy/label.js';
 export { type Candidate, Predictor } from './runtime/deploy/predictor.js';
-export type { Manifest } from './runtime/manifest.js';
-export { EvaluationModel, TrainingModel } from './runtime/model.js';
-export { forwardGraph } from './runtime/replan.js';
-export { readSafetensors, writeSafetensors } from './runtime/safetensors.js';
-export type { SessionOptions } from './runtime/session.js';
-export { readState } from './runtime/state.js';
-export { type Evaluation, train } from './runtime/train.js';
-export type { ResultEvent, TrainContext, TrainEvent } from './runtime/train-events.js';
-export type { TrainOptions } from './runtime/train-options.js';
-export { type EvaluateOptions, type RunOptions, Trainer, type TrainerOptions } from './runtime/trainer.js';
+export { readSafetensors, writeSafetensors } from './runtime/files/safetensors.js';
+export { EvaluationModel, TrainingModel } from './runtime/model/model.js';
+export { readState } from './runtime/model/state.js';
 export {
   type LoadedWeights,
   loadInitialWeights,
@@ -81,6 +76,11 @@ export {
   type State,
   type TensorMismatch,
   type WeightsMatch,
-} from './runtime/weights.js';
+} from './runtime/model/weights.js';
+export type { ResultEvent, TrainContext, TrainEvent } from './runtime/run/events.js';
+export type { TrainOptions } from './runtime/run/options.js';
+export { type EvaluateOptions, type RunOptions, Trainer, type TrainerOptions } from './runtime/run/trainer.js';
+export { type Evaluation, train } from './runtime/run/training-loop.js';
+export type { SessionOptions } from './runtime/session/session.js';
 export type { KernelsName, TargetName } from './targets/index.js';
 export { version } from './version.js';

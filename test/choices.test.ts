@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { denseNetSchema } from '../src/builders/densenet-config.js';
 import { denseNetConfig } from '../src/builders/index.js';
 import { accepted, given } from '../src/choices.js';
-import { trainOptionsSchema } from '../src/runtime/train-options.js';
+import { trainOptionsSchema } from '../src/runtime/run/options.js';
 
 describe('the options of a run', () => {
   /** As checkpoints have kept them since their format 2. */

@@ -1,7 +1,7 @@
 /** @file densec bench: what a training step takes, in fresh processes, beside another bundle or other options. */
 
 import { Command, Option } from 'commander';
-import { bench } from '../../src/runtime/bench/bench.js';
+import { bench } from '../../src/runtime/measure/bench.js';
 import { showBench } from '../bench-tables.js';
 import { note, printJson } from '../output.js';
 import { wholeNumber } from '../parse.js';

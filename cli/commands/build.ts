@@ -3,7 +3,7 @@
 import { Command, Option } from 'commander';
 import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
-import { prepareOutputFolder, writeBundle } from '../../src/runtime/bundle.js';
+import { prepareOutputFolder, writeBundle } from '../../src/runtime/bundle/bundle.js';
 import { printBundle } from '../describe.js';
 import { note, warn } from '../output.js';
 import { wholeNumber } from '../parse.js';

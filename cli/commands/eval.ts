@@ -2,14 +2,14 @@
 
 import { Command, Option } from 'commander';
 import { RequestError } from '../../src/ir/index.js';
-import { type Bundle, openBundle } from '../../src/runtime/bundle.js';
+import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
 import { checkClassNames, type DataDescription, decodeDescription } from '../../src/runtime/data/description.js';
 import { checkDataset } from '../../src/runtime/data/network-data.js';
 import { testBatches } from '../../src/runtime/data/run-data.js';
-import { EvaluationModel } from '../../src/runtime/model.js';
-import { evaluateBatch, readBatch } from '../../src/runtime/step.js';
-import { evaluateBatches } from '../../src/runtime/train.js';
-import { loadWeights, requireFinite, type State } from '../../src/runtime/weights.js';
+import { EvaluationModel } from '../../src/runtime/model/model.js';
+import { evaluateBatch, readBatch } from '../../src/runtime/model/step.js';
+import { loadWeights, requireFinite, type State } from '../../src/runtime/model/weights.js';
+import { evaluateBatches } from '../../src/runtime/run/training-loop.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { grouped, percent, printFacts, printJson } from '../output.js';
 import { wholeNumber } from '../parse.js';

@@ -3,12 +3,12 @@
 import { stat } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { FailureError, RequestError } from '../../src/ir/index.js';
-import { openBundle } from '../../src/runtime/bundle.js';
+import { openBundle } from '../../src/runtime/bundle/bundle.js';
+import { forwardGraph } from '../../src/runtime/bundle/replan.js';
 import { type DataDescription, decodeDescription, withAllNames } from '../../src/runtime/data/description.js';
 import { exportModel } from '../../src/runtime/deploy/export.js';
-import { forwardGraph } from '../../src/runtime/replan.js';
-import { readTextFile } from '../../src/runtime/text-file.js';
-import { loadWeights, requireFinite } from '../../src/runtime/weights.js';
+import { readTextFile } from '../../src/runtime/files/text-file.js';
+import { loadWeights, requireFinite } from '../../src/runtime/model/weights.js';
 import { megabytes, note, printFacts, printJson } from '../output.js';
 import { finiteNumbers, wholeNumber } from '../parse.js';
 import { noteNames } from '../weights.js';

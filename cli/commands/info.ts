@@ -1,7 +1,7 @@
 /** @file densec info: what a bundle is. */
 
 import { Command } from 'commander';
-import { openBundle } from '../../src/runtime/bundle.js';
+import { openBundle } from '../../src/runtime/bundle/bundle.js';
 import { printBundle } from '../describe.js';
 
 export function infoCommand(): Command {

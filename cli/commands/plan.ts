@@ -2,8 +2,8 @@
 
 import { Command, Option } from 'commander';
 import { type MemoryPlan, planMemory } from '../../src/memory/plan.js';
-import { type Bundle, openBundle } from '../../src/runtime/bundle.js';
-import { compileAgain, plannedPeak } from '../../src/runtime/replan.js';
+import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
+import { compileAgain, plannedPeak } from '../../src/runtime/bundle/replan.js';
 import { stepMicroseconds, targetOf } from '../../src/targets/index.js';
 import { duration, megabytes, note, printFacts, printJson, printTable } from '../output.js';
 import { wholeNumber } from '../parse.js';

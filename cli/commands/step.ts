@@ -3,10 +3,10 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { RequestError } from '../../src/ir/index.js';
-import { openBundle } from '../../src/runtime/bundle.js';
-import { writeSafetensors } from '../../src/runtime/safetensors.js';
-import { readBatch, runSteps } from '../../src/runtime/step.js';
-import { loadWeights } from '../../src/runtime/weights.js';
+import { openBundle } from '../../src/runtime/bundle/bundle.js';
+import { writeSafetensors } from '../../src/runtime/files/safetensors.js';
+import { readBatch, runSteps } from '../../src/runtime/model/step.js';
+import { loadWeights } from '../../src/runtime/model/weights.js';
 import { note, percent, printJson } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import { addRunOptions, addSeedOption, type RunFlags, sessionOptions } from '../shared.js';

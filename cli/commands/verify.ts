@@ -1,7 +1,7 @@
 /** @file densec verify: whether a bundle's plan survives the runtime. */
 
 import { Command, Option } from 'commander';
-import { openBundle } from '../../src/runtime/bundle.js';
+import { openBundle } from '../../src/runtime/bundle/bundle.js';
 import { type Check, verify } from '../../src/runtime/verify/index.js';
 import { note, printCheck, printJson } from '../output.js';
 import { wholeNumber } from '../parse.js';

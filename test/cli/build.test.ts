@@ -3,7 +3,7 @@
 import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { decodeModel } from '../../src/onnx/index.js';
-import { readSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors } from '../../src/runtime/files/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 
 const path = temporaryFolder();

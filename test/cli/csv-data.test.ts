@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../src/runtime/data/dataset.js';
-import { readSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors } from '../../src/runtime/files/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 import { writeImage } from '../helpers/images.js';
 import { expectSameEnd } from '../helpers/runs.js';

@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { FloatTensor } from '../../src/ir/index.js';
-import { readSafetensors, writeSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors, writeSafetensors } from '../../src/runtime/files/safetensors.js';
 import { type CliResult, densec, temporaryFolder } from '../helpers/cli.js';
 import { expectSameEnd, expectWhole } from '../helpers/runs.js';
 import { noSmallDisk, smallDisk } from '../helpers/tmpfs.js';

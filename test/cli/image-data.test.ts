@@ -3,7 +3,7 @@
 import { cpSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors } from '../../src/runtime/files/safetensors.js';
 import { type CliResult, densec, temporaryFolder } from '../helpers/cli.js';
 import { writeImage, writeImageFolder } from '../helpers/images.js';
 import { expectSameEnd } from '../helpers/runs.js';

@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { explainRuntime } from '../../src/runtime/runtime-package.js';
+import { explainRuntime } from '../../src/runtime/session/runtime-package.js';
 import { temporaryFolder } from '../helpers/cli.js';
 import { writeImageFolder } from '../helpers/images.js';
 

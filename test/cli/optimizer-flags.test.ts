@@ -1,7 +1,7 @@
 /** @file The flags that say how weights are updated: what they build, and what they refuse. */
 
 import { describe, expect, it } from 'vitest';
-import { readSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors } from '../../src/runtime/files/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 import { fixturePath } from '../helpers/fixtures.js';
 

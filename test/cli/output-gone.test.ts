@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { readSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors } from '../../src/runtime/files/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 import { expectSameEnd } from '../helpers/runs.js';
 import { writeIdxFolder } from '../runtime/data/files.js';

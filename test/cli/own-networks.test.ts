@@ -14,9 +14,9 @@ import { type Compiled, type CompileOptions, compile } from '../../src/compile.j
 import { int64Tensor, type Node } from '../../src/ir/index.js';
 import { planMemory } from '../../src/memory/plan.js';
 import { recomputeCheap } from '../../src/passes/solvers/index.js';
-import { writeBundle } from '../../src/runtime/bundle.js';
-import type { Manifest } from '../../src/runtime/manifest.js';
-import { writeSafetensors } from '../../src/runtime/safetensors.js';
+import { writeBundle } from '../../src/runtime/bundle/bundle.js';
+import type { Manifest } from '../../src/runtime/bundle/manifest.js';
+import { writeSafetensors } from '../../src/runtime/files/safetensors.js';
 import { type CliResult, densec, temporaryFolder } from '../helpers/cli.js';
 
 const path = temporaryFolder();

@@ -4,7 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, truncateSync, writeF
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { floatTensor, int64Tensor } from '../../src/ir/index.js';
-import { readSafetensors, writeSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors, writeSafetensors } from '../../src/runtime/files/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 
 const path = temporaryFolder();

@@ -4,7 +4,7 @@ import { cpSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { floatTensor, type TensorData } from '../../src/ir/index.js';
-import { readSafetensors, writeSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors, writeSafetensors } from '../../src/runtime/files/safetensors.js';
 import { type CliResult, densec, temporaryFolder } from '../helpers/cli.js';
 import { writeImageFolder } from '../helpers/images.js';
 

@@ -5,7 +5,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { floatTensor, int64Tensor, type TensorData } from '../../src/ir/index.js';
 import { decodeModel, modelMetadata } from '../../src/onnx/index.js';
-import { readSafetensors, writeSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors, writeSafetensors } from '../../src/runtime/files/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 import { writeIdxFolder } from '../runtime/data/files.js';
 

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import onnxProto from 'onnx-proto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type FloatTensor, floatTensor, type TensorData } from '../../src/ir/index.js';
-import { readSafetensors, writeSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors, writeSafetensors } from '../../src/runtime/files/safetensors.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 
 const path = temporaryFolder();

@@ -8,11 +8,11 @@ import { mlp } from '../../examples/mlp.js';
 import { resnet } from '../../examples/resnet.js';
 import type { Network } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
-import { writeBundle } from '../../src/runtime/bundle.js';
+import { writeBundle } from '../../src/runtime/bundle/bundle.js';
 import { epochOrder, makeBatch } from '../../src/runtime/data/batches.js';
 import { type Dataset, loadDataset } from '../../src/runtime/data/dataset.js';
-import { TrainingModel } from '../../src/runtime/model.js';
-import { evaluateBatch } from '../../src/runtime/step.js';
+import { TrainingModel } from '../../src/runtime/model/model.js';
+import { evaluateBatch } from '../../src/runtime/model/step.js';
 
 /** Digits to learn from, and as many from all over the test images to judge by. */
 const digits = 1000;

@@ -11,10 +11,10 @@ import { compile } from '../../src/compile.js';
 import type { TensorData } from '../../src/ir/index.js';
 import type { OptimizerChoice } from '../../src/passes/optimizers/index.js';
 import { type RematName, solvers } from '../../src/passes/solvers/index.js';
-import { writeBundle } from '../../src/runtime/bundle.js';
-import { readSafetensors } from '../../src/runtime/safetensors.js';
-import { readState, type State } from '../../src/runtime/state.js';
-import { evaluateBatch, readBatch, runSteps, type StepsResult } from '../../src/runtime/step.js';
+import { writeBundle } from '../../src/runtime/bundle/bundle.js';
+import { readSafetensors } from '../../src/runtime/files/safetensors.js';
+import { readState, type State } from '../../src/runtime/model/state.js';
+import { evaluateBatch, readBatch, runSteps, type StepsResult } from '../../src/runtime/model/step.js';
 import { isOptimizerState, parseSlotName } from '../../src/step/interface.js';
 import type { KernelsName } from '../../src/targets/index.js';
 

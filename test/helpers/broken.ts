@@ -11,7 +11,7 @@ import {
   type ModelProto,
   type TensorProto,
 } from '../../src/onnx/protobuf.js';
-import { type Bundle, openBundle, sha256 } from '../../src/runtime/bundle.js';
+import { type Bundle, openBundle, sha256 } from '../../src/runtime/bundle/bundle.js';
 
 /** A node that may be changed. */
 export interface OpenNode {

@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import type { Bundle } from '../../src/runtime/bundle.js';
+import type { Bundle } from '../../src/runtime/bundle/bundle.js';
 import { verify } from '../../src/runtime/verify/index.js';
 import type { Level } from './profile.js';
 

@@ -3,8 +3,8 @@
 import { InferenceSession } from 'onnxruntime-node';
 import type { Graph } from '../../src/ir/index.js';
 import { encodeGraph, type Program } from '../../src/onnx/index.js';
-import { profiled } from '../../src/runtime/profile.js';
-import type { KernelEvent } from '../../src/runtime/profile-reader.js';
+import type { KernelEvent } from '../../src/runtime/measure/profile-reader.js';
+import { profiled } from '../../src/runtime/measure/runtime-profile.js';
 import type { Feeds, NdArray } from './evaluate.js';
 import { runSession } from './runtime.js';
 

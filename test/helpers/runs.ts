@@ -3,7 +3,7 @@
 import { existsSync, type FSWatcher, readFileSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { readSafetensors } from '../../src/runtime/safetensors.js';
+import { readSafetensors } from '../../src/runtime/files/safetensors.js';
 import { type CliResult, densec } from './cli.js';
 import type { RandomSource } from './random.js';
 

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import { planMemory } from '../../src/memory/plan.js';
-import { writeBundle } from '../../src/runtime/bundle.js';
+import { writeBundle } from '../../src/runtime/bundle/bundle.js';
 import { temporaryFolder } from '../helpers/cli.js';
 
 const run = promisify(execFile);

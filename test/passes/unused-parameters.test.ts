@@ -13,10 +13,10 @@ import {
   type Tensor,
   type TensorData,
 } from '../../src/index.js';
-import { writeBundle } from '../../src/runtime/bundle.js';
+import { writeBundle } from '../../src/runtime/bundle/bundle.js';
 import { createBatch } from '../../src/runtime/data/batches.js';
-import { TrainingModel } from '../../src/runtime/model.js';
-import { Trainer } from '../../src/runtime/trainer.js';
+import { TrainingModel } from '../../src/runtime/model/model.js';
+import { Trainer } from '../../src/runtime/run/trainer.js';
 import { temporaryFolder } from '../helpers/cli.js';
 
 const path = temporaryFolder();

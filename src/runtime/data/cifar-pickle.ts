@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { FailureError } from '../../ir/errors.js';
-import { fileFailure } from '../atomic-file.js';
+import { fileFailure } from '../files/atomic-file.js';
 import { readPickle } from './pickle.js';
 import { NumpyArray, PickleDict, type PickleValue, textOf } from './pickle-values.js';
 

@@ -4,7 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FailureError, RequestError } from '../../ir/errors.js';
-import { fileFailure } from '../atomic-file.js';
+import { fileFailure } from '../files/atomic-file.js';
 import { type CifarFile, readPickledImages, readPickledNames } from './cifar-pickle.js';
 import { sharedBytes } from './images.js';
 import type { Dataset, DatasetFormat, DatasetOptions, PixelSplit } from './types.js';

@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type CsvError, parse } from 'csv-parse/sync';
 import { FailureError } from '../../ir/errors.js';
-import { readTextFile } from '../text-file.js';
+import { readTextFile } from '../files/text-file.js';
 import { listed } from './file-parts.js';
 import { imageName } from './image-names.js';
 

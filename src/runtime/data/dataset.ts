@@ -15,7 +15,7 @@ import {
   oneOf,
 } from '../../ir/check.js';
 import { FailureError, RequestError } from '../../ir/errors.js';
-import { fileFailure } from '../atomic-file.js';
+import { fileFailure } from '../files/atomic-file.js';
 import { cifar10Format, cifar100Format } from './cifar.js';
 import { loadCsv, tableLookedFor } from './csv.js';
 import { folderHint, unpackHint } from './hints.js';

@@ -3,7 +3,7 @@
 import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { fileFailure } from '../atomic-file.js';
+import { fileFailure } from '../files/atomic-file.js';
 import { firstImageName, imageName, otherImageName } from './image-names.js';
 
 /** How folders are looked through: 1 as runs did that began before links were followed and more formats read. */

@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { FailureError } from '../../ir/errors.js';
 import { elementCount } from '../../ir/tensor-data.js';
-import { fileFailure } from '../atomic-file.js';
+import { fileFailure } from '../files/atomic-file.js';
 
 /** An array of unsigned bytes, as an IDX file stores it. */
 export interface IdxArray {

@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
 import { FailureError } from '../../ir/errors.js';
-import { fileFailure } from '../atomic-file.js';
+import { fileFailure } from '../files/atomic-file.js';
 import { imageLibrary, sharp } from './image-library.js';
 import { imageKinds, otherFormat } from './image-names.js';
 

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { constants, inflate as inflateCallback, inflateSync } from 'node:zlib';
 import { FailureError } from '../../ir/errors.js';
 import { elementCount } from '../../ir/tensor-data.js';
-import { fileFailure } from '../atomic-file.js';
+import { fileFailure } from '../files/atomic-file.js';
 import { type MatrixHead, miCompressed, miMatrix, numberTypes, parseMatrixHead, readTag } from './mat-elements.js';
 
 /** An array in MATLAB's order: the first axis changes fastest. */

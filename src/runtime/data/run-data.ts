@@ -1,7 +1,6 @@
 /** @file A run's data: which images it uses for what, and its batches, made ahead of the step by data workers. */
 
 import { RequestError } from '../../ir/errors.js';
-import { defaultValidSize } from '../train-options.js';
 import { type Augment, type Batch, epochOrder, splitValidation } from './batches.js';
 import { fileEntries } from './file-batches.js';
 import { shared } from './images.js';
@@ -10,6 +9,9 @@ import { DataPool } from './pool.js';
 import { type BatchSource, checkCounts, type ImageCounts, type RunPart, sourceBatches } from './source.js';
 import { mostPicked } from './stratify.js';
 import type { Dataset, Split } from './types.js';
+
+/** Training images held out for validation unless told, at most a tenth. */
+export const defaultValidSize = 5000;
 
 /** What decides a run's batches. */
 export interface RunDataOptions {

@@ -5,9 +5,9 @@ import { inferenceGraph } from '../../inference.js';
 import { aPath, checkNames, checkValue, type Graph, type TensorData } from '../../ir/index.js';
 import { encodeGraph } from '../../onnx/index.js';
 import { version } from '../../version.js';
-import { writeFileAtomic } from '../atomic-file.js';
 import { checkDescription, type DataDescription, encodeDescription } from '../data/description.js';
-import { requireFinite } from '../weights.js';
+import { writeFileAtomic } from '../files/atomic-file.js';
+import { requireFinite } from '../model/weights.js';
 
 /** Metadata keys of a model that densec exported. */
 export const modelKeys = { version: 'densec.version', network: 'densec.network' } as const;

@@ -4,7 +4,7 @@ import { DensecError, type FloatTensor, floatTensor, RequestError } from '../../
 import { batchInputs } from '../../step/interface.js';
 import type { DataDescription } from '../data/description.js';
 import { type ImageFormat, readImage } from '../data/image-file.js';
-import { readSafetensors } from '../safetensors.js';
+import { readSafetensors } from '../files/safetensors.js';
 import type { Candidate, Predictor } from './predictor.js';
 
 /** What became of one image. */

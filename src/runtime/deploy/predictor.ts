@@ -13,10 +13,10 @@ import {
 } from '../../ir/index.js';
 import { decodeModel, modelMetadata, nonFiniteWeight, sampleShape } from '../../onnx/index.js';
 import { batchInputs, resultOutputs } from '../../step/interface.js';
-import { fileFailure } from '../atomic-file.js';
 import { type DataDescription, decodeDescription } from '../data/description.js';
-import { Session, type SessionOptions, sessionKinds } from '../session.js';
-import { sessionChoices } from '../session-choice.js';
+import { fileFailure } from '../files/atomic-file.js';
+import { Session, type SessionOptions, sessionKinds } from '../session/session.js';
+import { sessionChoices } from '../session/session-choice.js';
 import { modelKeys } from './export.js';
 
 /** A class that an image may be of. */

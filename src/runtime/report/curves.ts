@@ -1,6 +1,6 @@
 /** @file The curves of a run: loss, error and learning rate over the epochs. */
 
-import type { EpochRecord, History } from '../history.js';
+import type { EpochRecord, History } from './history.js';
 import { type Panel, panelHeight, panelWidth, renderPanel, type Series, svgDocument } from './panel.js';
 import { formatPercent } from './text.js';
 

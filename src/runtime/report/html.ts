@@ -1,8 +1,8 @@
 /** @file The report of a run: one HTML page that needs neither network nor scripts. */
 
-import type { MemoryForecast } from '../forecast.js';
-import type { EpochRecord, History } from '../history.js';
+import type { MemoryForecast } from '../measure/forecast.js';
 import { renderPanels } from './curves.js';
+import type { EpochRecord, History } from './history.js';
 import { renderMemory } from './memory.js';
 import { style } from './style.js';
 import { escapeText, formatLoss, formatMegabytes, formatPercent, formatRate, formatSeconds } from './text.js';

@@ -1,7 +1,7 @@
 /** @file The memory of a training step over its course, as planned. */
 
 import { areaY, axisX, axisY, dot, frame, gridY, lineY, ruleX, text } from '@observablehq/plot';
-import type { MemoryForecast } from '../forecast.js';
+import type { MemoryForecast } from '../measure/forecast.js';
 import { panelWidth, svgDocument } from './panel.js';
 import { plotFragment } from './plot.js';
 import { escapeText, formatMegabytes } from './text.js';

@@ -2,11 +2,11 @@
 
 import { initialize } from '../../builders/initialize.js';
 import { FailureError, int64Tensor } from '../../ir/index.js';
-import type { Bundle } from '../bundle.js';
+import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
-import { checkBatch } from '../model.js';
-import type { SessionOptions } from '../session.js';
-import { readState } from '../state.js';
+import { checkBatch } from '../model/model.js';
+import { readState } from '../model/state.js';
+import type { SessionOptions } from '../session/session.js';
 import { type Check, counted, type Outcome } from './check.js';
 import { checkPeak } from './memory.js';
 import { checkAgainst, checkComparable, checkRunning } from './numbers.js';

@@ -3,11 +3,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { RequestError, type SlotRole, type TensorData } from '../../ir/index.js';
 import { parseSlotName } from '../../step/interface.js';
-import type { Bundle } from '../bundle.js';
+import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
-import type { SessionOptions } from '../session.js';
-import type { State } from '../state.js';
-import { runSteps, type StepsResult } from '../step.js';
+import type { State } from '../model/state.js';
+import { runSteps, type StepsResult } from '../model/step.js';
+import type { SessionOptions } from '../session/session.js';
 import { type Check, counted, type Outcome, some } from './check.js';
 import { learningRate, type Planned } from './observed.js';
 

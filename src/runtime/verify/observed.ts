@@ -4,15 +4,15 @@ import { readFile } from 'node:fs/promises';
 import { bytesPerElement, concreteShape, elementCount, FailureError, type TensorType } from '../../ir/index.js';
 import type { PlanRecord } from '../../memory/plan-record.js';
 import { decodeModel, inputTypes, type Program, type ProgramNode, programOf } from '../../onnx/index.js';
-import type { Bundle } from '../bundle.js';
+import type { Bundle } from '../bundle/bundle.js';
+import { rebuildAdvice } from '../bundle/rebuild.js';
 import type { Batch } from '../data/batches.js';
-import { TrainingModel } from '../model.js';
-import { profiled } from '../profile.js';
-import type { KernelEvent, KernelTensor } from '../profile-reader.js';
-import { rebuildAdvice } from '../rebuild.js';
-import type { SessionOptions } from '../session.js';
-import type { OptimizationLevel } from '../session-choice.js';
-import type { State } from '../state.js';
+import type { KernelEvent, KernelTensor } from '../measure/profile-reader.js';
+import { profiled } from '../measure/runtime-profile.js';
+import { TrainingModel } from '../model/model.js';
+import type { State } from '../model/state.js';
+import type { SessionOptions } from '../session/session.js';
+import type { OptimizationLevel } from '../session/session-choice.js';
 
 /** The learning rate of every step that is taken to look at. */
 export const learningRate = 0.1;

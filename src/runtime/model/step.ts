@@ -1,0 +1,90 @@
+/** @file Steps on one batch from files: how anyone holds our graph against another framework. */
+
+import { type FloatTensor, RequestError, type TensorData } from '../../ir/index.js';
+import { batchInputs } from '../../step/interface.js';
+import type { Bundle } from '../bundle/bundle.js';
+import type { Batch } from '../data/batches.js';
+import { readSafetensors } from '../files/safetensors.js';
+import { type SessionOptions, sessionOf } from '../session/session.js';
+import { checkBatch, EvaluationModel, TrainingModel } from './model.js';
+import type { State } from './state.js';
+
+/** What `runSteps` does. */
+export interface StepsRequest extends SessionOptions {
+  readonly state: State;
+  readonly batch: Batch;
+  readonly learningRate: number;
+  /** How many steps on the same batch. */
+  readonly steps: number;
+  /** Seed of dropout's masks. */
+  readonly seed?: number;
+}
+
+/** Losses and errors before each step, and the state after the last. */
+export interface StepsResult {
+  readonly losses: readonly number[];
+  /** Share of misclassified images, 0 to 1. */
+  readonly errors: readonly number[];
+  readonly state: Map<string, TensorData>;
+}
+
+/**
+ * Trains on the same batch several times. The batch must have been checked. Where the bundle accumulates gradients,
+ * every `accumulate` steps make one update, of the mean of their gradients; the last update takes the steps left.
+ */
+export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<StepsResult> {
+  const { state, batch, learningRate, steps, seed = 0 } = request;
+  const count = batch.labels.data.length;
+  const { accumulate } = bundle.manifest.optimizer;
+  const model = await TrainingModel.open(bundle, state, sessionOf(request));
+  try {
+    const losses: number[] = [];
+    const errors: number[] = [];
+    for (let step = 0; step < steps; step++) {
+      const first = step - (step % accumulate);
+      const end = Math.min(first + accumulate, steps);
+      const accumulation = { share: 1 / (end - first), last: step + 1 === end };
+      const result = await model.step(batch, { learningRate, step, seed, accumulation });
+      losses.push(result.loss);
+      errors.push(result.errors / count);
+    }
+    return { losses, errors, state: await model.state() };
+  } finally {
+    await model.close();
+  }
+}
+
+/** Loss and share of misclassified images of one batch under the running statistics. */
+export async function evaluateBatch(
+  bundle: Bundle,
+  state: State,
+  batch: Batch,
+  options: SessionOptions = {},
+): Promise<{ loss: number; error: number; count: number }> {
+  const model = await EvaluationModel.open(bundle, state, options);
+  try {
+    const { loss, errors } = await model.evaluate(batch);
+    const count = batch.labels.data.length;
+    return { loss, error: errors / count, count };
+  } finally {
+    await model.close();
+  }
+}
+
+/**
+ * Reads a batch file: `images` float32 (N, C, H, W), already normalized, and `labels` int64 (N).
+ * @throws FailureError when the file is broken; RequestError when it holds something else or doesn't fit the network
+ */
+export async function readBatch(path: string, bundle: Bundle, forTraining: boolean): Promise<Batch> {
+  const { tensors } = await readSafetensors(path);
+  const [images, labels] = [tensors.get(batchInputs.images), tensors.get(batchInputs.labels)];
+  if (images?.dtype !== 'float32' || labels?.dtype !== 'int64') {
+    const found = [...tensors].map(([name, { dtype, shape }]) => `${name} ${dtype} [${shape.join(', ')}]`).join('; ');
+    throw new RequestError(
+      `${path} must hold images float32 (N, C, H, W) and labels int64 (N); it holds ${found || 'nothing'}`,
+    );
+  }
+  const batch = { images: images as FloatTensor, labels };
+  checkBatch(batch, bundle, forTraining, path);
+  return batch;
+}

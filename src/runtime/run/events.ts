@@ -1,0 +1,124 @@
+/** @file What a training run is asked to do and what it tells. */
+
+import type { Bundle } from '../bundle/bundle.js';
+import type { Dataset } from '../data/dataset.js';
+import type { BatchSource } from '../data/source.js';
+import type { RunLock } from '../files/run-lock.js';
+import type { MemoryForecast } from '../measure/forecast.js';
+import type { State } from '../model/weights.js';
+import type { EpochRecord } from '../report/history.js';
+import type { SessionOptions } from '../session/session.js';
+import type { Progress, Saving } from './checkpoint.js';
+
+/** What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1. */
+export type TrainEvent = StepEvent | EvaluationEvent | EpochEvent | CheckpointEvent | ChangeEvent | ResultEvent;
+
+/** A batch is done. */
+export interface StepEvent {
+  readonly event: 'step';
+  /** Counted from 1. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Counted from 1 within the epoch. */
+  readonly batch: number;
+  readonly batches: number;
+  /** Of this batch. */
+  readonly loss: number;
+  readonly error: number;
+  /** Over the epoch so far. */
+  readonly meanLoss: number;
+  readonly meanError: number;
+  readonly learningRate: number;
+  readonly stepMs: number;
+  readonly imagesPerSecond: number;
+  /** Share of the epoch's time so far that went by waiting for data, from 0 to 1. */
+  readonly dataWait: number;
+  /** Size of the process. */
+  readonly memoryBytes: number;
+}
+
+/** A part of a validation or of the final test is done. */
+export interface EvaluationEvent {
+  readonly event: 'evaluation';
+  readonly split: 'validation' | 'test';
+  readonly done: number;
+  readonly count: number;
+}
+
+/** An epoch is over. */
+export interface EpochEvent extends EpochRecord {
+  readonly event: 'epoch';
+  readonly epochs: number;
+  /** Whether its weights are the best so far. */
+  readonly best: boolean;
+  /** Share of the steps' time that went by waiting for data, from 0 to 1; since resuming, where that was within it. */
+  readonly dataWait: number;
+}
+
+/** A resumed run goes on otherwise than before: with other options from some epoch on, or another training model. */
+export interface ChangeEvent {
+  readonly event: 'change';
+  /** The first epoch that the change concerns, counted from 1. */
+  readonly epoch: number;
+  /** In words: `learning rate 0.1 → 0.01`. */
+  readonly changes: readonly string[];
+  /** The learning rate at the beginning of that epoch, where options changed and the run doesn't end before it. */
+  readonly learningRate?: number;
+}
+
+/** The state is on the disk. */
+export interface CheckpointEvent {
+  readonly event: 'checkpoint';
+  readonly file: string;
+  /** Epochs that are over, and batches since the run began. */
+  readonly epoch: number;
+  readonly step: number;
+}
+
+/** The run is over, or stopped; always the last event. */
+export interface ResultEvent {
+  readonly event: 'result';
+  readonly interrupted: boolean;
+  readonly epochs: number;
+  readonly steps: number;
+  /** Of the best weights on the test images; absent when interrupted. */
+  readonly testLoss?: number;
+  readonly testError?: number;
+  /** Epoch of the best weights, counted from 1. */
+  readonly bestEpoch?: number | undefined;
+  /** Share of the steps' time that went by waiting for data, from 0 to 1; since resuming. */
+  readonly dataWait: number;
+  /** Image files that were left out since they can't be read. */
+  readonly skippedImages: number;
+  readonly save: string;
+}
+
+/** What a run needs beside its options. */
+export interface TrainContext extends SessionOptions {
+  readonly bundle: Bundle;
+  /** A data set, or batches of one's own; those have their own counts, so that `validSize` and `limit` don't matter. */
+  readonly dataset: Dataset | BatchSource;
+  /** Threads that prepare batches; 0 prepares them in this one. By default one less than there are cores, at most 4. */
+  readonly dataWorkers?: number | undefined;
+  /** The run's folder. */
+  readonly save: string;
+  /** The folder's lock, where it has been taken already; the run gives it back at its end. */
+  readonly lock?: RunLock | undefined;
+  /** Parameters and running statistics to begin with, instead of the bundle's initial state. */
+  readonly initial?: State | undefined;
+  /** How often to save; by default after each epoch, keeping the last checkpoint. */
+  readonly saving?: Saving;
+  /** Where to go on, when resuming, and from which checkpoint if not the last. */
+  readonly resume?: Progress | undefined;
+  readonly resumeFrom?: string | undefined;
+  /** Whether the last checkpoint is written anew before the first step, since the run goes on with other options. */
+  readonly saveFirst?: boolean;
+  /** Told before anything else: what the run goes on with that it didn't have. */
+  readonly changes?: readonly ChangeEvent[];
+  /** Makes the bundle that of the run's folder, once its models have been opened. */
+  readonly installBundle?: (() => Promise<void>) | undefined;
+  /** The step's memory plan, for the report. */
+  readonly forecast?: MemoryForecast | undefined;
+  /** Asked after every step and every batch of an evaluation: whether to save and stop. */
+  readonly interrupted?: () => boolean;
+}

@@ -1,0 +1,78 @@
+/** @file What a run is: its forward graph, its optimizer and its state. All else of its models may be compiled anew. */
+
+import { z } from 'zod';
+import type { Compiled } from '../../compile.js';
+import { optimizerSchema } from '../../passes/optimizers/index.js';
+import type { Segment } from '../../passes/pack-state.js';
+import { type Bundle, forwardTextOf, sha256 } from '../bundle/bundle.js';
+
+/** What must be the same for a run to go on with another training model. */
+export const identitySchema = z.object({
+  /** Hash of the forward graph's text. */
+  forward: z.string(),
+  optimizer: optimizerSchema,
+  /** Hash of the state's names, shapes, types and of what is frozen; how the tensors are packed doesn't matter. */
+  state: z.string(),
+});
+
+/** What must be the same for a run to go on with another training model. */
+export type RunIdentity = z.infer<typeof identitySchema>;
+
+/** How the training model was compiled, which may change while a run goes on. */
+export const loweringSchema = z.object({
+  target: z.string(),
+  kernels: z.string(),
+  remat: z.string(),
+  /** Version of densec. */
+  densec: z.string(),
+});
+
+/** How a training model was compiled. */
+export type Lowering = z.infer<typeof loweringSchema>;
+
+/** The identity of a run that trains a bundle; none where the bundle keeps no forward graph (format 1). */
+export function bundleIdentity({ manifest: { forward, optimizer, state } }: Bundle): RunIdentity | undefined {
+  return forward && { forward: forward.sha256, optimizer, state: stateHash(state) };
+}
+
+/** The identity of a run that trains a network compiled just now. */
+export function compiledIdentity(compiled: Compiled): RunIdentity {
+  const { optimizer, segments } = compiled;
+  return { forward: sha256(Buffer.from(forwardTextOf(compiled))), optimizer, state: stateHash(segments) };
+}
+
+/** In what two runs differ, in words; undefined where they are of one identity. */
+export function identityDifference(before: RunIdentity, after: RunIdentity): string | undefined {
+  const [old, now] = [before.optimizer, after.optimizer] as unknown as Record<string, unknown>[];
+  const keys = [...new Set([...Object.keys(old ?? {}), ...Object.keys(now ?? {})])];
+  const options = keys.filter((key) => String(old?.[key]) !== String(now?.[key]));
+  const differences = [
+    ...(before.forward === after.forward ? [] : ['the network']),
+    ...(options.length === 0
+      ? []
+      : [`the optimizer (${options.map((key) => `${key} ${old?.[key]}, not ${now?.[key]}`).join('; ')})`]),
+    ...(before.state === after.state || before.forward !== after.forward ? [] : ["the state's tensors"]),
+  ];
+  return differences.length === 0 ? undefined : differences.join(' and ');
+}
+
+/** How a bundle's training model was compiled. */
+export function loweringOf({ manifest: { target, kernels, remat, densec } }: Bundle): Lowering {
+  return { target, kernels, remat, densec };
+}
+
+/** From one way of compiling to another, in words: `remat none → max`. */
+export function describeLowering(before: Lowering | undefined, after: Lowering): string {
+  const { target, kernels, remat } = after;
+  if (!before) return `target ${target}, kernels ${kernels}, remat ${remat}`;
+  const keys = Object.keys(after) as (keyof Lowering)[];
+  const changed = keys.filter((key) => before[key] !== after[key]);
+  return changed.map((key) => `${key} ${before[key]} → ${after[key]}`).join(', ') || 'the same options, another model';
+}
+
+function stateHash(segments: readonly Segment[]): string {
+  const lines = segments.flatMap(({ role, dtype, frozen, tensors }) =>
+    tensors.map(({ name, shape }) => `${name} ${role} ${dtype} ${shape.join('x')}${frozen ? ' frozen' : ''}`),
+  );
+  return sha256(Buffer.from(lines.sort().join('\n')));
+}

@@ -1,0 +1,54 @@
+/** @file How to train: the options that decide the final weights. */
+
+import { z } from 'zod';
+import { type Chosen, count, fieldsOf, onOff, optional, seed } from '../../choices.js';
+import { rateChoices } from './learning-rate.js';
+
+/** What flags, checkpoints and reports say of a run; that a checkpoint has them all is why it resumes to the same bits. */
+export const trainChoices = {
+  ...rateChoices,
+  batchSize: count({ name: 'batch size', flag: '--batch-size <n>', help: 'images of a step' }),
+  /** Training images held out for validation. */
+  validSize: count(
+    {
+      name: 'number of images held out for validation',
+      flag: '--valid-size <n>',
+      help: 'training images held out to choose the best weights, of each class in proportion; 0 holds none out',
+    },
+    0,
+  ),
+  /** Most images to use of each split. */
+  limit: optional(
+    count({
+      name: 'limit of images',
+      flag: '--limit <n>',
+      help: 'use at most so many training and so many test images',
+    }),
+  ),
+  seed: seed({
+    name: 'seed',
+    flag: '--seed <n>',
+    help: 'seed of weights, order, augmentation and dropout',
+  }),
+  /** Whether training images are augmented; by default as the data set says. */
+  augment: optional(
+    onOff({
+      name: 'augmentation',
+      flag: '--augment',
+      help: 'random crops, and flips where they keep labels true',
+      negation: 'training images as they are',
+    }),
+  ),
+};
+
+/** How to train. Everything but threads and device decides the final weights. */
+export type TrainOptions = Chosen<typeof trainChoices> & {
+  /** The data set's source, as the user named it. */
+  readonly data: string;
+};
+
+/** The options in files. */
+export const trainOptionsSchema = z.object({ data: z.string(), ...fieldsOf(trainChoices) }) as z.ZodType<TrainOptions>;
+
+/** What needn't be said. The learning rate goes by the optimizer, the images held out by how many there are. */
+export const trainDefaults = { epochs: 300, schedule: 'multistep', warmup: 0, batchSize: 64, seed: 0 } as const;

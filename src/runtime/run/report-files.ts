@@ -1,0 +1,94 @@
+/** @file The files that tell of a run: results.csv, curves.svg and report.html. */
+
+import { join } from 'node:path';
+import { describeOptimizer } from '../../passes/optimizers/index.js';
+import type { Augmentation, Dataset } from '../data/dataset.js';
+import { augments, isBatchSource } from '../data/run-data.js';
+import type { ImageCounts } from '../data/source.js';
+import { writeFileAtomic } from '../files/atomic-file.js';
+import { formatResults, type History } from '../report/history.js';
+import { type Progress, runFiles } from './checkpoint.js';
+import type { TrainContext } from './events.js';
+import { type TrainOptions, trainChoices } from './options.js';
+import { describeChange, segmentChanges } from './segments.js';
+
+/** Writes the files that tell of a run so far. @throws FailureError when the disk refuses */
+export async function writeRunReport(
+  history: History,
+  progress: Progress,
+  context: TrainContext,
+  images: ImageCounts,
+): Promise<void> {
+  const { bundle, dataset, save, forecast } = context;
+  await writeFileAtomic(join(save, runFiles.results), formatResults(history));
+  // The plotting libraries take longer to load than most commands to run.
+  const { renderCurves, renderReport } = await import('../report/index.js');
+  await writeFileAtomic(join(save, runFiles.curves), renderCurves(history));
+  const title = `${bundle.manifest.name} on ${dataset.name}`;
+  const configuration = describeRun(progress, context, images);
+  const { epochs } = progress.options;
+  await writeFileAtomic(join(save, runFiles.report), renderReport({ title, epochs, history, configuration, forecast }));
+}
+
+function describeRun(
+  progress: Progress,
+  { bundle, dataset, device, threads }: TrainContext,
+  { training, validation, test }: ImageCounts,
+): [string, string][] {
+  const { options } = progress;
+  const { data, augment } = options;
+  const { name, parameters, inputShape, remat, optimizer, densec, onnxruntime } = bundle.manifest;
+  return [
+    ['network', name],
+    ['parameters', parameters.toLocaleString('en')],
+    ['input', `N × ${inputShape.join(' × ')}`],
+    ['recomputed in the backward pass', remat === 'none' ? 'nothing' : remat],
+    ['data', dataset.name === data ? data : `${dataset.name} (${data})`],
+    [
+      'training / validation / test images',
+      [training, validation, test].map((n) => n.toLocaleString('en')).join(' / '),
+    ],
+    ...(isBatchSource(dataset) ? [] : describeImages(dataset, augment)),
+    ...describeChosen(options),
+    ...describeChanges(progress),
+    ['optimizer', describeOptimizer(optimizer)],
+    ['device', `${device?.target ?? 'cpu'}${threads === undefined ? '' : `, ${threads} threads`}`],
+    ['versions', `densec ${densec}, onnxruntime ${onnxruntime}`],
+  ];
+}
+
+/** What was chosen of a run, or follows from the data. Whether images are augmented is told with the images. */
+function describeChosen(options: TrainOptions): [string, string][] {
+  const { augment: _, ...choices } = trainChoices;
+  const values: Readonly<Record<string, unknown>> = options;
+  return Object.entries(choices).flatMap(([key, { name }]): [string, string][] =>
+    values[key] === undefined ? [] : [[name, String(values[key])]],
+  );
+}
+
+/** What the run went on with otherwise than it began. */
+function describeChanges(progress: Progress): [string, string][] {
+  const segments = segmentChanges(progress).map((each): [string, string] => [
+    `changed from epoch ${each.epoch} on`,
+    describeChange(each),
+  ]);
+  const models = progress.relowered.map(({ epoch, batch, change }): [string, string] => [
+    `compiled anew in epoch ${epoch + 1}, after batch ${batch}`,
+    change,
+  ]);
+  return [...segments, ...models];
+}
+
+/** What becomes of images before a step gets them. */
+function describeImages(dataset: Dataset, told: boolean | undefined): [string, string][] {
+  const { augmentation, skipped = [] } = dataset;
+  const left = skipped.length > 0 ? [['images left out, unreadable', String(skipped.length)] as [string, string]] : [];
+  return [['augmentation', augments(dataset, told) ? augmentationNames[augmentation] : 'none'], ...left];
+}
+
+const augmentationNames: Readonly<Record<Augmentation, string>> = {
+  crop: 'crops within 4 black pixels around',
+  'crop-flip': 'crops within 4 black pixels around, flips',
+  'resized-crop-flip': 'parts of 8 to 100 % of the image, scaled, flips',
+  none: 'none',
+};

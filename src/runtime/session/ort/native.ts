@@ -1,0 +1,22 @@
+/** @file koffi, by which Node reaches native libraries, loaded where it is first wanted: its own library may be missing. */
+
+import { FailureError } from '../../../ir/index.js';
+import { ownRequire } from '../../../own-files.js';
+
+type Koffi = typeof import('koffi').default;
+
+let loaded: Koffi | undefined;
+
+/** The package koffi. @throws FailureError when it can't be loaded on this platform */
+export function koffi(): Koffi {
+  try {
+    loaded ??= ownRequire()('koffi') as Koffi;
+    return loaded;
+  } catch (error) {
+    const [reason = ''] = (error as Error).message.split('\n');
+    throw new FailureError(
+      `the package koffi, by which native libraries are reached, can't be loaded on ${process.platform}-${process.arch} (${reason}); install the packages again (rm -rf node_modules, then npm ci or npm install --ignore-scripts)`,
+      { cause: error },
+    );
+  }
+}
