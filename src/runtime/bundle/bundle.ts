@@ -208,6 +208,7 @@ function describe(
     remat: compiled.remat,
     ...(compiled.remat === 'custom' && { recomputed: [...compiled.recomputed] }),
     optimizer: compiled.optimizer,
+    loss: compiled.loss,
     seed,
     dropout: compiled.training.inputs.some(({ name }) => name === dropoutInputs.step),
     models: {

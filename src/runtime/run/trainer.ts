@@ -221,7 +221,7 @@ export class Trainer {
       throw new RequestError(`the data is ${show(data)}; give a data set, a BatchSource or an iterable of batches`);
     }
     if ('train' in data) {
-      checkDataset(data, this.network, data.name);
+      checkDataset(data, { ...this.network, loss: this.compiled.loss }, data.name);
       return testBatches(data, batchSize, dataWorkers);
     }
     if (!('counts' in data)) return checkedBatches(data, check);

@@ -1,0 +1,61 @@
+/** @file The table of metrics: what each task measures beside loss and error, in what words, and which weights are best by. */
+
+import type { Task } from '../../../step/tasks.js';
+import { ClassMeter } from './classes.js';
+import type { Meter, Metrics } from './definition.js';
+import { LabelMeter } from './labels.js';
+import { ValueMeter } from './values.js';
+
+export type { Meter, Metrics, OutputFigures } from './definition.js';
+
+/** A meter of each task, for so many outputs. */
+export const meters: Readonly<Record<Task, (outputs: number) => Meter>> = {
+  classes: (classes) => new ClassMeter(classes),
+  labels: (labels) => new LabelMeter(labels),
+  values: (values) => new ValueMeter(values),
+};
+
+/** What an evaluation comes to. */
+interface Evaluated {
+  readonly loss: number;
+  readonly error: number;
+  readonly summary?: Metrics['summary'] | undefined;
+}
+
+/** By what weights are best: the less of it, the better. */
+interface Score {
+  /** In words, as it is shown; `higher` where the figure itself is better the higher it is. */
+  readonly name: string;
+  of(evaluated: Evaluated): number;
+}
+
+/**
+ * What the best weights are chosen by: the share of misclassified images; the mean area under the curve (where no label
+ * has images with and without it, the loss); a regression's loss.
+ */
+export const scores: Readonly<Record<Task, Score>> = {
+  classes: { name: 'error', of: ({ error }) => error },
+  labels: {
+    name: 'mean AUC',
+    of: ({ loss, summary }) => (summary?.meanAuc === undefined ? loss : 1 - summary.meanAuc),
+  },
+  values: { name: 'loss', of: ({ loss }) => loss },
+};
+
+/** A figure's name for people, and whether it is a share of all. */
+interface FigureWords {
+  readonly name: string;
+  readonly isShare: boolean;
+}
+
+/** The words of all figures. */
+export const figureWords: Readonly<Record<string, FigureWords>> = {
+  top5Error: { name: 'top-5 error', isShare: true },
+  meanAuc: { name: 'mean AUC', isShare: false },
+  meanF1: { name: 'mean F1', isShare: false },
+  mae: { name: 'mean absolute error', isShare: false },
+  rmse: { name: 'root mean squared error', isShare: false },
+  auc: { name: 'AUC', isShare: false },
+  f1: { name: 'F1', isShare: false },
+  positives: { name: 'images', isShare: false },
+};
