@@ -4,7 +4,17 @@
  */
 
 import { z } from 'zod';
-import { RequestError, show } from './ir/index.js';
+import {
+  aCount,
+  aFlag,
+  aNumber,
+  anArray,
+  aSeed,
+  type Kind,
+  oneOf as oneOfKind,
+  RequestError,
+  show,
+} from './ir/index.js';
 
 /** One thing that may be chosen. */
 export interface Choice<T> {
@@ -138,6 +148,31 @@ export function optional<T>(choice: Choice<T>): Choice<T | undefined> {
 export function fieldsOf<C extends Choices>(choices: C): { [K in keyof C]: C[K]['schema'] } {
   const fields = Object.entries(choices).map(([key, { schema }]) => [key, schema]);
   return Object.fromEntries(fields) as { [K in keyof C]: C[K]['schema'] };
+}
+
+/** What a program may give of a group, for the check of names and kinds; ranges are the schemas' to check. */
+export function kindsOf<C extends Choices>(choices: C): { readonly [K in keyof C]: Kind } {
+  const kinds = Object.entries(choices).map(([key, { text }]) => [key, kindOf(text)]);
+  return Object.fromEntries(kinds) as { [K in keyof C]: Kind };
+}
+
+function kindOf(text: TextForm): Kind {
+  switch (text.kind) {
+    case 'switch':
+      return aFlag;
+    case 'count':
+    case 'extents':
+      return aCount(text.kind === 'count' ? text.least : 1);
+    case 'number':
+      return aNumber;
+    case 'seed':
+      return aSeed;
+    case 'name':
+      return oneOfKind(...text.names);
+    case 'pair':
+    case 'counts':
+      return anArray;
+  }
 }
 
 /** A value that a schema accepts. @throws RequestError with what is wrong otherwise */

@@ -77,10 +77,11 @@ export {
   type TensorMismatch,
   type WeightsMatch,
 } from './runtime/model/weights.js';
+export type { Evaluation } from './runtime/run/evaluation.js';
 export type { ResultEvent, TrainContext, TrainEvent } from './runtime/run/events.js';
 export type { TrainOptions } from './runtime/run/options.js';
 export { type EvaluateOptions, type RunOptions, Trainer, type TrainerOptions } from './runtime/run/trainer.js';
-export { type Evaluation, train } from './runtime/run/training-loop.js';
+export { train } from './runtime/run/training-loop.js';
 export type { SessionOptions } from './runtime/session/session.js';
 export type { KernelsName, TargetName } from './targets/index.js';
 export { version } from './version.js';

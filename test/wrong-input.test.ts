@@ -264,7 +264,7 @@ describe('Trainer', () => {
     [undefined, /train: the options are undefined/],
     [{}, /train: epochs is missing/],
     [{ epochs: 1, batchsize: 4 }, /no option batchsize \(did you mean batchSize\?\)/],
-    [{ epochs: 1, lr: 0.1 }, /no option lr; it takes epochs, batchSize, learningRate/],
+    [{ epochs: 1, lr: 0.1 }, /no option lr; it takes epochs, learningRate, schedule/],
     [{ epochs: 1, schedule: 'cosin' }, /schedule is 'cosin' \(did you mean cosine\?\)/],
     [{ epochs: 1.5 }, /epochs is 1.5; it must be a whole number/],
     [{ epochs: 1, learningRate: Number.NaN }, /the learning rate is NaN/],

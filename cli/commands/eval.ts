@@ -9,7 +9,7 @@ import { testBatches } from '../../src/runtime/data/run-data.js';
 import { EvaluationModel } from '../../src/runtime/model/model.js';
 import { evaluateBatch, readBatch } from '../../src/runtime/model/step.js';
 import { loadWeights, requireFinite, type State } from '../../src/runtime/model/weights.js';
-import { evaluateBatches } from '../../src/runtime/run/training-loop.js';
+import { evaluateBatches } from '../../src/runtime/run/evaluation.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { grouped, percent, printFacts, printJson } from '../output.js';
 import { wholeNumber } from '../parse.js';
