@@ -69,7 +69,7 @@ module.exports = {
     runtimeRoom('bundle', 'files', 'session'),
     runtimeRoom('model', 'files', 'session', 'data', 'bundle'),
     runtimeRoom('measure', 'files', 'session', 'data', 'bundle', 'model'),
-    runtimeRoom('report', 'measure'),
+    runtimeRoom('report', 'measure', 'model'),
     runtimeRoom('verify', 'files', 'session', 'data', 'bundle', 'model', 'measure'),
     runtimeRoom('deploy', 'files', 'session', 'data', 'bundle', 'model'),
     // The loop knows all rooms; none knows it.

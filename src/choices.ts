@@ -171,6 +171,7 @@ function kindOf(text: TextForm): Kind {
       return oneOfKind(...text.names);
     case 'pair':
     case 'counts':
+    case 'numbers':
       return anArray;
   }
 }

@@ -5,6 +5,7 @@ import { densenet } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import { prepareOutputFolder, writeBundle } from '../../src/runtime/bundle/bundle.js';
 import { printBundle } from '../describe.js';
+import { lossChoice } from '../loss.js';
 import { note, warn } from '../output.js';
 import { wholeNumber } from '../parse.js';
 import { addBuildOptions, addSeedOption, type BuildFlags, compileOptions, networkConfig } from '../shared.js';
@@ -31,7 +32,7 @@ export function buildCommand(): Command {
   );
   return command.addHelpText('after', examples).action(async (flags: Flags) => {
     const network = densenet(networkConfig(flags));
-    const options = compileOptions(flags);
+    const options = compileOptions(flags, await lossChoice(flags));
     await prepareOutputFolder(flags.output, flags.force ?? false);
     const compiled = compile(network, options);
     for (const text of compiled.warnings) warn(text);

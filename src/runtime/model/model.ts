@@ -29,6 +29,7 @@ import {
 import { type Task, tasks } from '../../step/tasks.js';
 import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
+import type { NetworkInput } from '../data/network-data.js';
 import { checkTarget, cpu } from '../session/devices.js';
 import type { Inspection } from '../session/protocol.js';
 import { Session, type SessionOptions, sessionKinds } from '../session/session.js';
@@ -158,6 +159,11 @@ export class EvaluationModel {
     private readonly session: Session,
     private readonly bundle: Bundle,
   ) {}
+
+  /** What the network is trained by, and how many outputs it has. */
+  get network(): Pick<NetworkInput, 'loss' | 'classes'> {
+    return this.bundle.manifest;
+  }
 
   /** Loads a bundle's evaluation model; errors as for training. */
   static async open(bundle: Bundle, state: State, options: SessionOptions = {}): Promise<EvaluationModel> {

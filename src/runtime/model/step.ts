@@ -8,6 +8,7 @@ import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
 import { readSafetensors } from '../files/safetensors.js';
 import { type SessionOptions, sessionOf } from '../session/session.js';
+import { type Evaluation, Tally } from './metrics/tally.js';
 import { checkBatch, EvaluationModel, TrainingModel } from './model.js';
 import type { State } from './state.js';
 
@@ -25,7 +26,7 @@ export interface StepsRequest extends SessionOptions {
 /** Losses and errors before each step, and the state after the last. */
 export interface StepsResult {
   readonly losses: readonly number[];
-  /** Share of misclassified images, 0 to 1. */
+  /** Share of misclassified images, 0 to 1; with other losses the share of wrong labels, or the mean absolute error. */
   readonly errors: readonly number[];
   readonly state: Map<string, TensorData>;
 }
@@ -56,18 +57,18 @@ export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<S
   }
 }
 
-/** Loss and share of misclassified images of one batch under the running statistics. */
+/** Loss, error and metrics of one batch under the running statistics. */
 export async function evaluateBatch(
   bundle: Bundle,
   state: State,
   batch: Batch,
   options: SessionOptions = {},
-): Promise<{ loss: number; error: number; count: number }> {
+): Promise<Evaluation> {
   const model = await EvaluationModel.open(bundle, state, options);
   try {
-    const { loss, errors } = await model.evaluate(batch);
-    const count = batch.labels.data.length;
-    return { loss, error: errors / count, count };
+    const tally = new Tally(model.network);
+    tally.add(batch, await model.evaluate(batch));
+    return tally.result();
   } finally {
     await model.close();
   }

@@ -84,9 +84,11 @@ const progressSchema = z.object({
       trainError: z.number(),
       validLoss: optionalNumber,
       validError: optionalNumber,
+      validMetrics: z.record(z.string(), z.number()).optional(),
       seconds: z.number(),
     }),
   ),
+  /** The epoch of the best weights, and by what they were chosen: the task's score, less being better. */
   best: z.object({ epoch: z.number(), error: z.number() }).optional(),
 });
 

@@ -1,5 +1,8 @@
 /** @file How an epoch is cut into batches and updates, and what its steps add up to. */
 
+import type { Task } from '../../step/tasks.js';
+import { scores } from '../model/metrics/index.js';
+import type { Evaluation } from '../model/metrics/tally.js';
 import type { BatchPart, BatchResult } from '../model/model.js';
 import type { EpochRecord } from '../report/history.js';
 import type { Progress } from './checkpoint.js';
@@ -48,7 +51,7 @@ export function withBatch(progress: Progress, result: BatchResult, images: numbe
 export function epochRecord(
   { epoch, lossSum, errorSum, imageCount, seconds }: Progress,
   learningRate: number,
-  valid: { readonly loss: number; readonly error: number } | undefined,
+  valid: Evaluation | undefined,
 ): EpochRecord {
   return {
     epoch: epoch + 1,
@@ -57,12 +60,29 @@ export function epochRecord(
     trainError: errorSum / imageCount,
     validLoss: valid?.loss,
     validError: valid?.error,
+    ...(valid && isNamed(valid.metrics.summary) && { validMetrics: valid.metrics.summary }),
     seconds,
   };
 }
 
-/** Progress at the beginning of the next epoch. @param best whether the epoch's weights are the best so far */
-export function withEpoch(progress: Progress, record: EpochRecord, best: boolean): Progress {
+function isNamed(summary: Readonly<Record<string, number>>): boolean {
+  return Object.keys(summary).length > 0;
+}
+
+/** What an epoch's weights are chosen by, less being better: of the validation, or of the training where there is none. */
+export function scoreOf(
+  task: Task,
+  { trainLoss, trainError, validLoss, validError, validMetrics }: EpochRecord,
+): number {
+  return scores[task].of({ loss: validLoss ?? trainLoss, error: validError ?? trainError, summary: validMetrics });
+}
+
+/**
+ * Progress at the beginning of the next epoch.
+ * @param best whether the epoch's weights are the best so far
+ * @param score what they are chosen by
+ */
+export function withEpoch(progress: Progress, record: EpochRecord, best: boolean, score: number): Progress {
   return {
     ...progress,
     epoch: record.epoch,
@@ -72,6 +92,6 @@ export function withEpoch(progress: Progress, record: EpochRecord, best: boolean
     imageCount: 0,
     seconds: 0,
     epochs: [...progress.epochs, record],
-    best: best ? { epoch: record.epoch, error: record.validError ?? record.trainError } : progress.best,
+    best: best ? { epoch: record.epoch, error: score } : progress.best,
   };
 }

@@ -1,20 +1,14 @@
-/** @file Loss and error over many batches. */
+/** @file Loss, error and metrics over many batches. */
 
 import { FailureError } from '../../ir/index.js';
 import type { Batch } from '../data/batches.js';
-import type { BatchResult, EvaluationModel } from '../model/model.js';
+import { type Evaluation, Tally } from '../model/metrics/tally.js';
+import type { EvaluationModel } from '../model/model.js';
 
-/** Loss and error over a number of images. */
-export interface Evaluation {
-  /** Mean. */
-  readonly loss: number;
-  /** Share of misclassified images, 0 to 1. */
-  readonly error: number;
-  readonly count: number;
-}
+export type { Evaluation } from '../model/metrics/tally.js';
 
 /**
- * Mean loss and share of errors over batches.
+ * Mean loss, error and the task's metrics over batches.
  * @param progress told how many images are done
  * @throws FailureError when there is no batch
  */
@@ -38,14 +32,10 @@ export async function* evaluationSteps(
   model: EvaluationModel,
   batches: Iterable<Batch> | AsyncIterable<Batch>,
 ): AsyncGenerator<number, Evaluation> {
-  let [lossSum, errorSum, count] = [0, 0, 0];
+  const tally = new Tally(model.network);
   for await (const batch of batches) {
-    const { loss, errors }: BatchResult = await model.evaluate(batch);
-    const images = batch.labels.data.length;
-    lossSum += loss * images;
-    errorSum += errors;
-    count += images;
-    yield count;
+    tally.add(batch, await model.evaluate(batch));
+    yield tally.count;
   }
-  return { loss: lossSum / count, error: errorSum / count, count };
+  return tally.result();
 }

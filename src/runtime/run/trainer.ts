@@ -200,7 +200,10 @@ export class Trainer {
   async export(path: string, description: DataDescription = {}): Promise<void> {
     const { state, metadata } = await this.weights();
     const known = decodeDescription(metadata, join(this.options.save, runFiles.best));
-    await exportModel(path, this.network, state, { ...withAllNames(known, this.network.classes), ...description });
+    await exportModel(path, this.compiled.forward, state, {
+      ...withAllNames(known, this.network.classes),
+      ...description,
+    });
   }
 
   private testBatches(

@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { taskOf } from '../../builders/losses/index.js';
 import { FailureError, type TensorData } from '../../ir/index.js';
 import type { Batch } from '../data/batches.js';
 import { describeDataset, encodeDescription } from '../data/description.js';
@@ -9,6 +10,7 @@ import { asRecorded, checkSameData, recordDataset } from '../data/record.js';
 import { isBatchSource, openRunData, type RunData } from '../data/run-data.js';
 import { WaitClock } from '../data/wait-clock.js';
 import { RunLock } from '../files/run-lock.js';
+import { type Metrics, namedOutputs } from '../model/metrics/index.js';
 import { checkBatch, EvaluationModel, TrainingModel } from '../model/model.js';
 import { readState, type State } from '../model/state.js';
 import { nonFinite } from '../model/weights.js';
@@ -16,7 +18,7 @@ import type { History } from '../report/history.js';
 import { cpu, deviceName } from '../session/devices.js';
 import { sessionOf } from '../session/session.js';
 import { newProgress, type Progress, runFiles } from './checkpoint.js';
-import { batchPart, type EpochBatches, epochBatches, epochRecord, withBatch, withEpoch } from './epoch.js';
+import { batchPart, type EpochBatches, epochBatches, epochRecord, scoreOf, withBatch, withEpoch } from './epoch.js';
 import { type Evaluation, evaluationSteps } from './evaluation.js';
 import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent } from './events.js';
 import { bundleIdentity, loweringOf } from './identity.js';
@@ -31,7 +33,7 @@ import { optionsAt } from './segments.js';
  * the bundle accumulates gradients, so many batches make an update; an epoch's last update takes those that are left.
  *
  * Written to the run's folder: `last.safetensors` before the first step, after each epoch, every so many steps where
- * asked, and when interrupted; `best.safetensors` whenever the validation error improves (with nothing held out: after
+ * asked, and when interrupted; `best.safetensors` whenever the validation does better by the task's score (`scores`) (with nothing held out: after
  * each epoch); `results.csv`, `curves.svg` and `report.html` after each epoch.
  * @throws RequestError when the options don't fit the data; FailureError when the loss or the state is no number or
  * the disk refuses
@@ -183,8 +185,9 @@ class Run {
     const { count: batches } = this.batches();
     const learningRate = learningRateAt(this.options, { epoch: progress.epoch, batch: batches - 1, batches });
     const record = epochRecord(progress, learningRate, valid);
-    const best = !valid || !progress.best || valid.error < progress.best.error;
-    this.progress = withEpoch(progress, record, best);
+    const score = scoreOf(taskOf(this.context.bundle.manifest.loss), record);
+    const best = !valid || !progress.best || score < progress.best.error;
+    this.progress = withEpoch(progress, record, best, score);
     if (best) await this.folder.writeBest(state);
     const { epochs } = this.progress.options;
     yield { event: 'epoch', epochs, best, dataWait: this.waits.epoch.share, ...record };
@@ -215,7 +218,8 @@ class Run {
     const test = yield* this.evaluate('test');
     if (test === 'interrupted') return yield* this.stop();
     await this.writeReports({ epochs: this.progress.epochs, test });
-    yield { ...this.result(false), testLoss: test.loss, testError: test.error };
+    const { loss: testLoss, error: testError, metrics } = test;
+    yield { ...this.result(false), testLoss, testError, ...testMetrics(metrics, this.classNames) };
   }
 
   private async *evaluate(name: EvaluationEvent['split']): AsyncGenerator<TrainEvent, Evaluation | 'interrupted'> {
@@ -232,6 +236,11 @@ class Run {
     } finally {
       await batches.return(undefined);
     }
+  }
+
+  private get classNames(): readonly string[] | undefined {
+    const { dataset } = this.context;
+    return isBatchSource(dataset) ? undefined : dataset.classNames;
   }
 
   /** Saves, unless the disk has this very state already. @throws FailureError naming the last good checkpoint */
@@ -295,4 +304,15 @@ function progressOf(options: TrainOptions, context: LockedContext): Progress {
     ...now,
     data: isBatchSource(dataset) ? undefined : recordDataset(dataset),
   });
+}
+
+/** What the final test measured beside loss and error. */
+function testMetrics(
+  { summary, outputs }: Metrics,
+  names: readonly string[] | undefined,
+): Pick<ResultEvent, 'testMetrics' | 'testOutputs'> {
+  return {
+    ...(Object.keys(summary).length > 0 && { testMetrics: summary }),
+    ...(outputs && { testOutputs: namedOutputs(outputs, names) }),
+  };
 }

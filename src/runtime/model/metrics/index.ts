@@ -2,7 +2,7 @@
 
 import type { Task } from '../../../step/tasks.js';
 import { ClassMeter } from './classes.js';
-import type { Meter, Metrics } from './definition.js';
+import type { Meter, Metrics, OutputFigures } from './definition.js';
 import { LabelMeter } from './labels.js';
 import { ValueMeter } from './values.js';
 
@@ -14,6 +14,17 @@ export const meters: Readonly<Record<Task, (outputs: number) => Meter>> = {
   labels: (labels) => new LabelMeter(labels),
   values: (values) => new ValueMeter(values),
 };
+
+/** The figures of a label or value, with its name. */
+export type NamedFigures = { readonly name: string } & Readonly<Record<string, number | string | null>>;
+
+/** Figures with the names of what they are of, or its number where there is no name. */
+export function namedOutputs(
+  outputs: readonly OutputFigures[],
+  names: readonly string[] | undefined,
+): readonly NamedFigures[] {
+  return outputs.map((figures, output) => ({ name: names?.[output] ?? String(output), ...figures }));
+}
 
 /** What an evaluation comes to. */
 interface Evaluated {
@@ -57,5 +68,5 @@ export const figureWords: Readonly<Record<string, FigureWords>> = {
   rmse: { name: 'root mean squared error', isShare: false },
   auc: { name: 'AUC', isShare: false },
   f1: { name: 'F1', isShare: false },
-  positives: { name: 'images', isShare: false },
+  positives: { name: 'images with it', isShare: false },
 };
