@@ -11,6 +11,7 @@ import {
   traitsOf,
   type Value,
 } from '../../ir/index.js';
+import { resultOutputs } from '../../step/interface.js';
 import { nodeMicroseconds, type Target } from '../../targets/index.js';
 
 /** A node of the forward pass that the backward pass may compute again instead of finding its results kept. */
@@ -51,7 +52,7 @@ const nominalBatch = 64;
 
 /**
  * The problem of a differentiated graph. Random numbers and what has no symbolic extent, statistics of batch norm above all,
- * are no candidates: they are kept in any case.
+ * are no candidates: they are kept in any case. So is what the loss makes of the logits: the backward pass begins with it.
  */
 export function rematProblem(graph: Graph, target: Target, predict: RematProblem['predict']): RematProblem {
   const candidates = new Map<Node, RematNode>();
@@ -60,8 +61,9 @@ export function rematProblem(graph: Graph, target: Target, predict: RematProblem
     if (node.origin.phase === 'forward') continue;
     for (const value of new Set(node.inputs)) uses.set(value, [...(uses.get(value) ?? []), node]);
   }
+  const ofLoss = madeOfLogits(graph);
   for (const node of graph.nodes) {
-    if (!isCandidate(node)) continue;
+    if (ofLoss.has(node) || !isCandidate(node)) continue;
     candidates.set(node, {
       node,
       uses: [...new Set(node.outputs.flatMap((value) => uses.get(value) ?? []))],
@@ -85,6 +87,18 @@ export function solve(problem: RematProblem, solver: RematSolver): ReadonlySet<N
     );
   }
   return again;
+}
+
+/** The nodes that depend on the logits, where a graph has any. */
+function madeOfLogits({ nodes, outputs }: Graph): ReadonlySet<Node> {
+  const reached = new Set(outputs.flatMap(({ name, value }) => (name === resultOutputs.logits ? [value] : [])));
+  const found = new Set<Node>();
+  for (const node of nodes) {
+    if (!node.inputs.some((value) => reached.has(value))) continue;
+    found.add(node);
+    for (const value of node.outputs) reached.add(value);
+  }
+  return found;
 }
 
 function isCandidate(node: Node): boolean {
