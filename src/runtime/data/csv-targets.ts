@@ -50,16 +50,18 @@ export function findTargets(
 ): FoundTargets {
   const others = [...header.keys()].filter((at) => at !== known.file && at !== known.part);
   const isNumeric = (at: number): boolean => rows.every(({ cells }) => isOf[task](cells[at] ?? ''));
+  const hasWords = (at: number): boolean =>
+    rows.some(({ cells }) => cells[at] !== '' && !Number.isFinite(Number(cells[at] ?? '')));
   const asColumns = names?.map((name) => header.indexOf(name));
   if (names && asColumns?.every((at) => at >= 0)) {
     const [only] = asColumns;
-    if (task === 'labels' && names.length === 1 && only !== undefined && !isNumeric(only)) {
+    if (task === 'labels' && names.length === 1 && only !== undefined && hasWords(only)) {
       return lists(rows, only, undefined, path);
     }
     return numbers(header, asColumns, task, path);
   }
   const list = known.label ?? (others.length === 1 ? others[0] : undefined);
-  if (task === 'labels' && list !== undefined && !isNumeric(list)) return lists(rows, list, names, path);
+  if (task === 'labels' && list !== undefined && hasWords(list)) return lists(rows, list, names, path);
   if (names) {
     const missing = names.filter((name) => !header.includes(name));
     throw new RequestError(

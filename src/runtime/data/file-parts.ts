@@ -96,14 +96,14 @@ function divide(
   const count = Math.min(Math.round(testShare * all.count), mostPicked(all.labels));
   if (testShare > 0 && count === 0) {
     throw new FailureError(
-      `${place}: ${all.count} images are too few to set ${percent(testShare)} aside for the test with one of each class left; give more, a larger --test-share, or 0 for no test`,
+      `${place}: ${all.count} images are too few to set ${percent(testShare)} aside for the test with one${all.targets ? '' : ' of each class'} left; give more, a larger --test-share, or 0 for no test`,
     );
   }
   const { picked, rest } = pickStratified(all.labels, count, hash(purpose.test, seed));
   const note =
     count === 0
       ? `${place} has no images set apart for the test, and none are`
-      : `${place} has no images set apart for the test: ${count} of its ${all.count} are now (${percent(testShare)} of each class, by the seed ${seed}; --test-share)`;
+      : `${place} has no images set apart for the test: ${count} of its ${all.count} are now (${percent(testShare)}${all.targets ? '' : ' of each class'}, by the seed ${seed}; --test-share)`;
   return {
     train: select(all, rest),
     test: select(all, picked),
