@@ -77,6 +77,11 @@ export function scoreOf(
   return scores[task].of({ loss: validLoss ?? trainLoss, error: validError ?? trainError, summary: validMetrics });
 }
 
+/** Whether a score is better than the best so far; one that is no number is never, and anything is better than such. */
+export function isBetter(score: number, best: Progress['best']): boolean {
+  return best === undefined || (!Number.isNaN(score) && !(score >= best.error));
+}
+
 /**
  * Progress at the beginning of the next epoch.
  * @param best whether the epoch's weights are the best so far

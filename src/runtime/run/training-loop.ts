@@ -18,7 +18,16 @@ import type { History } from '../report/history.js';
 import { cpu, deviceName } from '../session/devices.js';
 import { sessionOf } from '../session/session.js';
 import { newProgress, type Progress, runFiles } from './checkpoint.js';
-import { batchPart, type EpochBatches, epochBatches, epochRecord, scoreOf, withBatch, withEpoch } from './epoch.js';
+import {
+  batchPart,
+  type EpochBatches,
+  epochBatches,
+  epochRecord,
+  isBetter,
+  scoreOf,
+  withBatch,
+  withEpoch,
+} from './epoch.js';
 import { type Evaluation, evaluationSteps } from './evaluation.js';
 import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent } from './events.js';
 import { bundleIdentity, loweringOf } from './identity.js';
@@ -186,7 +195,7 @@ class Run {
     const learningRate = learningRateAt(this.options, { epoch: progress.epoch, batch: batches - 1, batches });
     const record = epochRecord(progress, learningRate, valid);
     const score = scoreOf(taskOf(this.context.bundle.manifest.loss), record);
-    const best = !valid || !progress.best || score < progress.best.error;
+    const best = !valid || isBetter(score, progress.best);
     this.progress = withEpoch(progress, record, best, score);
     if (best) await this.folder.writeBest(state);
     const { epochs } = this.progress.options;

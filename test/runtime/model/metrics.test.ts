@@ -37,6 +37,10 @@ describe('the area under the curve', () => {
     expect(areaUnderCurve(logits, present)).toBeCloseTo(byPairs(logits, present), 12);
   });
 
+  it('is no number where a logit is none', () => {
+    expect(areaUnderCurve([1, Number.NaN, 2], [1, 1, 0])).toBeNaN();
+  });
+
   it('is none where there are no pairs', () => {
     expect(areaUnderCurve([1, 2], [1, 1])).toBeNull();
     expect(areaUnderCurve([1, 2], [0, 0])).toBeNull();

@@ -45,9 +45,10 @@ export class LabelMeter implements Meter {
 /**
  * The share of pairs of an image that has a label and one that hasn't in which the first has the larger logit, equal
  * ones counting half (Mann and Whitney). By ranks: equal logits share the mean of theirs.
- * @returns null where there are no such pairs
+ * @returns null where there are no such pairs; NaN where a logit is no number
  */
 export function areaUnderCurve(logits: ArrayLike<number>, isPresent: ArrayLike<number>): number | null {
+  if (Array.from(logits).some(Number.isNaN)) return Number.NaN;
   const order = Uint32Array.from({ length: logits.length }, (_, index) => index);
   const at = (place: number): number => logits[order[place] as number] as number;
   order.sort((a, b) => (logits[a] as number) - (logits[b] as number));
