@@ -36,8 +36,9 @@ export function formatError(task: Task, error: number | undefined): string {
 /** A figure of an evaluation, as `figureWords` has it; '–' where there is none. */
 export function formatFigure(name: string, value: number | string | null | undefined): string {
   if (typeof value === 'string') return value;
-  if (figureWords[name]?.isShare) return formatPercent(value ?? undefined);
-  return Number.isInteger(value) ? String(value) : formatLoss(value ?? undefined);
+  const form = figureWords[name]?.form;
+  if (form === 'count' && value !== undefined && value !== null) return String(value);
+  return form === 'share' ? formatPercent(value ?? undefined) : formatLoss(value ?? undefined);
 }
 
 /** A name with a capital. */

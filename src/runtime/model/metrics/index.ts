@@ -53,20 +53,20 @@ export const scores: Readonly<Record<Task, Score>> = {
   values: { name: 'loss', of: ({ loss }) => loss },
 };
 
-/** A figure's name for people, and whether it is a share of all. */
+/** A figure's name for people, and how it is shown: as a percentage, a count, or a number of four digits. */
 interface FigureWords {
   readonly name: string;
-  readonly isShare: boolean;
+  readonly form: 'share' | 'count' | 'number';
 }
 
 /** The words of all figures. */
 export const figureWords: Readonly<Record<string, FigureWords>> = {
-  top5Error: { name: 'top-5 error', isShare: true },
-  meanAuc: { name: 'mean AUC', isShare: false },
-  meanF1: { name: 'mean F1', isShare: false },
-  mae: { name: 'mean absolute error', isShare: false },
-  rmse: { name: 'root mean squared error', isShare: false },
-  auc: { name: 'AUC', isShare: false },
-  f1: { name: 'F1', isShare: false },
-  positives: { name: 'images with it', isShare: false },
+  top5Error: { name: 'top-5 error', form: 'share' },
+  meanAuc: { name: 'mean AUC', form: 'number' },
+  meanF1: { name: 'mean F1', form: 'number' },
+  mae: { name: 'mean absolute error', form: 'number' },
+  rmse: { name: 'root mean squared error', form: 'number' },
+  auc: { name: 'AUC', form: 'number' },
+  f1: { name: 'F1', form: 'number' },
+  positives: { name: 'images with it', form: 'count' },
 };
