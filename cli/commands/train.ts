@@ -3,14 +3,21 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
-import { type DenseNet, type DenseNetOptions, densenet, type LossChoice } from '../../src/builders/index.js';
+import {
+  type DenseNet,
+  type DenseNetOptions,
+  densenet,
+  type LossChoice,
+  traceNetwork,
+} from '../../src/builders/index.js';
 import { lossDifference, resolveLoss, taskOf } from '../../src/builders/losses/index.js';
-import { type Compiled, compile } from '../../src/compile.js';
+import { type Compiled, compileGraph } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { type OptimizerChoice, optimizerNames, optimizers } from '../../src/passes/optimizers/index.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
-import { lowerAgain } from '../../src/runtime/bundle/replan.js';
+import { forwardGraph, lowerAgain } from '../../src/runtime/bundle/replan.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
+import { dataMemory } from '../../src/runtime/data/memory.js';
 import { knownFrom } from '../../src/runtime/data/record.js';
 import { defaultValidSize, heldOut, imageNotes, trainedOn } from '../../src/runtime/data/run-data.js';
 import { refuseLocked } from '../../src/runtime/files/run-lock.js';
@@ -26,6 +33,7 @@ import { type TrainOptions, trainChoices, trainDefaults } from '../../src/runtim
 import { describeChange, withOptions } from '../../src/runtime/run/segments.js';
 import { missingLibrary } from '../../src/runtime/session/cuda/libraries.js';
 import { parseDevice } from '../../src/runtime/session/devices.js';
+import { memoryOption, tellBudget } from '../budget.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { addChoices, attributeOf, chosen } from '../flags.js';
 import { lossChoice, taskOfFlags } from '../loss.js';
@@ -263,13 +271,23 @@ interface Built {
 async function compileFlags(flags: Flags, dataset: Dataset): Promise<Built> {
   const network = densenet(networkConfig(flags, dataFallback(dataset, flags)));
   const { validShare, seed, limit } = flags;
-  const { validSize: told } = chosen(trainChoices, flags);
+  const { validSize: told, batchSize = trainDefaults.batchSize } = chosen(trainChoices, flags);
   const trained = (): ArrayLike<number> => {
     const validSize = heldOut(dataset, { validSize: told, validShare, limit });
     return trainedOn(dataset, { validSize, seed, limit });
   };
   const loss = await lossChoice(flags, { dataset, trainedOn: trained, outputs: network.classes });
-  const compiled = compile(network, compileOptions(flags, loss));
+  const forward = traceNetwork(network, loss);
+  const options = compileOptions(flags, loss);
+  const memory = await memoryOption(
+    flags,
+    batchSize,
+    forward,
+    options,
+    dataMemory(dataset, network.inputShape, flags.dataWorkers),
+  );
+  const compiled = compileGraph(forward, { ...options, ...memory });
+  tellBudget(compiled);
   for (const text of compiled.warnings) warn(text);
   return { network, compiled };
 }
@@ -331,7 +349,10 @@ async function resumed(
   });
   refuseOtherShares(flags, progress, dataset);
   await refuseOtherLoss(flags, given, bundle, dataset, options);
-  const lowered = compiledAnew(run, flags, given, dataset) ?? (directory === undefined ? undefined : bundle);
+  const batchSize = told.batchSize ?? options.batchSize;
+  const lowered =
+    (await compiledAnew(run, { ...flags, batchSize }, given, dataset)) ??
+    (directory === undefined ? undefined : bundle);
   const { device, threads, ...cuda } = sessionOptions(flags);
   return TrainingRun.resume(dataset, {
     ...told,
@@ -387,25 +408,28 @@ async function refuseOtherLoss(
  * A run's network as the flags given with --resume ask for it; nothing where they ask for no other models.
  * @throws RequestError where they describe another network or optimizer
  */
-function compiledAnew(
+async function compiledAnew(
   run: OpenedRun,
-  flags: Flags,
+  flags: Flags & { readonly batchSize: number },
   given: (name: string) => boolean,
   dataset: Dataset,
-): Compiled | undefined {
+): Promise<Compiled | undefined> {
   const { bundle, progress } = run;
   const { manifest } = bundle;
   const extra = buildFlagNames.filter((name) => given(name) && !lossFlagNames.includes(name));
   const { device } = progress.running;
   const isElsewhere = given('device') && parseDevice(flags.device).target !== parseDevice(device).target;
   if (extra.length === 0 && !isElsewhere) return undefined;
-  const asked = isElsewhere ? forDevice(flags, given) : flags;
-  const target = given('target') || isElsewhere ? asked.target : manifest.target;
-  const kernels = given('kernels') || target !== manifest.target ? asked.kernels : manifest.kernels;
-  const { remat: before, optimizer: kept, loss } = manifest;
-  const remat = rematFlagNames.some(given) ? rematOption(flags) : before;
+  const placed = isElsewhere ? forDevice(flags, given) : flags;
+  const target = given('target') || isElsewhere ? placed.target : manifest.target;
+  const kernels = given('kernels') || target !== manifest.target ? placed.kernels : manifest.kernels;
+  const { remat: before, optimizer: kept, loss, solver } = manifest;
+  const remat = rematFlagNames.some(given) ? (rematOption(flags) ?? 'budget') : before;
+  // A run within a budget stays within it.
+  const budget = remat === 'budget' ? (flags.memoryBudget ?? solver?.budgetBytes) : undefined;
   const isOnlyLowering = extra.every((name) => !networkFlagNames.includes(name) && !optimizerFlagNames.includes(name));
-  const isSame = target === manifest.target && kernels === manifest.kernels && remat === before;
+  const isSame =
+    target === manifest.target && kernels === manifest.kernels && remat === before && flags.memoryBudget === undefined;
   if (isOnlyLowering && isSame && flags.freeze === undefined) return undefined;
   // Without the defaults of switches.
   const isSaid = ([name]: [string, unknown]): boolean => !optimizerFlagNames.includes(name) || given(name);
@@ -416,16 +440,20 @@ function compiledAnew(
     : ({ ...kept, ...optimizerOptions({ ...said, optimizer: kept.kind }) } as OptimizerChoice);
   const options = {
     ...{ target, kernels, optimizer },
-    ...(remat !== 'custom' && { remat }),
+    ...(remat !== 'custom' && remat !== 'budget' && { remat }),
     ...(flags.freeze && { freeze: flags.freeze }),
   };
-  const compiled = networkFlagNames.some(given)
-    ? compile(densenet(networkConfig(flags, dataFallback(dataset, flags))), {
-        ...options,
-        ...(loss.kind !== 'own' && { loss }),
-        seed: manifest.seed,
-      })
-    : lowerAgain(bundle, options);
+  const isDescribed = networkFlagNames.some(given);
+  const told = loss.kind === 'own' ? undefined : loss;
+  const forward = isDescribed
+    ? traceNetwork(densenet(networkConfig(flags, dataFallback(dataset, flags))), told)
+    : forwardGraph(bundle);
+  const data = dataMemory(dataset, manifest.inputShape, flags.dataWorkers);
+  const memory = await memoryOption({ ...flags, memoryBudget: budget }, flags.batchSize, forward, options, data);
+  const compiled = isDescribed
+    ? compileGraph(forward, { ...options, ...memory, loss: told, seed: manifest.seed })
+    : lowerAgain(bundle, { ...options, ...memory });
+  tellBudget(compiled);
   const difference = differenceFrom(run, compiled);
   if (difference === undefined) {
     for (const warning of compiled.warnings) note(`${pc.yellow('warning:')} ${warning}`);
