@@ -202,6 +202,8 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   dropoutMask: 'composite',
   crossEntropy: 'composite',
   crossEntropyGrad: 'composite',
+  binaryCrossEntropy: 'composite',
+  binaryCrossEntropyGrad: 'composite',
   countErrors: 'composite',
 };
 

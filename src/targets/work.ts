@@ -102,6 +102,8 @@ const kinds: { readonly [K in OperatorName]: KindOf<K> } = {
   dropoutMask: 'elementwise',
   crossEntropy: 'elementwise',
   crossEntropyGrad: 'elementwise',
+  binaryCrossEntropy: 'elementwise',
+  binaryCrossEntropyGrad: 'elementwise',
   countErrors: 'reduction',
 };
 

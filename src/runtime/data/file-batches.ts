@@ -10,6 +10,8 @@ import {
   labelsOf,
   makeBatch,
   normalizationTable,
+  rowOf,
+  targetTensor,
 } from './batches.js';
 import { type ImageFormat, readImage } from './image-file.js';
 import { countValues } from './images.js';
@@ -20,6 +22,7 @@ import { extentsOf, type FileSplit, type Split } from './types.js';
 export interface FileEntry {
   readonly file: string;
   readonly label: number;
+  readonly targets?: Float32Array | undefined;
   /** Its index in the split, on which augmentation depends. */
   readonly index: number;
 }
@@ -49,7 +52,8 @@ export async function makeFileBatch(
       normalize(target, bytes.subarray(channel * plane), table.subarray(channel * 256), flip ? extents[1] : 0);
     }
   }
-  const labels = entries.map(({ label }) => label);
+  const targets = entries.flatMap((entry) => (entry.targets ? [entry.targets] : []));
+  const labels = targets.length > 0 ? targetTensor(targets) : entries.map(({ label }) => label);
   return createBatch([channels, ...extents], images, labels);
 }
 
@@ -58,7 +62,9 @@ export function fileEntries(split: FileSplit, indices: ArrayLike<number>): FileE
   const labels = labelsOf(split, indices);
   return labels.map((label, at) => {
     const index = indices[at] as number;
-    return { file: split.files[index] as string, label, index };
+    const { targets, count } = split;
+    const row = targets && { targets: rowOf(targets, count, index).slice() };
+    return { file: split.files[index] as string, label, index, ...row };
   });
 }
 

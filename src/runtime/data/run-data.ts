@@ -91,13 +91,14 @@ export function heldOut(
 
 /** What people should know of the images that a run uses for what. */
 export function imageNotes(dataset: Dataset, options: Pick<RunDataOptions, 'limit' | 'validSize' | 'seed'>): string[] {
-  const { train, validation, test, name, classNames } = dataset;
+  const { train, validation, test, name, classNames, task = 'classes' } = dataset;
   const notes: string[] = [];
   if (validation && validation !== test && options.validSize > 0) {
     notes.push(
       `${name}: ${options.validSize} training images are held out as asked, so its ${validation.count} validation images are not used`,
     );
   }
+  if (task !== 'classes') return notes;
   const { training } = splitImages(dataset, options);
   const trained = new Set(Array.from(training, (index) => train.labels[index]));
   const lost = [...new Set(train.labels)].filter((label) => !trained.has(label));
@@ -108,6 +109,14 @@ export function imageNotes(dataset: Dataset, options: Pick<RunDataOptions, 'limi
     );
   }
   return notes;
+}
+
+/** A data set's training images that a run trains on, by their indices. @throws RequestError when there would be none */
+export function trainedOn(
+  dataset: Dataset,
+  options: Pick<RunDataOptions, 'limit' | 'validSize' | 'seed'>,
+): Uint32Array {
+  return splitImages(dataset, options).training;
 }
 
 /** How many images a run uses for what. @throws RequestError when nothing would be left to train on */

@@ -95,7 +95,7 @@ export class TrainingRun {
    */
   static async begin(source: TrainSource, dataset: Dataset | BatchSource, options: BeginOptions): Promise<TrainingRun> {
     const { save, force = false, initial, ...place } = options;
-    const input = 'manifest' in source ? source.manifest : source.network;
+    const input = 'manifest' in source ? source.manifest : { ...source.network, loss: source.compiled.loss };
     const optimizer = 'manifest' in source ? source.manifest.optimizer : source.compiled.optimizer;
     const resolved = resolveTrainOptions(options, dataset, optimizer);
     if (!isBatchSource(dataset)) {

@@ -43,6 +43,9 @@ export async function prepareRun(directory: string): Promise<void> {
 
 const optionalNumber = z.number().optional();
 
+/** A number that a validation came to: not always a finite one. */
+const measured = z.custom<number>((value) => typeof value === 'number');
+
 /** Raised whenever an older checkpoint would be misread. */
 const progressVersion = 2;
 
@@ -82,12 +85,14 @@ const progressSchema = z.object({
       learningRate: z.number(),
       trainLoss: z.number(),
       trainError: z.number(),
-      validLoss: optionalNumber,
-      validError: optionalNumber,
+      validLoss: measured.optional(),
+      validError: measured.optional(),
+      validMetrics: z.record(z.string(), measured).optional(),
       seconds: z.number(),
     }),
   ),
-  best: z.object({ epoch: z.number(), error: z.number() }).optional(),
+  /** The epoch of the best weights, and by what they were chosen: the task's score, less being better. */
+  best: z.object({ epoch: z.number(), error: measured }).optional(),
 });
 
 /** Where a run stands. */

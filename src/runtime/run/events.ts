@@ -5,12 +5,16 @@ import type { Dataset } from '../data/dataset.js';
 import type { BatchSource } from '../data/source.js';
 import type { RunLock } from '../files/run-lock.js';
 import type { MemoryForecast } from '../measure/forecast.js';
+import type { Metrics, NamedFigures } from '../model/metrics/index.js';
 import type { State } from '../model/weights.js';
 import type { EpochRecord } from '../report/history.js';
 import type { SessionOptions } from '../session/session.js';
 import type { Progress, Saving } from './checkpoint.js';
 
-/** What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1. */
+/**
+ * What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1: of misclassified images, or of
+ * wrong labels; of a regression they are mean absolute errors.
+ */
 export type TrainEvent = StepEvent | EvaluationEvent | EpochEvent | CheckpointEvent | ChangeEvent | ResultEvent;
 
 /** A batch is done. */
@@ -84,6 +88,9 @@ export interface ResultEvent {
   /** Of the best weights on the test images; absent when interrupted. */
   readonly testLoss?: number;
   readonly testError?: number;
+  /** What else the task measures of them, as `eval` tells it; of each label or value too. */
+  readonly testMetrics?: Metrics['summary'];
+  readonly testOutputs?: readonly NamedFigures[];
   /** Epoch of the best weights, counted from 1. */
   readonly bestEpoch?: number | undefined;
   /** Share of the steps' time that went by waiting for data, from 0 to 1; since resuming. */

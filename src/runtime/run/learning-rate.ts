@@ -15,7 +15,7 @@ const factors = {
 type Schedule = keyof typeof factors;
 
 /** The schedules' names. */
-export const schedules = Object.keys(factors) as [Schedule, ...Schedule[]];
+const schedules = Object.keys(factors) as [Schedule, ...Schedule[]];
 
 /** How the learning rate goes over a run. */
 export const rateChoices = {

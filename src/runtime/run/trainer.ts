@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import type { Network } from '../../builders/index.js';
-import { accepted, given } from '../../choices.js';
+import { accepted, given, kindsOf } from '../../choices.js';
 import { type Compiled, type CompileOptions, compile, compileKinds } from '../../compile.js';
 import {
   aCount,
@@ -11,12 +11,10 @@ import {
   aName,
   aNumber,
   anObject,
-  aSeed,
   checkFields,
   checkOptions,
   type Kinds,
   must,
-  oneOf,
   RequestError,
   show,
 } from '../../ir/index.js';
@@ -33,10 +31,9 @@ import { type LoadedWeights, loadInitialWeights, loadWeights } from '../model/we
 import { type SessionOptions, sessionKinds, sessionOf } from '../session/session.js';
 import { type RunPlace, TrainingRun } from './begin.js';
 import { runFiles } from './checkpoint.js';
+import { type Evaluation, evaluateBatches } from './evaluation.js';
 import type { TrainEvent } from './events.js';
-import { schedules } from './learning-rate.js';
 import { type TrainOptions, trainChoices } from './options.js';
-import { type Evaluation, evaluateBatches } from './training-loop.js';
 
 /** How to compile and where to run and save. */
 export interface TrainerOptions extends CompileOptions, SessionOptions {
@@ -84,17 +81,12 @@ const trainerKinds: Kinds<TrainerOptions> = {
 
 const aSignal = { ...anObject, expects: 'the signal of an AbortController' };
 
+const trainKinds = kindsOf(trainChoices);
+
 const runKinds: Kinds<RunOptions> = {
-  epochs: must(aNumber),
-  batchSize: aNumber,
-  learningRate: aNumber,
-  schedule: oneOf(...schedules),
-  warmup: aNumber,
-  validSize: aCount(0),
+  ...trainKinds,
+  epochs: must(trainKinds.epochs),
   validShare: aNumber,
-  limit: aCount(1),
-  seed: aSeed,
-  augment: aFlag,
   checkpointEvery: aCount(1),
   keep: aCount(1),
   dataWorkers: aCount(0),
@@ -102,7 +94,7 @@ const runKinds: Kinds<RunOptions> = {
 };
 
 const { validShare: _, ...resumable } = runKinds;
-const resumeKinds: Kinds<Partial<Omit<RunOptions, 'validShare'>>> = { ...resumable, epochs: aNumber };
+const resumeKinds: Kinds<Partial<Omit<RunOptions, 'validShare'>>> = { ...resumable, epochs: trainKinds.epochs };
 
 const sourceKinds: Kinds<BatchSource> = {
   name: must(aName),
@@ -208,7 +200,10 @@ export class Trainer {
   async export(path: string, description: DataDescription = {}): Promise<void> {
     const { state, metadata } = await this.weights();
     const known = decodeDescription(metadata, join(this.options.save, runFiles.best));
-    await exportModel(path, this.network, state, { ...withAllNames(known, this.network.classes), ...description });
+    await exportModel(path, this.compiled.forward, state, {
+      ...withAllNames(known, this.network.classes),
+      ...description,
+    });
   }
 
   private testBatches(
@@ -221,7 +216,7 @@ export class Trainer {
       throw new RequestError(`the data is ${show(data)}; give a data set, a BatchSource or an iterable of batches`);
     }
     if ('train' in data) {
-      checkDataset(data, this.network, data.name);
+      checkDataset(data, { ...this.network, loss: this.compiled.loss }, data.name);
       return testBatches(data, batchSize, dataWorkers);
     }
     if (!('counts' in data)) return checkedBatches(data, check);
