@@ -79,6 +79,7 @@ export {
 } from './runtime/model/weights.js';
 export type { Evaluation } from './runtime/run/evaluation.js';
 export type { ResultEvent, TrainContext, TrainEvent } from './runtime/run/events.js';
+export type { ScheduleFunction, ScheduleMoment } from './runtime/run/learning-rate.js';
 export type { TrainOptions } from './runtime/run/options.js';
 export { type EvaluateOptions, type RunOptions, Trainer, type TrainerOptions } from './runtime/run/trainer.js';
 export { train } from './runtime/run/training-loop.js';

@@ -14,6 +14,8 @@ export interface EpochRecord {
   /** Mean norm of the gradients before clipping, over the epoch's updates; where they are clipped. */
   readonly gradientNorm?: number | undefined;
   readonly seconds: number;
+  /** Training batches; absent in records of earlier versions. */
+  readonly batches?: number | undefined;
 }
 
 /** A run's epochs, and the test of its best weights once it is done. */

@@ -90,6 +90,7 @@ const progressSchema = z.object({
       validError: optionalNumber,
       gradientNorm: optionalNumber,
       seconds: z.number(),
+      batches: optionalNumber,
     }),
   ),
   best: z.object({ epoch: z.number(), error: z.number() }).optional(),

@@ -48,7 +48,7 @@ export function withBatch(progress: Progress, result: BatchResult, images: numbe
 
 /** The epoch in progress as the curves tell it. @param valid of the validation, where there is one */
 export function epochRecord(
-  { epoch, lossSum, errorSum, imageCount, normSum, normCount, seconds }: Progress,
+  { epoch, batch, lossSum, errorSum, imageCount, normSum, normCount, seconds }: Progress,
   learningRate: number,
   valid: { readonly loss: number; readonly error: number } | undefined,
 ): EpochRecord {
@@ -61,6 +61,7 @@ export function epochRecord(
     validError: valid?.error,
     ...(normCount > 0 && { gradientNorm: normSum / normCount }),
     seconds,
+    batches: batch,
   };
 }
 

@@ -17,6 +17,14 @@ export const trainChoices = {
     },
     0,
   ),
+  /** Epochs without a lower validation error after which the run ends; absent where it doesn't end before its epochs. */
+  patience: optional(
+    count({
+      name: 'patience',
+      flag: '--patience <epochs>',
+      help: 'end the run after so many epochs without a lower validation error, and test the best weights',
+    }),
+  ),
   /** Most images to use of each split. */
   limit: optional(
     count({
