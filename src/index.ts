@@ -77,6 +77,7 @@ export {
   type TensorMismatch,
   type WeightsMatch,
 } from './runtime/model/weights.js';
+export type { ClassError, ConfusedPair, Confusion } from './runtime/report/confusion.js';
 export type { Evaluation } from './runtime/run/evaluation.js';
 export type { ResultEvent, TrainContext, TrainEvent } from './runtime/run/events.js';
 export type { ScheduleFunction, ScheduleMoment } from './runtime/run/learning-rate.js';

@@ -7,9 +7,10 @@ import { checkClassNames, type DataDescription, decodeDescription } from '../../
 import { checkDataset } from '../../src/runtime/data/network-data.js';
 import { testBatches } from '../../src/runtime/data/run-data.js';
 import { EvaluationModel } from '../../src/runtime/model/model.js';
-import { evaluateBatch, readBatch } from '../../src/runtime/model/step.js';
+import { readBatch } from '../../src/runtime/model/step.js';
 import { loadWeights, requireFinite, type State } from '../../src/runtime/model/weights.js';
-import { evaluateBatches } from '../../src/runtime/run/evaluation.js';
+import { type Evaluation, evaluateBatches } from '../../src/runtime/run/evaluation.js';
+import { confusionJson, showClasses } from '../class-tables.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { grouped, percent, printFacts, printJson } from '../output.js';
 import { wholeNumber } from '../parse.js';
@@ -40,7 +41,10 @@ export function evalCommand(): Command {
     .option('--data <source>', dataHelp)
     .option('--batch <file>', 'safetensors: images float32 (N, C, H, W), normalized; labels int64 (N)')
     .addOption(new Option('--batch-size <n>', 'images evaluated at once').argParser(wholeNumber(1)).default(64))
-    .option('--json', 'print JSON: loss (mean), error (0 to 1), count');
+    .option(
+      '--json',
+      'print JSON: loss (mean), error (0 to 1), count; classes (count and errors of each), confused (which was taken for which, most frequent first), and up to 100 classes their confusion matrix',
+    );
   addRunOptions(addDataOptions(command)).addHelpText('after', examples);
   return command.action(async (directory: string, flags: Flags) => {
     if ((flags.data === undefined) === (flags.batch === undefined)) {
@@ -54,16 +58,29 @@ export function evalCommand(): Command {
     const result =
       flags.batch === undefined
         ? await evaluateData(bundle, state, decodeDescription(metadata, flags.weights), flags.data as string, flags)
-        : await evaluateBatch(bundle, state, await readBatch(flags.batch, bundle, false), sessionOptions(flags));
-    if (flags.json) printJson(result);
+        : { evaluation: await evaluateFile(bundle, state, flags.batch, flags), classNames: undefined };
+    const { evaluation, classNames } = result;
+    const { loss, error, count, confusion } = evaluation;
+    if (flags.json) printJson({ loss, error, count, ...confusionJson(confusion, classNames) });
     else {
       printFacts([
-        ['loss', result.loss.toFixed(5)],
-        ['error', percent(result.error)],
-        ['images', grouped(result.count)],
+        ['loss', loss.toFixed(5)],
+        ['error', percent(error)],
+        ['images', grouped(count)],
       ]);
+      showClasses(confusion, classNames);
     }
   });
+}
+
+async function evaluateFile(bundle: Bundle, state: State, path: string, flags: RunFlags): Promise<Evaluation> {
+  const batch = await readBatch(path, bundle, false);
+  const model = await EvaluationModel.open(bundle, state, sessionOptions(flags));
+  try {
+    return await evaluateBatches(model, [batch]);
+  } finally {
+    await model.close();
+  }
 }
 
 async function evaluateData(
@@ -72,7 +89,7 @@ async function evaluateData(
   description: DataDescription,
   source: string,
   flags: Flags,
-): Promise<{ loss: number; error: number; count: number }> {
+): Promise<{ evaluation: Evaluation; classNames: readonly string[] | undefined }> {
   const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
   const { normalization, classNames, split } = description;
   const known = { normalization, classNames, split };
@@ -83,7 +100,8 @@ async function evaluateData(
   const progress = startProgress('evaluating', dataset.test.count, 'images');
   try {
     const batches = testBatches(dataset, flags.batchSize, flags.dataWorkers);
-    return await evaluateBatches(model, batches, (done) => progress.update(done));
+    const evaluation = await evaluateBatches(model, batches, (done) => progress.update(done));
+    return { evaluation, classNames: dataset.classNames };
   } finally {
     progress.stop();
     await model.close();

@@ -40,6 +40,8 @@ export interface BatchResult {
   readonly loss: number;
   /** Misclassified samples. */
   readonly errors: number;
+  /** The class that each sample was taken for; only of an evaluation that asks for it. */
+  readonly predicted?: readonly number[];
   /** Norm of all gradients together before clipping; only of a step that clips and updates. */
   readonly gradientNorm?: number;
 }
@@ -176,10 +178,22 @@ export class EvaluationModel {
     return this.session.setState(packEvaluation(state, this.bundle.manifest.state));
   }
 
-  /** Loss and errors of a batch. @throws as `TrainingModel.step` */
-  async evaluate(batch: Batch): Promise<BatchResult> {
+  /**
+   * Loss and errors of a batch.
+   * @param options.predictions asks for the class that each sample was taken for, too
+   * @throws as `TrainingModel.step`
+   */
+  async evaluate(batch: Batch, { predictions = false }: { predictions?: boolean } = {}): Promise<BatchResult> {
     checkBatch(batch, this.bundle, false, 'the batch');
-    return readResult(await this.session.run({ feeds: batchFeeds(batch), results: resultNames, updates: [] }));
+    const results = predictions ? [...resultNames, resultOutputs.logits] : resultNames;
+    const outputs = await this.session.run({ feeds: batchFeeds(batch), results, updates: [] });
+    const logits = outputs.get(resultOutputs.logits);
+    return { ...readResult(outputs), ...(logits && { predicted: largestOf(logits as FloatTensor) }) };
+  }
+
+  /** How many classes the network tells apart. */
+  get classes(): number {
+    return this.bundle.manifest.classes;
   }
 
   close(): Promise<void> {
@@ -286,6 +300,17 @@ function float32(value: number): TensorData {
 
 function int64(value: number): TensorData {
   return { dtype: 'int64', shape: [], data: BigInt64Array.of(BigInt(value)) };
+}
+
+/** The position of the largest number of each row, the first of equal ones. */
+function largestOf({ shape: [rows = 0, columns = 0], data }: FloatTensor): number[] {
+  return Array.from({ length: rows }, (_, row) => {
+    let largest = 0;
+    for (let at = 1; at < columns; at++) {
+      if ((data[row * columns + at] as number) > (data[row * columns + largest] as number)) largest = at;
+    }
+    return largest;
+  });
 }
 
 function readResult(outputs: ReadonlyMap<string, TensorData>): BatchResult {

@@ -1,4 +1,6 @@
-/** @file What a training run has measured so far, and its table results.csv. */
+/** @file What a training run has measured so far, and its tables results.csv and metrics.csv. */
+
+import type { Confusion } from './confusion.js';
 
 /** One epoch's figures; errors are fractions from 0 to 1. */
 export interface EpochRecord {
@@ -21,7 +23,7 @@ export interface EpochRecord {
 /** A run's epochs, and the test of its best weights once it is done. */
 export interface History {
   readonly epochs: readonly EpochRecord[];
-  readonly test?: { readonly loss: number; readonly error: number } | undefined;
+  readonly test?: { readonly loss: number; readonly error: number; readonly confusion?: Confusion } | undefined;
 }
 
 /** results.csv: a row an epoch, and a last one with the test error alone. */
@@ -39,4 +41,20 @@ export function formatResults({ epochs, test }: History): string {
   );
   const last = test ? [`,,,,,${number(test.error, 5)}`] : [];
   return `${['epoch,train_loss,train_error,valid_loss,valid_error,test_error', ...rows, ...last].join('\n')}\n`;
+}
+
+/** metrics.csv: a row an epoch with all figures, as precise as they are; what is not known is empty. */
+export function formatMetrics({ epochs }: History): string {
+  const columns: readonly [string, (record: EpochRecord) => number | undefined][] = [
+    ['epoch', ({ epoch }) => epoch],
+    ['learning_rate', ({ learningRate }) => learningRate],
+    ['train_loss', ({ trainLoss }) => trainLoss],
+    ['train_error', ({ trainError }) => trainError],
+    ['valid_loss', ({ validLoss }) => validLoss],
+    ['valid_error', ({ validError }) => validError],
+    ['gradient_norm', ({ gradientNorm }) => gradientNorm],
+    ['seconds', ({ seconds }) => seconds],
+  ];
+  const rows = epochs.map((record) => columns.map(([, value]) => value(record) ?? '').join());
+  return `${[columns.map(([name]) => name).join(), ...rows].join('\n')}\n`;
 }

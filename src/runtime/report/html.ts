@@ -1,6 +1,7 @@
 /** @file The report of a run: one HTML page that needs neither network nor scripts. */
 
 import type { MemoryForecast } from '../measure/forecast.js';
+import { renderClasses } from './classes.js';
 import { renderPanels } from './curves.js';
 import type { EpochRecord, History } from './history.js';
 import { renderMemory } from './memory.js';
@@ -15,6 +16,7 @@ export interface ReportContent {
   readonly history: History;
   /** The memory of a step, where it could be planned. */
   readonly forecast?: MemoryForecast | undefined;
+  readonly classNames?: readonly string[] | undefined;
   /** Names and values, in the order to show them. */
   readonly configuration: readonly (readonly [string, string])[];
 }
@@ -23,7 +25,7 @@ export interface ReportContent {
 const visibleEpochs = 20;
 
 /** Renders the report. The same content gives the same bytes. */
-export function renderReport({ title, epochs, history, configuration, forecast }: ReportContent): string {
+export function renderReport({ title, epochs, history, configuration, forecast, classNames }: ReportContent): string {
   const heading = escapeText(title);
   return `<!doctype html>
 <html lang="en">
@@ -44,7 +46,7 @@ ${renderPanels(history)
   .map((svg) => `<figure>${svg}</figure>`)
   .join('\n')}
 </div>
-${memorySection(forecast)}<h2>Epochs</h2>
+${history.test?.confusion ? renderClasses(history.test.confusion, classNames) : ''}${memorySection(forecast)}<h2>Epochs</h2>
 ${epochSection(history.epochs)}
 <h2>Configuration</h2>
 ${configurationTable(configuration)}

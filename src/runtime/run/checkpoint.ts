@@ -19,6 +19,7 @@ export const runFiles = {
   /** The bundle before another one takes its place; there for a moment only. */
   formerBundle: 'bundle.before',
   results: 'results.csv',
+  metrics: 'metrics.csv',
   best: 'best.safetensors',
   last: 'last.safetensors',
   curves: 'curves.svg',

@@ -3,6 +3,7 @@
 import { FailureError } from '../../ir/index.js';
 import type { Batch } from '../data/batches.js';
 import type { BatchResult, EvaluationModel } from '../model/model.js';
+import { Confusion } from '../report/confusion.js';
 
 /** Loss and error over a number of images. */
 export interface Evaluation {
@@ -11,6 +12,8 @@ export interface Evaluation {
   /** Share of misclassified images, 0 to 1. */
   readonly error: number;
   readonly count: number;
+  /** Which classes were taken for which. */
+  readonly confusion: Confusion;
 }
 
 /**
@@ -39,13 +42,15 @@ export async function* evaluationSteps(
   batches: Iterable<Batch> | AsyncIterable<Batch>,
 ): AsyncGenerator<number, Evaluation> {
   let [lossSum, errorSum, count] = [0, 0, 0];
+  const confusion = new Confusion(model.classes);
   for await (const batch of batches) {
-    const { loss, errors }: BatchResult = await model.evaluate(batch);
+    const { loss, errors, predicted = [] }: BatchResult = await model.evaluate(batch, { predictions: true });
     const images = batch.labels.data.length;
     lossSum += loss * images;
     errorSum += errors;
     count += images;
+    for (const [at, label] of batch.labels.data.entries()) confusion.add(Number(label), predicted[at] as number);
     yield count;
   }
-  return { loss: lossSum / count, error: errorSum / count, count };
+  return { loss: lossSum / count, error: errorSum / count, count, confusion };
 }

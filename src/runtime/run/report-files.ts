@@ -1,4 +1,4 @@
-/** @file The files that tell of a run: results.csv, curves.svg and report.html. */
+/** @file The files that tell of a run: results.csv, metrics.csv, curves.svg and report.html. */
 
 import { join } from 'node:path';
 import { describeOptimizer } from '../../passes/optimizers/index.js';
@@ -6,7 +6,7 @@ import type { Augmentation, Dataset } from '../data/dataset.js';
 import { augments, isBatchSource } from '../data/run-data.js';
 import type { ImageCounts } from '../data/source.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
-import { formatResults, type History } from '../report/history.js';
+import { formatMetrics, formatResults, type History } from '../report/history.js';
 import { type Progress, runFiles } from './checkpoint.js';
 import type { TrainContext } from './events.js';
 import { type TrainOptions, trainChoices } from './options.js';
@@ -21,13 +21,18 @@ export async function writeRunReport(
 ): Promise<void> {
   const { bundle, dataset, save, forecast } = context;
   await writeFileAtomic(join(save, runFiles.results), formatResults(history));
+  await writeFileAtomic(join(save, runFiles.metrics), formatMetrics(history));
   // The plotting libraries take longer to load than most commands to run.
   const { renderCurves, renderReport } = await import('../report/index.js');
   await writeFileAtomic(join(save, runFiles.curves), renderCurves(history));
   const title = `${bundle.manifest.name} on ${dataset.name}`;
   const configuration = describeRun(progress, context, images);
   const { epochs } = progress.options;
-  await writeFileAtomic(join(save, runFiles.report), renderReport({ title, epochs, history, configuration, forecast }));
+  const classNames = isBatchSource(dataset) ? undefined : dataset.classNames;
+  await writeFileAtomic(
+    join(save, runFiles.report),
+    renderReport({ title, epochs, history, configuration, forecast, classNames }),
+  );
 }
 
 function describeRun(
