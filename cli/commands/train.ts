@@ -136,6 +136,7 @@ export function trainCommand(): Command {
     limit: 'all',
     ...{ lrFactor: '0.1', lrEvery: '30', lrPatience: '10', lrMin: '0', patience: 'none: all epochs are trained' },
     augment: 'yes, but not for IDX and SVHN',
+    colorJitter: 'none',
   });
   command
     .addOption(
