@@ -75,8 +75,10 @@ export function lineReporter(every: number, task: Task): TrainReporter {
 }
 
 /** Running averages of the epoch, speed and size. */
-function figures({ meanLoss, meanError, imagesPerSecond, memoryBytes }: StepEvent, task: Task): string {
-  const averages = `loss ${meanLoss.toFixed(4)} · ${errorOf(task, meanError)}`;
+function figures(event: StepEvent, task: Task): string {
+  const { meanLoss, meanError, gradientNorm, imagesPerSecond, memoryBytes } = event;
+  const norm = gradientNorm === undefined ? '' : ` · gradient norm ${gradientNorm.toPrecision(3)}`;
+  const averages = `loss ${meanLoss.toFixed(4)} · ${errorOf(task, meanError)}${norm}`;
   return `${averages} · ${speed(imagesPerSecond)} images/s · ${megabytes(memoryBytes)}`;
 }
 
@@ -116,7 +118,8 @@ function showMilestone(event: Extract<TrainEvent, { event: 'epoch' | 'result' }>
 
 function epochLine(event: EpochEvent, task: Task): string {
   const training = `training: loss ${event.trainLoss.toFixed(4)}, ${errorOf(task, event.trainError)}`;
-  const took = `${duration(event.seconds * 1000)}, ${percent(event.dataWait)} waiting for data`;
+  const norm = event.gradientNorm === undefined ? '' : `gradient norm ${event.gradientNorm.toPrecision(3)}  `;
+  const took = `${norm}${duration(event.seconds * 1000)}, ${percent(event.dataWait)} waiting for data`;
   const head = `epoch ${event.epoch}/${event.epochs}  ${training}`;
   if (event.validLoss === undefined || event.validError === undefined) return `${head}  ${took}`;
   const more = otherFigures('', event.validMetrics).map(([name, value]) => `, ${name} ${value}`);

@@ -74,6 +74,7 @@ export { exportModel } from './runtime/deploy/export.js';
 export { type LabelledImage, labelBatch, labelFiles, type NamedValue } from './runtime/deploy/label.js';
 export { type Candidate, Predictor } from './runtime/deploy/predictor.js';
 export { readSafetensors, writeSafetensors } from './runtime/files/safetensors.js';
+export type { ClassError, ConfusedPair, Confusion } from './runtime/model/metrics/confusion.js';
 export type { Metrics, NamedFigures, OutputFigures } from './runtime/model/metrics/index.js';
 export { type EvaluatedBatch, EvaluationModel, TrainingModel } from './runtime/model/model.js';
 export { readState } from './runtime/model/state.js';
@@ -88,6 +89,7 @@ export {
 } from './runtime/model/weights.js';
 export type { Evaluation } from './runtime/run/evaluation.js';
 export type { ResultEvent, TrainContext, TrainEvent } from './runtime/run/events.js';
+export type { ScheduleFunction, ScheduleMoment } from './runtime/run/learning-rate.js';
 export type { TrainOptions } from './runtime/run/options.js';
 export { type EvaluateOptions, type RunOptions, Trainer, type TrainerOptions } from './runtime/run/trainer.js';
 export { train } from './runtime/run/training-loop.js';

@@ -9,11 +9,12 @@ import { checkDataset } from '../../src/runtime/data/network-data.js';
 import { testBatches } from '../../src/runtime/data/run-data.js';
 import { namedOutputs } from '../../src/runtime/model/metrics/index.js';
 import { EvaluationModel } from '../../src/runtime/model/model.js';
-import { evaluateBatch, readBatch } from '../../src/runtime/model/step.js';
+import { readBatch } from '../../src/runtime/model/step.js';
 import { loadWeights, requireFinite, type State } from '../../src/runtime/model/weights.js';
 import { formatError } from '../../src/runtime/report/text.js';
 import { type Evaluation, evaluateBatches } from '../../src/runtime/run/evaluation.js';
 import { tasks } from '../../src/step/tasks.js';
+import { confusionJson, showClasses } from '../class-tables.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { otherFigures, printOutputs } from '../figures.js';
 import { grouped, printFacts, printJson } from '../output.js';
@@ -50,7 +51,7 @@ export function evalCommand(): Command {
     .addOption(new Option('--batch-size <n>', 'images evaluated at once').argParser(wholeNumber(1)).default(64))
     .option(
       '--json',
-      'print JSON: loss (mean), error (0 to 1; of a regression the mean absolute error), count; top5Error; meanAuc, meanF1 and labels; mae, rmse and values',
+      'print JSON: loss (mean), error (0 to 1; of a regression the mean absolute error), count; top5Error, classes (count and errors of each), confused (which was taken for which, most frequent first), and up to 100 classes their confusion matrix; meanAuc, meanF1 and labels; mae, rmse and values',
     );
   addRunOptions(addDataOptions(command)).addHelpText('after', examples);
   return command.action(async (directory: string, flags: Flags) => {
@@ -65,13 +66,15 @@ export function evalCommand(): Command {
     const result =
       flags.batch === undefined
         ? await evaluateData(bundle, state, decodeDescription(metadata, flags.weights), flags.data as string, flags)
-        : await evaluateBatch(bundle, state, await readBatch(flags.batch, bundle, false), sessionOptions(flags));
-    const { loss, error, count, metrics } = result;
+        : { evaluation: await evaluateFile(bundle, state, flags.batch, flags), classNames: undefined };
+    const { evaluation } = result;
+    const { loss, error, count, metrics, confusion } = evaluation;
     const task = taskOf(bundle.manifest.loss);
-    const outputs =
-      metrics.outputs && namedOutputs(metrics.outputs, decodeDescription(metadata, flags.weights).classNames);
+    const classNames = result.classNames ?? decodeDescription(metadata, flags.weights).classNames;
+    const outputs = metrics.outputs && namedOutputs(metrics.outputs, classNames);
     if (flags.json) {
-      printJson({ loss, error, count, ...metrics.summary, ...(outputs && { [task]: outputs }) });
+      const classes = confusion && confusionJson(confusion, classNames);
+      printJson({ loss, error, count, ...metrics.summary, ...classes, ...(outputs && { [task]: outputs }) });
       return;
     }
     printFacts([
@@ -81,7 +84,18 @@ export function evalCommand(): Command {
       ['images', grouped(count)],
     ]);
     if (outputs) printOutputs(outputs);
+    if (confusion) showClasses(confusion, classNames);
   });
+}
+
+async function evaluateFile(bundle: Bundle, state: State, path: string, flags: RunFlags): Promise<Evaluation> {
+  const batch = await readBatch(path, bundle, false);
+  const model = await EvaluationModel.open(bundle, state, sessionOptions(flags));
+  try {
+    return await evaluateBatches(model, [batch]);
+  } finally {
+    await model.close();
+  }
 }
 
 async function evaluateData(
@@ -90,7 +104,7 @@ async function evaluateData(
   description: DataDescription,
   source: string,
   flags: Flags,
-): Promise<Evaluation> {
+): Promise<{ evaluation: Evaluation; classNames: readonly string[] | undefined }> {
   const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
   const { normalization, classNames, split } = description;
   const known = { normalization, classNames, split };
@@ -102,7 +116,8 @@ async function evaluateData(
   const progress = startProgress('evaluating', dataset.test.count, 'images');
   try {
     const batches = testBatches(dataset, flags.batchSize, flags.dataWorkers);
-    return await evaluateBatches(model, batches, (done) => progress.update(done));
+    const evaluation = await evaluateBatches(model, batches, (done) => progress.update(done));
+    return { evaluation, classNames: dataset.classNames };
   } finally {
     progress.stop();
     await model.close();

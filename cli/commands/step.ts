@@ -37,7 +37,7 @@ export function stepCommand(): Command {
     .addOption(new Option('--lr <x>', 'learning rate').argParser(finiteNumber).makeOptionMandatory())
     .addOption(new Option('--steps <k>', 'steps on the same batch').argParser(wholeNumber(1)).default(1))
     .requiredOption('--save <file>', 'safetensors to write: parameters, momentum, running statistics')
-    .option('--json', 'print JSON: the losses before each step');
+    .option('--json', 'print JSON: the losses before each step, and the gradient norms where gradients are clipped');
   addRunOptions(addSeedOption(command, "seed of dropout's masks"));
   return command.action(async (directory: string, flags: Flags) => {
     const { lr, steps, seed, save, json } = flags;
@@ -58,7 +58,8 @@ export function stepCommand(): Command {
     if (lost >= 0)
       note(`warning: the loss is no finite number from step ${lost + 1} on (null in JSON); try a lower --lr`);
     if (json) {
-      printJson({ losses: result.losses, errors: result.errors, count: batch.labels.data.length, save });
+      const { losses, errors, gradientNorms } = result;
+      printJson({ losses, errors, gradientNorms, count: batch.labels.data.length, save });
       return;
     }
     const task = taskOf(bundle.manifest.loss);

@@ -145,7 +145,9 @@ export function trainCommand(): Command {
     ),
     validSize: `a tenth, at most ${defaultValidSize}; none where there is a val/`,
     limit: 'all',
+    ...{ lrFactor: '0.1', lrEvery: '30', lrPatience: '10', lrMin: '0', patience: 'none: all epochs are trained' },
     augment: 'yes, but not for IDX and SVHN',
+    colorJitter: 'none',
   });
   command
     .addOption(
@@ -182,6 +184,9 @@ export function trainCommand(): Command {
     } finally {
       reporter.stop();
       stopWatching();
+    }
+    if (result.stoppedEarly) {
+      note(`ended after epoch ${result.epochs}: the validation error has not fallen since epoch ${result.bestEpoch}`);
     }
     if (!result.interrupted) return;
     note(

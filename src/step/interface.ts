@@ -19,6 +19,8 @@ export const resultOutputs = {
   probabilities: 'probabilities',
   /** The numbers of a regression, in exported models. */
   predictions: 'predictions',
+  /** The norm of all gradients together, before they are clipped; only of a step that clips them. */
+  gradientNorm: 'gradient_norm',
 } as const;
 
 /** The scalar input that carries the learning rate. */
@@ -44,6 +46,7 @@ const slotPrefixes: Readonly<Record<SlotRole, string>> = {
   variance: 'variance.',
   gradientMean: 'gradient_mean.',
   accumulator: 'accumulated.',
+  ema: 'ema.',
 };
 
 /** What begins the names of an optimizer's own scalars. */
@@ -60,6 +63,11 @@ export function parseSlotName(name: string): { readonly role: SlotRole; readonly
     if (name.startsWith(prefix)) return { role, parameter: name.slice(prefix.length) };
   }
   return undefined;
+}
+
+/** Whether a slot is kept of a state input of a role: of parameters, and the average of running statistics too. */
+export function isKeptOf(slot: SlotRole, role: string): boolean {
+  return role === 'parameter' || (slot === 'ema' && role === 'running');
 }
 
 /** The name of the scalar that a slot's average is divided by. */

@@ -3,9 +3,10 @@
 import { show } from '../../ir/check.js';
 import { FailureError, RequestError } from '../../ir/errors.js';
 import { elementCount, type FloatTensor, type TensorData } from '../../ir/tensor-data.js';
+import { jitterColors } from './color-jitter.js';
 import { hash, permutation, purpose, randomFlip, randomShift } from './random.js';
 import { pickStratified } from './stratify.js';
-import { type Dataset, extentsOf, type HoldOut, type Split } from './types.js';
+import { type Dataset, extentsOf, type HoldOut, type PixelSplit, type Split } from './types.js';
 
 /** What a step of training or evaluation reads. */
 export interface Batch {
@@ -21,6 +22,10 @@ export interface Batch {
 export interface Augment {
   readonly seed: number;
   readonly epoch: number;
+  /** How far brightness, contrast and saturation may change, as `jitterColors` does; they stay where absent. */
+  readonly colorJitter?: number | undefined;
+  /** Set where colours alone change: images are neither cut out nor flipped. */
+  readonly colorsOnly?: true | undefined;
 }
 
 /** What making a batch takes to know of its data set. */
@@ -96,16 +101,20 @@ export function makeBatch(
   const plane = elementCount(extents);
   const images = new Float32Array(indices.length * channels * plane);
   const table = normalizationTable(format);
-  const augment = format.augmentation === 'none' ? undefined : options.augment;
+  const { augment: asked } = options;
+  const augment = format.augmentation === 'none' || asked?.colorsOnly ? undefined : asked;
   for (let entry = 0; entry < indices.length; entry++) {
     const index = indices[entry] as number;
     const view = augment === undefined ? unchanged : randomView(format, augment, index);
+    const { bytes, first } = asked?.colorJitter
+      ? { bytes: jittered(split, plane, index, asked, asked.colorJitter), first: 0 }
+      : { bytes: split.images, first: index * split.storedChannels };
     for (let channel = 0; channel < channels; channel++) {
       // Grey images are stored once and repeated here.
-      const stored = index * split.storedChannels + (channel % split.storedChannels);
+      const stored = first + (channel % split.storedChannels);
       const target = images.subarray((entry * channels + channel) * plane);
       const values = table.subarray(channel * 256);
-      copyPlane(target, split.images, stored * plane, extents, view, values);
+      copyPlane(target, bytes, stored * plane, extents, view, values);
     }
   }
   return createBatch([channels, ...extents], images, answersOf(split, indices));
@@ -130,6 +139,20 @@ export function targetTensor(rows: readonly ArrayLike<number>[]): FloatTensor {
   const data = new Float32Array(rows.length * columns);
   for (const [row, values] of rows.entries()) data.set(values, row * columns);
   return { dtype: 'float32', shape: [rows.length, columns], data };
+}
+
+/** The bytes of one image with its colours changed. */
+function jittered(
+  { images, storedChannels }: PixelSplit,
+  plane: number,
+  index: number,
+  { seed, epoch }: Augment,
+  strength: number,
+): Uint8Array {
+  const size = storedChannels * plane;
+  const bytes = images.slice(index * size, (index + 1) * size);
+  jitterColors(bytes, storedChannels, strength, hash(purpose.color, seed, epoch, index));
+  return bytes;
 }
 
 /** The labels of some images of a split. @throws RequestError when it has no image of an index */

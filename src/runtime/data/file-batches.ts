@@ -13,6 +13,7 @@ import {
   rowOf,
   targetTensor,
 } from './batches.js';
+import { jitterColors } from './color-jitter.js';
 import { type ImageFormat, readImage } from './image-file.js';
 import { countValues } from './images.js';
 import { hash, purpose, randomFlip, randomRegion } from './random.js';
@@ -42,11 +43,14 @@ export async function makeFileBatch(
   const plane = elementCount(extents);
   const images = new Float32Array(entries.length * channels * plane);
   const table = normalizationTable(format);
-  const used = format.augmentation === 'resized-crop-flip' ? augment : undefined;
+  const used = format.augmentation === 'resized-crop-flip' && !augment?.colorsOnly ? augment : undefined;
   for (const [entry, { file, index }] of entries.entries()) {
     const random = used && hash(purpose.augmentation, used.seed, used.epoch, index);
     const bytes = await readImage(file, imageFormat(format, random));
     const flip = random !== undefined && randomFlip(random);
+    if (augment?.colorJitter) {
+      jitterColors(bytes, channels, augment.colorJitter, hash(purpose.color, augment.seed, augment.epoch, index));
+    }
     for (let channel = 0; channel < channels; channel++) {
       const target = images.subarray((entry * channels + channel) * plane, (entry * channels + channel + 1) * plane);
       normalize(target, bytes.subarray(channel * plane), table.subarray(channel * 256), flip ? extents[1] : 0);

@@ -23,6 +23,8 @@ export interface RunDataOptions {
   readonly seed: number;
   /** Whether training images are augmented; by default as the data set says. */
   readonly augment?: boolean | undefined;
+  /** How far the colours of training images may change, with or without other augmentation; not at all where 0 or absent. */
+  readonly colorJitter?: number | undefined;
 }
 
 /** Indices of the images that a run uses. */
@@ -201,7 +203,7 @@ function ownData(
 
 function datasetData(dataset: Dataset, options: RunDataOptions, workers: number | undefined): RunData {
   const images = splitImages(dataset, options);
-  const { batchSize, seed } = options;
+  const { batchSize, seed, colorJitter } = options;
   const augmented = augments(dataset, options.augment);
   const { train, test } = dataset;
   const own = validatesOnOwn(dataset, options) ? dataset.validation : undefined;
@@ -213,7 +215,10 @@ function datasetData(dataset: Dataset, options: RunDataOptions, workers: number 
     counts: { training: images.training.length, validation: images.validation.length, test: images.test.length },
     batches(part, epoch = 0, first = 0) {
       const indices = part === 'training' ? training(epoch) : images[part];
-      const augment = part === 'training' && augmented ? { seed, epoch } : undefined;
+      const isChanged = part === 'training' && (augmented || (colorJitter ?? 0) > 0);
+      const augment = isChanged
+        ? { seed, epoch, colorJitter, ...(!augmented && { colorsOnly: true as const }) }
+        : undefined;
       const rest = indices.subarray(first * batchSize);
       const split = splits[part];
       const name = split === train ? 'train' : split === test ? 'test' : 'validation';

@@ -7,7 +7,7 @@ import { encodeGraph } from '../../onnx/index.js';
 import { version } from '../../version.js';
 import { checkDescription, type DataDescription, encodeDescription } from '../data/description.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
-import { requireFinite } from '../model/weights.js';
+import { requireFinite, weightsOnly } from '../model/weights.js';
 
 /** Metadata keys of a model that densec exported. */
 export const modelKeys = { version: 'densec.version', network: 'densec.network' } as const;
@@ -17,7 +17,7 @@ export const modelKeys = { version: 'densec.version', network: 'densec.network' 
  * `probabilities` (N, classes), of a regression `predictions`. Plain ONNX operators of opset 17 only. The description goes into the model's metadata.
  * @param network a network, or its forward graph as a bundle keeps it; of a network that was compiled with a `loss` told to
  * `compile`, the graph (`compiled.forward`)
- * @param state parameters and running statistics by name, as `loadWeights` checks them
+ * @param state parameters and running statistics by name, as `loadWeights` checks them; their average, where it has one
  * @throws RequestError when the description, or its task, doesn't fit the network; FailureError when a tensor is not finite or
  * the file can't be written
  */
@@ -44,5 +44,5 @@ export async function exportModel(
     // How images were divided is of use to whoever has them only.
     ...encodeDescription({ ...description, ...(task !== 'classes' && { task }), split: undefined }),
   };
-  await writeFileAtomic(path, encodeGraph(inferenceGraph(forward, state), metadata));
+  await writeFileAtomic(path, encodeGraph(inferenceGraph(forward, weightsOnly(state)), metadata));
 }

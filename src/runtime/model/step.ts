@@ -28,6 +28,8 @@ export interface StepsResult {
   readonly losses: readonly number[];
   /** Share of misclassified images, 0 to 1; with other losses the share of wrong labels, or the mean absolute error. */
   readonly errors: readonly number[];
+  /** Norms of the gradients in the steps that update, before they are clipped; where they are clipped. */
+  readonly gradientNorms?: readonly number[];
   readonly state: Map<string, TensorData>;
 }
 
@@ -43,6 +45,7 @@ export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<S
   try {
     const losses: number[] = [];
     const errors: number[] = [];
+    const norms: number[] = [];
     for (let step = 0; step < steps; step++) {
       const first = step - (step % accumulate);
       const end = Math.min(first + accumulate, steps);
@@ -50,8 +53,9 @@ export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<S
       const result = await model.step(batch, { learningRate, step, seed, accumulation });
       losses.push(result.loss);
       errors.push(result.errors / count);
+      if (result.gradientNorm !== undefined) norms.push(result.gradientNorm);
     }
-    return { losses, errors, state: await model.state() };
+    return { losses, errors, ...(norms.length > 0 && { gradientNorms: norms }), state: await model.state() };
   } finally {
     await model.close();
   }

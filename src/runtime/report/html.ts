@@ -3,6 +3,7 @@
 import { type Task, tasks } from '../../step/tasks.js';
 import type { MemoryForecast } from '../measure/forecast.js';
 import { figureWords, namedOutputs, scores } from '../model/metrics/index.js';
+import { renderClasses } from './classes.js';
 import { renderPanels } from './curves.js';
 import type { EpochRecord, History } from './history.js';
 import { renderMemory } from './memory.js';
@@ -55,7 +56,7 @@ ${renderPanels(history)
   .map((svg) => `<figure>${svg}</figure>`)
   .join('\n')}
 </div>
-${memorySection(forecast)}<h2>Epochs</h2>
+${history.test?.confusion ? renderClasses(history.test.confusion, history.names) : ''}${memorySection(forecast)}<h2>Epochs</h2>
 ${epochSection(history)}${outputSection(history)}
 <h2>Configuration</h2>
 ${configurationTable(configuration)}

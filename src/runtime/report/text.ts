@@ -17,7 +17,7 @@ export function escapeText(text: string): string {
 }
 
 /** A fraction in percent, such as '5.24 %'; '–' where there is none. */
-function formatPercent(fraction: number | undefined): string {
+export function formatPercent(fraction: number | undefined): string {
   if (fraction === undefined) return '–';
   return Number.isFinite(fraction) ? `${(100 * fraction).toFixed(2)} %` : String(fraction);
 }

@@ -19,6 +19,7 @@ export const runFiles = {
   /** The bundle before another one takes its place; there for a moment only. */
   formerBundle: 'bundle.before',
   results: 'results.csv',
+  metrics: 'metrics.csv',
   best: 'best.safetensors',
   last: 'last.safetensors',
   curves: 'curves.svg',
@@ -78,6 +79,10 @@ const progressSchema = z.object({
   lossSum: z.number(),
   errorSum: z.number(),
   imageCount: z.number(),
+  /** Sum of the gradients' norms over the epoch's updates, where gradients are clipped. */
+  normSum: z.number().default(0),
+  /** Those updates. */
+  normCount: z.number().default(0),
   seconds: z.number(),
   epochs: z.array(
     z.object({
@@ -88,7 +93,9 @@ const progressSchema = z.object({
       validLoss: measured.optional(),
       validError: measured.optional(),
       validMetrics: z.record(z.string(), measured).optional(),
+      gradientNorm: optionalNumber,
       seconds: z.number(),
+      batches: optionalNumber,
     }),
   ),
   /** The epoch of the best weights, and by what they were chosen: the task's score, less being better. */
@@ -107,7 +114,17 @@ const key = 'densec.progress';
 export function newProgress(
   begin: Pick<Progress, 'options' | 'saving' | 'running' | 'model' | 'identity' | 'lowering' | 'data'>,
 ): Progress {
-  const counts = { epoch: 0, batch: 0, step: 0, lossSum: 0, errorSum: 0, imageCount: 0, seconds: 0 };
+  const counts = {
+    epoch: 0,
+    batch: 0,
+    step: 0,
+    lossSum: 0,
+    errorSum: 0,
+    imageCount: 0,
+    normSum: 0,
+    normCount: 0,
+    seconds: 0,
+  };
   return { formatVersion: progressVersion, ...begin, ...counts, earlier: [], relowered: [], epochs: [] };
 }
 

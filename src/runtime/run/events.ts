@@ -10,6 +10,7 @@ import type { State } from '../model/weights.js';
 import type { EpochRecord } from '../report/history.js';
 import type { SessionOptions } from '../session/session.js';
 import type { Progress, Saving } from './checkpoint.js';
+import type { ScheduleFunction } from './learning-rate.js';
 
 /**
  * What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1: of misclassified images, or of
@@ -33,6 +34,8 @@ export interface StepEvent {
   readonly meanLoss: number;
   readonly meanError: number;
   readonly learningRate: number;
+  /** Norm of all gradients together before clipping; only of a step that clips and updates. */
+  readonly gradientNorm?: number;
   readonly stepMs: number;
   readonly imagesPerSecond: number;
   /** Share of the epoch's time so far that went by waiting for data, from 0 to 1. */
@@ -83,6 +86,8 @@ export interface CheckpointEvent {
 export interface ResultEvent {
   readonly event: 'result';
   readonly interrupted: boolean;
+  /** Whether it ended before its epochs, since the validation error no longer fell. */
+  readonly stoppedEarly: boolean;
   readonly epochs: number;
   readonly steps: number;
   /** Of the best weights on the test images; absent when interrupted. */
@@ -113,6 +118,8 @@ export interface TrainContext extends SessionOptions {
   readonly lock?: RunLock | undefined;
   /** Parameters and running statistics to begin with, instead of the bundle's initial state. */
   readonly initial?: State | undefined;
+  /** The learning rate's schedule, where it is a function of the program's. */
+  readonly schedule?: ScheduleFunction | undefined;
   /** How often to save; by default after each epoch, keeping the last checkpoint. */
   readonly saving?: Saving;
   /** Where to go on, when resuming, and from which checkpoint if not the last. */

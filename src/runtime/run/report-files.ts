@@ -1,4 +1,4 @@
-/** @file The files that tell of a run: results.csv, curves.svg and report.html. */
+/** @file The files that tell of a run: results.csv, metrics.csv, curves.svg and report.html. */
 
 import { join } from 'node:path';
 import { describeLoss, taskOf } from '../../builders/losses/index.js';
@@ -8,7 +8,7 @@ import { augments, isBatchSource } from '../data/run-data.js';
 import type { ImageCounts } from '../data/source.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
 import { scores } from '../model/metrics/index.js';
-import { formatResults, type History } from '../report/history.js';
+import { formatMetrics, formatResults, type History } from '../report/history.js';
 import { type Progress, runFiles } from './checkpoint.js';
 import type { TrainContext } from './events.js';
 import { type TrainOptions, trainChoices } from './options.js';
@@ -25,6 +25,7 @@ export async function writeRunReport(
   const names = isBatchSource(dataset) ? undefined : dataset.classNames;
   const told: History = { ...history, task: taskOf(bundle.manifest.loss), names };
   await writeFileAtomic(join(save, runFiles.results), formatResults(told));
+  await writeFileAtomic(join(save, runFiles.metrics), formatMetrics(told));
   // The plotting libraries take longer to load than most commands to run.
   const { renderCurves, renderReport } = await import('../report/index.js');
   await writeFileAtomic(join(save, runFiles.curves), renderCurves(told));

@@ -31,10 +31,9 @@ import {
 import { type Evaluation, evaluationSteps } from './evaluation.js';
 import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent } from './events.js';
 import { bundleIdentity, loweringOf } from './identity.js';
-import { learningRateAt } from './learning-rate.js';
 import type { TrainOptions } from './options.js';
 import { type LockedContext, RunFolder } from './run-folder.js';
-import { optionsAt } from './segments.js';
+import { optionsAt, rateAt } from './schedule.js';
 
 /**
  * Trains a bundle's network and yields what happens. Weights begin at the bundle's initial state, or at a checkpoint of
@@ -120,7 +119,7 @@ class Run {
     yield* this.checkpoint();
     // A run that was killed between a checkpoint and its reports catches up.
     if (this.progress.epochs.length > 0) await this.writeReports({ epochs: this.progress.epochs });
-    while (this.progress.epoch < this.progress.options.epochs) {
+    while (this.progress.epoch < this.progress.options.epochs && !this.endsEarly()) {
       yield* this.steps();
       const finished = !this.interrupted() && (yield* this.finishEpoch());
       if (!finished) return yield* this.stop();
@@ -149,7 +148,7 @@ class Run {
     const { accumulate } = this.context.bundle.manifest.optimizer;
     for (let batch = this.progress.batch; batch < batches; batch++) {
       const began = performance.now();
-      const learningRate = learningRateAt(this.options, { epoch, batch, batches });
+      const learningRate = this.rateOf(batch, batches);
       // Data workers are ahead: what is waited for here is what they could not prepare during the steps before.
       const current = (await data.next()).value as Batch;
       const waited = performance.now() - began;
@@ -172,6 +171,7 @@ class Run {
         meanLoss: this.progress.lossSum / this.progress.imageCount,
         meanError: this.progress.errorSum / this.progress.imageCount,
         learningRate,
+        ...(result.gradientNorm !== undefined && { gradientNorm: result.gradientNorm }),
         stepMs,
         imagesPerSecond: (1000 * count) / stepMs,
         dataWait: this.waits.epoch.share,
@@ -192,7 +192,7 @@ class Run {
     const valid = this.data.counts.validation > 0 ? yield* this.evaluate('validation') : undefined;
     if (valid === 'interrupted') return false;
     const { count: batches } = this.batches();
-    const learningRate = learningRateAt(this.options, { epoch: progress.epoch, batch: batches - 1, batches });
+    const learningRate = this.rateOf(batches - 1, batches);
     const record = epochRecord(progress, learningRate, valid);
     const score = scoreOf(taskOf(this.context.bundle.manifest.loss), record);
     const best = !valid || isBetter(score, progress.best);
@@ -213,6 +213,18 @@ class Run {
     this.data = openRunData(dataset, this.options, dataWorkers, (batch, what) =>
       checkBatch(batch, bundle, false, what),
     );
+  }
+
+  /** The learning rate of a batch of the epoch in progress. */
+  private rateOf(batch: number, batches: number): number {
+    return rateAt(this.progress, { epoch: this.progress.epoch, batch, batches }, this.context.schedule);
+  }
+
+  /** Whether the run's patience is at its end: so many epochs are over since the best one. */
+  private endsEarly(): boolean {
+    const { epoch, batch, best } = this.progress;
+    const { patience } = this.options;
+    return patience !== undefined && best !== undefined && batch === 0 && epoch - best.epoch >= patience;
   }
 
   /** The options of the epoch in progress. */
@@ -281,6 +293,7 @@ class Run {
       epochs: epoch,
       steps: step,
       bestEpoch: best?.epoch,
+      stoppedEarly: !interrupted && epoch < this.progress.options.epochs,
       dataWait: this.waits.run.share,
       skippedImages: this.progress.data?.skipped.length ?? 0,
       save: this.context.save,

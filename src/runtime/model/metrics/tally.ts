@@ -1,8 +1,10 @@
 /** @file Loss, error and metrics over many batches. */
 
 import { type LossOptions, taskOf } from '../../../builders/losses/index.js';
+import type { FloatTensor } from '../../../ir/index.js';
 import type { Batch } from '../../data/batches.js';
 import type { EvaluatedBatch } from '../model.js';
+import { Confusion } from './confusion.js';
 import { type Meter, type Metrics, meters } from './index.js';
 
 /** What an evaluation of a number of images comes to. */
@@ -16,6 +18,8 @@ export interface Evaluation {
   readonly count: number;
   /** What else the task has measured. */
   readonly metrics: Metrics;
+  /** Which classes were taken for which; only of classes. */
+  readonly confusion?: Confusion | undefined;
 }
 
 /** Adds up evaluated batches. */
@@ -25,10 +29,13 @@ export class Tally {
   private weightSum = 0;
   private errorSum = 0;
   private images = 0;
+  private readonly confusion: Confusion | undefined;
 
   /** @param network what it is trained by, and how many outputs it has */
   constructor(private readonly network: { readonly loss: LossOptions; readonly classes: number }) {
-    this.meter = meters[taskOf(network.loss)](network.classes);
+    const task = taskOf(network.loss);
+    this.meter = meters[task](network.classes);
+    this.confusion = task === 'classes' ? new Confusion(network.classes) : undefined;
   }
 
   /** How many images have been added. */
@@ -43,11 +50,20 @@ export class Tally {
     this.errorSum += errors;
     this.images += batch.labels.data.length;
     this.meter.add(logits.data, (batch.targets ?? batch.labels).data);
+    if (!this.confusion) return;
+    const predicted = largestOf(logits);
+    for (const [at, label] of batch.labels.data.entries()) this.confusion.add(Number(label), predicted[at] as number);
   }
 
   result(): Evaluation {
     const { lossSum, weightSum, errorSum, images: count } = this;
-    return { loss: lossSum / weightSum, error: errorSum / count, count, metrics: this.meter.metrics() };
+    return {
+      loss: lossSum / weightSum,
+      error: errorSum / count,
+      count,
+      metrics: this.meter.metrics(),
+      confusion: this.confusion,
+    };
   }
 }
 
@@ -56,4 +72,15 @@ function lossWeight(loss: LossOptions, { labels }: Batch): number {
   const weights = loss.kind === 'cross-entropy' ? loss.classWeights : undefined;
   if (!weights) return labels.data.length;
   return labels.data.reduce((sum, label) => sum + (weights[Number(label)] ?? 0), 0);
+}
+
+/** The position of the largest number of each row, the first of equal ones. */
+function largestOf({ shape: [rows = 0, columns = 0], data }: FloatTensor): number[] {
+  return Array.from({ length: rows }, (_, row) => {
+    let largest = 0;
+    for (let at = 1; at < columns; at++) {
+      if ((data[row * columns + at] as number) > (data[row * columns + largest] as number)) largest = at;
+    }
+    return largest;
+  });
 }
