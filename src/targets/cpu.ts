@@ -10,6 +10,7 @@ export const cpu: Target = {
   sums: 'at once',
   reluMask: 'factor',
   hostScalars: true,
+  poolIndices: true,
   splitOutputs: Number.POSITIVE_INFINITY,
   kernels: new Set(),
   // costs:begin (written by npm run bench:costs)

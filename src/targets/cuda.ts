@@ -12,6 +12,7 @@ export const cuda: Target = {
   sums: 'steps',
   reluMask: 'bool',
   hostScalars: false,
+  poolIndices: true,
   splitOutputs: Number.POSITIVE_INFINITY,
   kernels: new Set(),
   // Estimates for a step captured as a graph; docs/decisions.md, "What targets cost".

@@ -35,6 +35,8 @@ export interface Target {
    * step can't do: the batch size is counted on the device then.
    */
   readonly hostScalars: boolean;
+  /** Whether max pooling can tell where the largest elements were. */
+  readonly poolIndices: boolean;
   /** Most outputs that a split may have. */
   readonly splitOutputs: number;
   /** Composite operators, and ways of moving elements, for which the target has kernels of ours: lowering leaves them. */

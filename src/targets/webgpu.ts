@@ -11,6 +11,7 @@ export const webgpu: Target = {
   sums: 'at once',
   reluMask: 'factor',
   hostScalars: true,
+  poolIndices: false,
   splitOutputs: 8,
   kernels: new Set(),
   // Nothing has been measured but that nodes are dear; the rates are guesses for a small card.

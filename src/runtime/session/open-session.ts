@@ -13,7 +13,7 @@ const tried = new Set(['linux-x64']);
  * @throws RequestError when DENSEC_RUNTIME says something unknown; Error of the runtime when the model can't be loaded
  */
 export async function openSession(request: SessionRequest): Promise<ModelSession> {
-  const reason = await whyBinding(request);
+  const reason = await whyBinding();
   if (reason === undefined) {
     const { CSession } = await import('./ort/c-session.js');
     return CSession.open(request);
@@ -34,13 +34,12 @@ export async function openSession(request: SessionRequest): Promise<ModelSession
 }
 
 /** Why Node's binding is used; undefined where the C API is. */
-async function whyBinding({ device }: Pick<SessionRequest, 'device'>): Promise<string | undefined> {
+async function whyBinding(): Promise<string | undefined> {
   const wanted = process.env.DENSEC_RUNTIME;
   if (wanted !== undefined && wanted !== '' && wanted !== 'c' && wanted !== 'binding') {
     throw new RequestError(`DENSEC_RUNTIME is ${wanted}; it may be c or binding`);
   }
   if (wanted === 'binding') return 'DENSEC_RUNTIME asks for it';
-  if (device.target === 'webgpu') return 'WebGPU is reached by the binding only';
   const platform = `${process.platform}-${process.arch}`;
   if (wanted !== 'c' && !tried.has(platform)) {
     return `the C API was not tried on ${platform}; DENSEC_RUNTIME=c asks for it`;

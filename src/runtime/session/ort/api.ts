@@ -60,12 +60,21 @@ const functions = {
   KernelInfoGetAttributeArray_int64: [163, 'void *info, const char *name, int64_t *values, _Inout_ size_t *count'],
   AddRunConfigEntry: [165, 'void *options, const char *key, const char *value'],
   KernelContext_GetGPUComputeStream: [193, 'void *context, _Out_ void **stream'],
+  SessionOptionsAppendExecutionProvider: [
+    216,
+    'void *options, const char *provider, const char **keys, const char **values, size_t count',
+  ],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *options, void *cuda'],
   CreateCUDAProviderOptions: [205, '_Out_ void **cuda'],
   UpdateCUDAProviderOptions: [206, 'void *cuda, const char **keys, const char **values, size_t count'],
   GetAllocatorWithDefaultOptions: [78, '_Out_ void **allocator'],
   AllocatorFree: [76, 'void *allocator, void *memory'],
   AllocatorGetStats: [319, 'void *allocator, _Out_ void **pairs'],
+  Session_GetEpGraphAssignmentInfo: [407, 'void *session, _Out_ void **parts, _Out_ size_t *count'],
+  EpAssignedSubgraph_GetEpName: [408, 'void *part, _Out_ const char **name'],
+  EpAssignedSubgraph_GetNodes: [409, 'void *part, _Out_ void **nodes, _Out_ size_t *count'],
+  EpAssignedNode_GetName: [410, 'void *node, _Out_ const char **name'],
+  EpAssignedNode_GetOperatorType: [412, 'void *node, _Out_ const char **name'],
 } as const satisfies Readonly<Record<string, readonly [number, string]>>;
 
 /** Functions that release what was made. */
@@ -103,6 +112,13 @@ export function made(call: (...operands: unknown[]) => void, ...operands: unknow
   const result: [Pointer] = [null];
   call(...operands, result);
   return result[0];
+}
+
+/** What a function that gives a list through its last two operands, its beginning and its length, gives. */
+export function listed(call: (...operands: unknown[]) => void, owner: Pointer): readonly Pointer[] {
+  const [list, count]: [[Pointer], [number]] = [[null], [0]];
+  call(owner, list, count);
+  return Number(count[0]) === 0 ? [] : (koffi.decode(list[0], koffi.array('void *', Number(count[0]))) as Pointer[]);
 }
 
 /** Room for so many 64-bit numbers that stays where it is; small typed arrays made by themselves may move. */
@@ -144,7 +160,7 @@ function load(): OrtApi {
     );
   }
   const address = koffi.call(getApi, apiType, apiVersion) as Pointer;
-  const table = koffi.decode(address, koffi.array('void *', 330)) as Pointer[];
+  const table = koffi.decode(address, koffi.array('void *', 413)) as Pointer[];
   const message = (status: Pointer): string => koffi.call(table[2], messageType, status) as string;
   const calls: Record<string, unknown> = {
     version,

@@ -15,11 +15,12 @@ import {
 import { decodeModel, elementTypes, type Program, programOf, valueTypes } from '../../../onnx/index.js';
 import { ownOperators } from '../../../operators/index.js';
 import type { Device } from '../devices.js';
-import type { ArenaBytes, ModelSession, RuntimeFacts, SessionRequest } from '../model-session.js';
+import type { ArenaBytes, ModelSession, PlacedNode, RuntimeFacts, SessionRequest } from '../model-session.js';
 import type { RunRequest } from '../protocol.js';
 import { extentsForC, made, type OrtApi, ortApi, type Pointer } from './api.js';
 import { type Block, type Memory, memoryOf } from './memory.js';
 import { addOwnOperators, type DeviceLibrary } from './own-operators.js';
+import { accountEntry, nodesOnHost } from './placement.js';
 import { updatedInPlace } from './state-order.js';
 
 const levels = { disabled: 0, basic: 1, extended: 2, layout: 3, all: 99 } as const;
@@ -45,11 +46,18 @@ interface Plan {
   readonly feeds: ReadonlyMap<string, Bound>;
   readonly results: ReadonlyMap<string, Bound>;
   /** One where all state is updated in place, else one for each direction. */
-  readonly bindings: readonly Pointer[];
+  readonly bindings: readonly Binding[];
   readonly options: Pointer;
   /** The id of its graph, where runs are captured. */
   readonly graph: number | undefined;
   isCaptured: boolean;
+}
+
+/** Inputs and outputs bound to memory. */
+interface Binding {
+  readonly pointer: Pointer;
+  /** Binds the inputs, which copies those that don't lie where they are read. */
+  bindInputs(): void;
 }
 
 /** Shapes of feeds for which memory is kept: the usual batch, and the last one of an epoch. */
@@ -80,7 +88,10 @@ export class CSession implements ModelSession {
     private readonly captures: boolean,
     /** Opens the model once more, without capturing. */
     private readonly openUncaptured: () => Pointer,
+    /** Whether inputs lie on the host and are copied to the device that reads them. */
+    private readonly copiesInputs: boolean,
     readonly facts: RuntimeFacts,
+    readonly onHost: readonly PlacedNode[],
   ) {}
 
   /** Loads a model. @throws Error of the runtime when it can't be loaded; FailureError when a library is missing */
@@ -118,7 +129,9 @@ export class CSession implements ModelSession {
       request.profilePrefix !== undefined,
       cudaGraph === true,
       () => openSession(api, request, model, library, false),
+      device.target === 'webgpu',
       { api: 'c', version: api.version, ...(device.target === 'cuda' && { cudaGraph }) },
+      device.target === 'cpu' ? [] : nodesOnHost(api, session),
     );
   }
 
@@ -213,8 +226,10 @@ export class CSession implements ModelSession {
   }
 
   private runOnce({ session, bindings, options }: Plan): void {
+    const { pointer, bindInputs } = bindings[this.direction % bindings.length] as Binding;
+    if (this.copiesInputs) bindInputs();
     try {
-      this.api.RunWithBinding(session, options, bindings[this.direction % bindings.length]);
+      this.api.RunWithBinding(session, options, pointer);
     } catch (error) {
       // Parameters change during the backward pass: nobody knows which ones have.
       if (this.state.size > 0) {
@@ -248,16 +263,20 @@ export class CSession implements ModelSession {
     const fetched = new Map(results.map((name) => [name, this.bindOutput(name, extents)]));
     const captured = this.captures && !this.turns && updates.length > 0 && !this.isTaken;
     const session = this.captures && this.model.hasTables && this.isTaken ? this.secondSession() : this.session;
-    const binding = (turned: boolean): Pointer => {
+    const binding = (turned: boolean): Binding => {
       const pointer = made(api.CreateIoBinding, session);
-      for (const [name, { value }] of bound) api.BindInput(pointer, name, value);
-      for (const [name, { current, next }] of this.state) api.BindInput(pointer, name, (turned ? next : current).value);
+      const state = [...this.state].map(([name, { current, next }]) => [name, turned ? next : current] as const);
+      const inputs = [...bound, ...state];
+      const bindInputs = (): void => {
+        for (const [name, { value }] of inputs) api.BindInput(pointer, name, value);
+      };
+      bindInputs();
       for (const [name, { value }] of fetched) api.BindOutput(pointer, name, value);
       for (const { output, input } of updates) {
         const { current, next } = this.slot(input);
         api.BindOutput(pointer, output, (turned ? current : next).value);
       }
-      return pointer;
+      return { pointer, bindInputs };
     };
     // Bindings are made for the state as it lies now, whichever direction that is.
     const turned = this.direction === 0 ? [false, true] : [true, false];
@@ -382,7 +401,7 @@ export class CSession implements ModelSession {
     const plan = this.plans.get(key);
     if (!plan) return;
     this.plans.delete(key);
-    for (const binding of plan.bindings) this.api.ReleaseIoBinding(binding);
+    for (const { pointer } of plan.bindings) this.api.ReleaseIoBinding(pointer);
     this.api.ReleaseRunOptions(plan.options);
     for (const bound of [...plan.feeds.values(), ...plan.results.values()]) this.free(bound);
   }
@@ -443,7 +462,9 @@ function openSession(
       const list = disabledOptimizers.join(';');
       api.AddSessionConfigEntry(options, 'optimization.disable_specified_optimizers', list);
     }
+    if (device.target !== 'cpu') api.AddSessionConfigEntry(options, accountEntry, '1');
     if (device.target === 'cuda') addCuda(api, options, device, request, cudaGraph);
+    if (device.target === 'webgpu') api.SessionOptionsAppendExecutionProvider(options, 'WebGPU', [], [], 0);
     if (model.hasOwnOperators) addOwnOperators(options, ownOperators, library);
     return typeof request.model === 'string'
       ? made(api.CreateSession, environment, request.model, options)
