@@ -1,6 +1,7 @@
 /** @file The compiler from end to end: a network in the DSL becomes a training graph and an evaluation graph. */
 
 import { checkForward, initialize, type Network, traceNetwork } from './builders/index.js';
+import { checkKernels } from './check-kernels.js';
 import {
   aCount,
   aFunction,
@@ -153,6 +154,8 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
 
   const plain = targetOf(target.name);
   const evaluated = schedule(run(forward, [...evaluation, packState(packed), ...lowering(plain)]));
+  checkKernels(training.graph, target);
+  checkKernels(evaluated.graph, plain);
   return {
     training: training.graph,
     evaluation: evaluated.graph,

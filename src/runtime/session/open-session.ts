@@ -18,6 +18,7 @@ export async function openSession(request: SessionRequest): Promise<ModelSession
     const { CSession } = await import('./ort/c-session.js');
     return CSession.open(request);
   }
+  refuseWithoutApi(request, reason);
   const { StatefulSession } = await import('./binding-session.js').catch((error: Error) => {
     throw new FailureError(explainRuntime(error), { cause: error });
   });
@@ -31,6 +32,14 @@ export async function openSession(request: SessionRequest): Promise<ModelSession
       `the model has operators of densec's own (--kernels cudnn), which run at the runtime's C API only, and here Node's binding is used: ${reason}; build it with --kernels plain`,
     );
   }
+}
+
+/** @throws RequestError for what Node's binding can't be told */
+function refuseWithoutApi({ device, tf32 }: SessionRequest, reason: string): void {
+  if (device.target !== 'cuda' || tf32 !== false) return;
+  throw new RequestError(
+    `products on CUDA can't be kept in float32 (--no-tf32) by Node's binding, which is used here: ${reason}; leave the option out, or run at the runtime's C API (DENSEC_RUNTIME=c)`,
+  );
 }
 
 /** Why Node's binding is used; undefined where the C API is. */

@@ -15,6 +15,7 @@ import {
 import { decodeModel, elementTypes, type Program, programOf, valueTypes } from '../../../onnx/index.js';
 import { ownOperators } from '../../../operators/index.js';
 import type { Device } from '../devices.js';
+import { batchReaders, refuseHostNodes } from '../host-nodes.js';
 import type { ArenaBytes, ModelSession, PlacedNode, RuntimeFacts, SessionRequest } from '../model-session.js';
 import type { RunRequest } from '../protocol.js';
 import { extentsForC, made, type OrtApi, ortApi, type Pointer } from './api.js';
@@ -114,10 +115,19 @@ export class CSession implements ModelSession {
       session = openSession(api, request, model, library, cudaGraph);
     } catch (error) {
       if (!cudaGraph) throw error;
+      session = openSession(api, request, model, library, false);
       // The runtime refuses graphs that it could not capture, such as those with nodes on the host.
       cudaGraph = `the runtime refused to capture it: ${(error as Error).message}`;
       process.stderr.write(`steps are launched node by node: ${cudaGraph}\n`);
-      session = openSession(api, request, model, library, false);
+    }
+    const onHost = device.target === 'cpu' ? [] : nodesOnHost(api, session);
+    try {
+      if (!request.allowHostNodes)
+        refuseHostNodes(model.batchReaders, onHost, { source: model.source, device: device.target });
+    } catch (error) {
+      api.ReleaseSession(session);
+      library?.close();
+      throw error;
     }
     return new CSession(
       api,
@@ -131,7 +141,7 @@ export class CSession implements ModelSession {
       () => openSession(api, request, model, library, false),
       device.target === 'webgpu',
       { api: 'c', version: api.version, ...(device.target === 'cuda' && { cudaGraph }) },
-      device.target === 'cpu' ? [] : nodesOnHost(api, session),
+      onHost,
     );
   }
 
@@ -409,6 +419,10 @@ export class CSession implements ModelSession {
 
 /** What a session must know of its model. */
 interface ModelFacts {
+  /** Nodes that read floats of a batch. */
+  readonly batchReaders: ReadonlySet<string>;
+  /** What errors call it. */
+  readonly source: string;
   readonly program: Program;
   readonly inputs: ReturnType<typeof valueTypes>;
   readonly outputs: ReturnType<typeof valueTypes>;
@@ -418,9 +432,11 @@ interface ModelFacts {
 }
 
 function readModel(source: string | Uint8Array): ModelFacts {
-  const model =
-    typeof source === 'string' ? decodeModel(readFileSync(source), source) : decodeModel(source, 'the model');
+  const [bytes, name] = typeof source === 'string' ? [readFileSync(source), source] : [source, 'the model'];
+  const model = decodeModel(bytes, name);
   return {
+    batchReaders: batchReaders(model),
+    source: name,
     program: programOf(model),
     inputs: valueTypes(model.graph?.input),
     outputs: valueTypes(model.graph?.output),
@@ -464,7 +480,8 @@ function openSession(
     }
     if (device.target !== 'cpu') api.AddSessionConfigEntry(options, accountEntry, '1');
     if (device.target === 'cuda') addCuda(api, options, device, request, cudaGraph);
-    if (device.target === 'webgpu') api.SessionOptionsAppendExecutionProvider(options, 'WebGPU', [], [], 0);
+    if (device.target === 'webgpu')
+      api.SessionOptionsAppendExecutionProvider(options, 'WebGPU', ['preferredLayout'], ['NCHW'], 1);
     if (model.hasOwnOperators) addOwnOperators(options, ownOperators, library);
     return typeof request.model === 'string'
       ? made(api.CreateSession, environment, request.model, options)
