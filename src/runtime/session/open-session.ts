@@ -2,6 +2,7 @@
 
 import './telemetry.js';
 import { FailureError, RequestError } from '../../ir/index.js';
+import { explainDevice } from './device-problems.js';
 import type { ModelSession, RuntimeFacts, SessionRequest } from './model-session.js';
 import { explainRuntime, runtimeVersion } from './runtime-package.js';
 
@@ -13,24 +14,48 @@ const tried = new Set(['linux-x64']);
  * @throws RequestError when DENSEC_RUNTIME says something unknown; Error of the runtime when the model can't be loaded
  */
 export async function openSession(request: SessionRequest): Promise<ModelSession> {
-  const reason = await whyBinding();
+  const { reason, version } = await runtimeChoice();
   if (reason === undefined) {
     const { CSession } = await import('./ort/c-session.js');
-    return CSession.open(request);
+    return explained(request, CSession.open(request));
   }
   refuseWithoutApi(request, reason);
   const { StatefulSession } = await import('./binding-session.js').catch((error: Error) => {
     throw new FailureError(explainRuntime(error), { cause: error });
   });
-  const facts: RuntimeFacts = { api: 'binding', version: runtimeVersion(), reason };
+  const facts: RuntimeFacts = { api: 'binding', version, reason };
   try {
-    return await StatefulSession.open(request, facts);
+    return await explained(request, StatefulSession.open(request, facts));
   } catch (error) {
     const { message } = error as Error;
     if (!/\bdensec:\w+\(/.test(message)) throw error;
     throw new RequestError(
       `the model has operators of densec's own (--kernels cudnn), which run at the runtime's C API only, and here Node's binding is used: ${reason}; build it with --kernels plain`,
     );
+  }
+}
+
+/** How the runtime is reached here, and why not at its C API. @throws RequestError when DENSEC_RUNTIME says something unknown */
+export async function runtimeChoice(): Promise<RuntimeFacts> {
+  const reason = await whyBinding();
+  return reason === undefined
+    ? { api: 'c', version: (await import('./ort/api.js')).ortApi().version }
+    : { api: 'binding', version: runtimeVersion(), reason };
+}
+
+/** How the runtime is reached, in words. */
+export function describeRuntime({ api, version, reason }: RuntimeFacts): string {
+  return `${version}, ${api === 'c' ? 'at its C API' : `by Node's binding: ${reason}`}`;
+}
+
+/** A session that is being opened; what the runtime says where the device can't be used is told with what helps. */
+async function explained(request: SessionRequest, opening: Promise<ModelSession>): Promise<ModelSession> {
+  try {
+    return await opening;
+  } catch (error) {
+    const problem = explainDevice(request.device, (error as Error).message);
+    if (!problem) throw error;
+    throw new FailureError(`${problem.detail}; ${problem.remedy}`, { cause: error });
   }
 }
 

@@ -51,6 +51,8 @@ const functions = {
   KernelContext_GetInput: [90, 'void *context, size_t index, _Out_ void **value'],
   KernelContext_GetOutput: [91, 'void *context, size_t index, const int64_t *extents, size_t rank, _Out_ void **value'],
   SessionEndProfiling: [110, 'void *session, void *allocator, _Out_ void **file'],
+  GetAvailableProviders: [125, '_Out_ void **names, _Out_ int *count'],
+  ReleaseAvailableProviders: [126, 'void *names, int count'],
   AddSessionConfigEntry: [130, 'void *options, const char *key, const char *value'],
   CreateAllocator: [131, 'void *session, void *info, _Out_ void **allocator'],
   RunWithBinding: [133, 'void *session, void *options, void *binding'],
@@ -103,6 +105,8 @@ export type OrtApi = { readonly [K in FunctionName]: (...operands: unknown[]) =>
   readonly version: string;
   /** A status with a message of ours, for callbacks to return. */
   status(message: string): Pointer;
+  /** The names of the providers that the library was built with. */
+  providers(): readonly string[];
   /** Pairs of text that the runtime made. */
   pairs(pointer: Pointer): ReadonlyMap<string, string>;
 };
@@ -165,6 +169,7 @@ function load(): OrtApi {
   const calls: Record<string, unknown> = {
     version,
     status: (text: string) => koffi.call(table[0], statusType, 1, text) as Pointer,
+    providers: () => readProviders(calls as unknown as OrtApi),
     pairs: (pointer: Pointer) => readPairs(table[298], pointer),
   };
   for (const [name, [position, operands]] of Object.entries(functions)) {
@@ -195,6 +200,14 @@ const releaseType = koffi.proto(`void ${prefix}Release(void *pointer)`);
 const pairsType = koffi.proto(
   `void ${prefix}Pairs(void *pairs, _Out_ void **keys, _Out_ void **values, _Out_ size_t *count)`,
 );
+
+function readProviders(api: OrtApi): readonly string[] {
+  const [list, count]: [[Pointer], [number]] = [[null], [0]];
+  api.GetAvailableProviders(list, count);
+  const names = koffi.decode(list[0], koffi.array('const char *', Number(count[0]))) as string[];
+  api.ReleaseAvailableProviders(list[0], Number(count[0]));
+  return names;
+}
 
 function readPairs(getPairs: Pointer, pairs: Pointer): ReadonlyMap<string, string> {
   const [keys, values, count]: [[Pointer], [Pointer], [number]] = [[null], [null], [0]];
