@@ -163,7 +163,13 @@ class Run {
       const current = (await data.next()).value as Batch;
       const waited = performance.now() - began;
       const scalars = { learningRate, step: this.progress.step, seed, accumulation: this.batchPart(batch) };
-      const { loss, errors } = await this.model.step(current, scalars);
+      const { loss, errors } = await this.model.step(current, scalars).catch((error: unknown) => {
+        if (!(error instanceof FailureError)) throw error;
+        throw new FailureError(
+          `${error.message}; ${this.lastGood()}: go on with densec train --resume --save ${this.context.save}`,
+          { cause: error },
+        );
+      });
       if (!Number.isFinite(loss)) throw this.diverged(loss, learningRate);
       const stepMs = performance.now() - began;
       for (const clock of Object.values(this.waits)) clock.add(waited, stepMs);

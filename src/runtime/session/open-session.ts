@@ -1,7 +1,7 @@
 /** @file Opens a session: at the runtime's C API where that was tried, else by Node's binding. */
 
 import './telemetry.js';
-import { FailureError, RequestError } from '../../ir/index.js';
+import { DensecError, FailureError, InternalError, RequestError } from '../../ir/index.js';
 import { explainDevice } from './device-problems.js';
 import type { ModelSession, RuntimeFacts, SessionRequest } from './model-session.js';
 import { explainRuntime, runtimeVersion } from './runtime-package.js';
@@ -11,7 +11,8 @@ const tried = new Set(['linux-x64']);
 
 /**
  * Opens a session.
- * @throws RequestError when DENSEC_RUNTIME says something unknown; Error of the runtime when the model can't be loaded
+ * @throws RequestError when DENSEC_RUNTIME says something unknown, or the device would not run all that reads floats of a batch;
+ * FailureError when the model or a library can't be loaded
  */
 export async function openSession(request: SessionRequest): Promise<ModelSession> {
   const { reason, version } = await runtimeChoice();
@@ -54,7 +55,8 @@ async function explained(request: SessionRequest, opening: Promise<ModelSession>
     return await opening;
   } catch (error) {
     const problem = explainDevice(request.device, (error as Error).message);
-    if (!problem) throw error;
+    if (!problem && (error instanceof DensecError || error instanceof InternalError)) throw error;
+    if (!problem) throw new FailureError((error as Error).message, { cause: error });
     throw new FailureError(`${problem.detail}; ${problem.remedy}`, { cause: error });
   }
 }

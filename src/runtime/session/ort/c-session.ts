@@ -26,6 +26,9 @@ import { updatedInPlace } from './state-order.js';
 
 const levels = { disabled: 0, basic: 1, extended: 2, layout: 3, all: 99 } as const;
 
+/** More threads than any machine has: the runtime starts as many as it is told. */
+const mostThreads = 4096;
+
 /** A tensor in memory of ours, as the runtime knows it. */
 interface Bound {
   readonly dtype: DType;
@@ -33,6 +36,14 @@ interface Bound {
   readonly block: Block;
   readonly value: Pointer;
 }
+
+/** The arrays that hold elements of a type. */
+const arrays = {
+  float32: Float32Array,
+  int64: BigInt64Array,
+  uint32: Uint32Array,
+  bool: Uint8Array,
+} as const satisfies Record<DType, unknown>;
 
 /** A state: what the next run reads, and where it writes; the same where it is updated in place. */
 interface Slot {
@@ -49,6 +60,8 @@ interface Plan {
   /** One where all state is updated in place, else one for each direction. */
   readonly bindings: readonly Binding[];
   readonly options: Pointer;
+  /** How many states it replaces. */
+  readonly updates: number;
   /** The id of its graph, where runs are captured. */
   readonly graph: number | undefined;
   isCaptured: boolean;
@@ -71,6 +84,8 @@ export class CSession implements ModelSession {
   private direction = 0;
   private isRunning = false;
   private isClosed = false;
+  /** Whether the profile has been written. */
+  private hasProfile = false;
   /** Why no further run is possible. */
   private broken: Error | undefined;
   private graphs = 0;
@@ -98,7 +113,11 @@ export class CSession implements ModelSession {
   /** Loads a model. @throws Error of the runtime when it can't be loaded; FailureError when a library is missing */
   static async open(request: SessionRequest): Promise<CSession> {
     const api = ortApi();
-    const { device } = request;
+    const { device, threads, optimization } = request;
+    if (!Number.isSafeInteger(threads) || threads < 1 || threads > mostThreads) {
+      throw new InternalError(`a session runs with 1 to ${mostThreads} threads, not ${threads}`);
+    }
+    if (!(optimization in levels)) throw new InternalError(`there is no level of optimization ${optimization}`);
     const model = readModel(request.model);
     const library =
       model.hasOwnOperators && device.target === 'cuda'
@@ -147,8 +166,9 @@ export class CSession implements ModelSession {
 
   setState(tensors: readonly (readonly [string, TensorData])[]): void {
     this.requireOpen();
+    this.requireIdle();
+    for (const [name, tensor] of tensors) this.checkInput(name, tensor);
     for (const [name, tensor] of tensors) {
-      this.checkInput(name, tensor);
       const slot = this.state.get(name);
       if (slot && slot.current.shape.join() === tensor.shape.join()) {
         slot.current.block.write(bytesOf(tensor));
@@ -171,8 +191,8 @@ export class CSession implements ModelSession {
   async run({ feeds, results, updates }: Omit<RunRequest, 'kind'>): Promise<[string, TensorData][]> {
     this.requireOpen();
     if (this.broken) throw this.broken;
-    if (this.isRunning) throw new InternalError('the session runs already');
-    for (const [name, tensor] of feeds) this.checkInput(name, tensor);
+    this.requireIdle();
+    this.checkRun(feeds, results, updates);
     this.isRunning = true;
     try {
       const plan = this.planFor(feeds, results, updates);
@@ -188,6 +208,7 @@ export class CSession implements ModelSession {
   }
 
   arena(): ArenaBytes | null {
+    this.requireOpen();
     const { api } = this;
     const info = memoryInfo(api, this.memory, true);
     const allocator = made(api.CreateAllocator, this.session, info);
@@ -206,7 +227,9 @@ export class CSession implements ModelSession {
   }
 
   endProfiling(): void {
-    if (!this.profiled) return;
+    this.requireOpen();
+    if (!this.profiled || this.hasProfile) return;
+    this.hasProfile = true;
     const allocator = made(this.api.GetAllocatorWithDefaultOptions);
     const file = made(this.api.SessionEndProfiling, this.session, allocator);
     this.api.AllocatorFree(allocator, file);
@@ -214,7 +237,7 @@ export class CSession implements ModelSession {
 
   async close(): Promise<void> {
     if (this.isClosed) return;
-    if (this.isRunning) throw new InternalError('the session is closed while it runs');
+    this.requireIdle();
     this.isClosed = true;
     this.forgetPlans();
     this.api.ReleaseSession(this.session);
@@ -227,6 +250,39 @@ export class CSession implements ModelSession {
     if (this.isClosed) throw new InternalError('the session is closed');
   }
 
+  private requireIdle(): void {
+    if (this.isRunning) throw new InternalError('the session is in the midst of a run');
+  }
+
+  /** Requires that a run has all that the model reads, once each, and asks for what there is: C believes what it is told. */
+  private checkRun(feeds: RunRequest['feeds'], results: RunRequest['results'], updates: RunRequest['updates']): void {
+    for (const [name, tensor] of feeds) this.checkInput(name, tensor);
+    const given = [...feeds.map(([name]) => name), ...this.state.keys()];
+    requireOnce(given, 'input');
+    const known = new Set(given);
+    const missing = this.model.program.inputs.filter((name) => !known.has(name));
+    if (missing.length > 0) throw new InternalError(`the model's ${missing.join(', ')} are neither fed nor set`);
+    const wanted = [...results, ...updates.map(({ output }) => output)];
+    requireOnce(wanted, 'output');
+    requireOnce(
+      updates.map(({ input }) => input),
+      'updated state',
+    );
+    for (const name of wanted) {
+      if (!this.model.outputs.has(name)) throw new InternalError(`the model has no output ${name}`);
+    }
+    for (const { output, input } of updates) {
+      const { dtype, shape } = this.slot(input).current;
+      const type = this.model.outputs.get(output);
+      if (type?.dtype !== dtype || type.shape.join() !== shape.join()) {
+        throw new InternalError(
+          `${output} is ${type?.dtype} [${type?.shape.join(', ')}], the state ${input} that it replaces ${dtype} [${shape.join(', ')}]`,
+        );
+      }
+    }
+    this.extentsOf(feeds);
+  }
+
   /** The runtime runs a step up to three times to capture it, so the state is put back before the first that counts. */
   private capture(plan: Plan): void {
     const before = [...this.state].map(([name, { current }]) => [name, current.block.read()] as const);
@@ -235,19 +291,19 @@ export class CSession implements ModelSession {
     plan.isCaptured = true;
   }
 
-  private runOnce({ session, bindings, options }: Plan): void {
+  private runOnce({ session, bindings, options, updates }: Plan): void {
     const { pointer, bindInputs } = bindings[this.direction % bindings.length] as Binding;
     if (this.copiesInputs) bindInputs();
     try {
       this.api.RunWithBinding(session, options, pointer);
     } catch (error) {
+      const { message } = error as Error;
+      if (this.state.size === 0 || updates === 0) throw new FailureError(message, { cause: error });
       // Parameters change during the backward pass: nobody knows which ones have.
-      if (this.state.size > 0) {
-        this.broken = new FailureError(
-          `the state is lost, since an earlier step failed half-way (${(error as Error).message}); go on from the last checkpoint`,
-        );
-      }
-      throw error;
+      this.broken = new FailureError(
+        `the state is lost, since an earlier step failed half-way (${message}); go on from the last checkpoint`,
+      );
+      throw new FailureError(`${message}; the state is lost, since the step failed half-way`, { cause: error });
     }
   }
 
@@ -294,7 +350,16 @@ export class CSession implements ModelSession {
     const options = made(api.CreateRunOptions);
     const graph = captured ? ++this.graphs : undefined;
     if (this.captures && session === this.session) api.AddRunConfigEntry(options, 'gpu_graph_id', String(graph ?? -1));
-    return { session, feeds: bound, results: fetched, bindings, options, graph, isCaptured: false };
+    return {
+      session,
+      feeds: bound,
+      results: fetched,
+      bindings,
+      options,
+      updates: updates.length,
+      graph,
+      isCaptured: false,
+    };
   }
 
   /** Whether some state lies in two places, which change roles after each run that updates it. */
@@ -336,7 +401,12 @@ export class CSession implements ModelSession {
     const extents = new Map<string, number>();
     for (const [name, { shape }] of feeds) {
       for (const [axis, dim] of (this.model.inputs.get(name)?.shape ?? []).entries()) {
-        if (typeof dim === 'string') extents.set(dim, shape[axis] as number);
+        if (typeof dim !== 'string') continue;
+        const extent = shape[axis] as number;
+        const known = extents.get(dim) ?? extent;
+        if (known !== extent)
+          throw new InternalError(`${dim} is ${extent} in ${name}, and ${known} in what is fed beside it`);
+        extents.set(dim, extent);
       }
     }
     return extents;
@@ -356,6 +426,9 @@ export class CSession implements ModelSession {
   private checkInput(name: string, { dtype, shape, data }: TensorData): void {
     const type = this.model.inputs.get(name);
     if (!type) throw new InternalError(`the model has no input ${name}`);
+    if (!Array.isArray(shape) || !shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
+      throw new InternalError(`${name} has the shape [${shape}], whose extents must be whole numbers of at least 0`);
+    }
     const fits =
       type.dtype === dtype &&
       type.shape.length === shape.length &&
@@ -364,6 +437,9 @@ export class CSession implements ModelSession {
       throw new InternalError(
         `${name} is ${dtype} [${shape.join(', ')}], the model takes ${type.dtype} [${type.shape.join(', ')}]`,
       );
+    }
+    if (!(data instanceof arrays[dtype])) {
+      throw new InternalError(`${name} is ${dtype}, its data is no ${arrays[dtype].name}`);
     }
     const count = elementCount(shape);
     if (data.length !== count) throw new InternalError(`${name} has ${data.length} elements, its shape ${count}`);
@@ -431,8 +507,16 @@ interface ModelFacts {
   readonly hasTables: boolean;
 }
 
+function readFile(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new FailureError(`${path} can't be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 function readModel(source: string | Uint8Array): ModelFacts {
-  const [bytes, name] = typeof source === 'string' ? [readFileSync(source), source] : [source, 'the model'];
+  const [bytes, name] = typeof source === 'string' ? [readFile(source), source] : [source, 'the model'];
   const model = decodeModel(bytes, name);
   return {
     batchReaders: batchReaders(model),
@@ -444,6 +528,12 @@ function readModel(source: string | Uint8Array): ModelFacts {
       model.graph?.node?.some(({ opType, domain }) => !domain && (opType === 'Concat' || opType === 'Split')) ?? false,
     hasOwnOperators: model.opsetImport?.some(({ domain }) => domain === 'densec') ?? false,
   };
+}
+
+/** @throws InternalError for a name that is given twice */
+function requireOnce(names: readonly string[], what: string): void {
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new InternalError(`the ${what} ${twice} is given twice`);
 }
 
 let environment: Pointer;
@@ -515,6 +605,8 @@ function memoryInfo(api: OrtApi, { place }: Memory, arena: boolean): Pointer {
 }
 
 function bytesOf({ data }: TensorData): Uint8Array {
+  // Of a buffer that was given away nothing is left to make a view of.
+  if (data.byteLength === 0) return new Uint8Array(0);
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
