@@ -49,6 +49,7 @@ import {
 import { differentiation, evaluation, lowering, ordering, sketch } from './passes/stages.js';
 import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
+import { reservedPrefix } from './step/interface.js';
 import { type KernelsName, type TargetName, targetOf } from './targets/index.js';
 
 /** What to compile a network for. */
@@ -127,6 +128,7 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
  */
 export function compileGraph(traced: Graph, given: CompileOptions = {}): Compiled {
   checkForward(traced);
+  checkNames(traced);
   const options = checkOptions('compile', given, compileKinds);
   const kernels = options.kernels ?? 'plain';
   const target = targetOf(options.target ?? 'cpu', kernels);
@@ -174,8 +176,14 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
   };
 }
 
-function rematOf({ remat = 'none', solver }: CompileOptions): { name: Compiled['remat']; solver: RematSolver } {
+function rematOf({ remat: given, solver }: CompileOptions): { name: Compiled['remat']; solver: RematSolver } {
+  if (solver && given !== undefined) {
+    throw new RequestError(
+      `compile was given both remat (${typeof given === 'string' ? given : 'a function'}) and solver, which choose the same; leave one out`,
+    );
+  }
   if (solver) return { name: 'custom', solver };
+  const remat = given ?? 'none';
   if (typeof remat === 'function') return { name: 'custom', solver: byPredicate(remat) };
   return { name: remat, solver: solvers[remat] };
 }
@@ -214,6 +222,18 @@ const clearlyLower = 0.8;
 
 function scaled({ fixed, perSample }: PeakLine, factor: number): PeakLine {
   return { fixed: factor * fixed, perSample: factor * perSample };
+}
+
+/** @throws RequestError for a tensor whose name begins as those that a step gives to what it makes of others */
+function checkNames({ name: network, inputs }: Graph): void {
+  for (const { name, role } of inputs) {
+    if (role !== 'parameter' && role !== 'running' && role !== 'counter') continue;
+    const prefix = reservedPrefix(name);
+    if (prefix === undefined) continue;
+    throw new RequestError(
+      `the network ${network} has a tensor ${name}, and names that begin with ${prefix} stand for what a step keeps or makes of other tensors; give the layer another name`,
+    );
+  }
 }
 
 /** The state that a graph's inputs describe. */

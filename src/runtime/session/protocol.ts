@@ -38,6 +38,7 @@ export type Request =
   | RunRequest
   | { readonly kind: 'setState'; readonly tensors: readonly (readonly [string, TensorData])[] }
   | { readonly kind: 'getState' }
+  | { readonly kind: 'arena' }
   | { readonly kind: 'close' };
 
 /** The answer to the request of the same id. */

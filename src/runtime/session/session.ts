@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { aCount, aFlag, FailureError, type Kinds, oneOf, RequestError, type TensorData } from '../../ir/index.js';
 import { ownFile } from '../../own-files.js';
 import { cpu, type Device, type DeviceOptions, deviceOptionsOf } from './devices.js';
+import type { ArenaBytes } from './model-session.js';
 import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
 import { requireRuntime } from './runtime-package.js';
 import type { SessionChoice } from './session-choice.js';
@@ -104,6 +105,11 @@ export class Session {
    */
   async run(request: Omit<RunRequest, 'kind'>): Promise<ReadonlyMap<string, TensorData>> {
     return new Map((await this.ask({ kind: 'run', ...request })) as [string, TensorData][]);
+  }
+
+  /** What the arena of the session's device says; null where it can't be asked. */
+  async arena(): Promise<ArenaBytes | null> {
+    return (await this.ask({ kind: 'arena' })) as ArenaBytes | null;
   }
 
   /** Frees the model and ends the thread. */

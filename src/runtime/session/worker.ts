@@ -21,6 +21,8 @@ async function handle(request: Request): Promise<unknown> {
       return session.setState(request.tensors);
     case 'getState':
       return session.getState();
+    case 'arena':
+      return session.arena();
     case 'run':
       return session.run(request);
     case 'close':

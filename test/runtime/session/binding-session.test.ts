@@ -247,6 +247,16 @@ describe('a step that fails half-way', () => {
 });
 
 describe('the choice of the runtime', () => {
+  it("refuses by Node's binding what that can't be told", async () => {
+    process.env.DENSEC_RUNTIME = 'binding';
+    const cuda = { target: 'cuda', index: 0 } as const;
+    await expect(openSession({ ...request, model: counting(), device: cuda, tf32: false })).rejects.toThrow(
+      new RequestError(
+        "products on CUDA can't be kept in float32 (--no-tf32) by Node's binding, which is used here: DENSEC_RUNTIME asks for it; leave the option out, or run at the runtime's C API (DENSEC_RUNTIME=c)",
+      ),
+    );
+  });
+
   it('refuses another word', async () => {
     await expect(opened('python', counting())).rejects.toThrow(
       new RequestError('DENSEC_RUNTIME is python; it may be c or binding'),

@@ -209,6 +209,8 @@ export class CSession implements ModelSession {
 
   arena(): ArenaBytes | null {
     this.requireOpen();
+    // WebGPU's allocator keeps no statistics, and the host's arena is not what is meant.
+    if (this.copiesInputs) return null;
     const { api } = this;
     const info = memoryInfo(api, this.memory, true);
     const allocator = made(api.CreateAllocator, this.session, info);
