@@ -29,7 +29,7 @@ describe('compile', () => {
   it('refuses a policy beside a solver', () => {
     const solver = () => new Set<never>();
     expect(() => compile(densenet(tiny), { remat: 'none', solver })).toThrow(
-      new RequestError('compile was given both remat (none) and solver, which choose the same; leave one out'),
+      new RequestError('compile: remat and solver each choose what is recomputed; give one'),
     );
     expect(compile(densenet(tiny), { solver }).remat).toBe('custom');
   });
