@@ -153,7 +153,9 @@ class Run {
       const current = (await data.next()).value as Batch;
       const waited = performance.now() - began;
       const scalars = { learningRate, step: this.progress.step, seed, accumulation: batchPart(cut, batch, accumulate) };
-      const result = await this.model.step(current, scalars);
+      const result = await this.model.step(current, scalars).catch((error: unknown) => {
+        throw error instanceof FailureError ? this.folder.failed(error) : error;
+      });
       const { loss, errors } = result;
       if (!Number.isFinite(loss)) throw this.folder.diverged(loss, learningRate, this.progress);
       const stepMs = performance.now() - began;
