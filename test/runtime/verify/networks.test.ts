@@ -21,7 +21,7 @@ const narrow: NetworkSpec = {
   batchSize: 2,
 };
 
-const timeout = process.env.DENSEC_LONG ? 3_600_000 : 60_000;
+const timeout = process.env.DENSEC_LONG ? 3_600_000 : 240_000;
 const folder = temporaryFolder();
 
 /**
