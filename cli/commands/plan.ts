@@ -1,47 +1,104 @@
-/** @file densec plan: what is alive when, in the order in which the runtime will execute a bundle. */
+/** @file densec plan: what is alive when, in the order in which the runtime will execute a bundle; pictures of it; what fits. */
 
 import { Command, Option } from 'commander';
+import { RequestError } from '../../src/ir/index.js';
 import { type MemoryPlan, planMemory } from '../../src/memory/plan.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
 import { compileAgain, plannedPeak } from '../../src/runtime/bundle/replan.js';
+import { largestBatches } from '../../src/runtime/measure/largest-batches.js';
 import { stepMicroseconds, targetOf } from '../../src/targets/index.js';
 import { duration, megabytes, note, printFacts, printJson, printTable } from '../output.js';
-import { wholeNumber } from '../parse.js';
+import { byteSize, wholeNumber } from '../parse.js';
+import { checkPictures, type PictureFlags, writePictures } from '../plan-pictures.js';
+import { fittingJson, requireFitting, showFitting } from '../plan-tables.js';
 
 /** How many of the tensors alive at the peak people are shown. */
 const shownTensors = 12;
+
+interface Flags extends PictureFlags {
+  readonly batchSize?: number;
+  readonly maxBatch?: boolean;
+  readonly memory?: number;
+  readonly json?: boolean;
+}
 
 export function planCommand(): Command {
   return new Command('plan')
     .description('Predict the live bytes of a training step: inputs, state, activations, gradients and outputs.')
     .argument('<dir>', 'bundle that densec build wrote')
-    .addOption(new Option('--batch-size <n>', 'images a step').argParser(wholeNumber(1)).makeOptionMandatory())
+    .addOption(new Option('--batch-size <n>', 'images a step').argParser(wholeNumber(1)))
+    .option(
+      '--html <file>',
+      'write a page: memory over the step by what it is, what makes the peak, names at the pointer',
+    )
+    .option('--svg <file>', 'write the picture alone')
+    .option('--force', 'replace files that exist')
+    .option('--max-batch', 'tell the largest batch size of each policy that fits into --memory')
+    .addOption(new Option('--memory <size>', 'how much that is, as in 8GB, 400MiB or bytes').argParser(byteSize))
     .option('--json', 'print JSON: the peak, what is alive there, and the live bytes at each node')
-    .action(async (directory: string, { batchSize, json }: { batchSize: number; json?: boolean }) => {
-      const bundle = await openBundle(directory);
-      if (bundle.manifest.remat === 'custom' && !bundle.manifest.recomputed && bundle.manifest.plan) {
-        tellRecorded(bundle, batchSize, json ?? false);
-        return;
-      }
-      const { schedules, target, kernels } = compileAgain(bundle);
-      const plan = planMemory(schedules.training, batchSize);
-      const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels), batchSize) / 1000;
-      if (json) printJson(asJson(plan, batchSize, stepMs));
-      else show(plan, batchSize, stepMs);
-    });
+    .addHelpText('after', help)
+    .action(run);
+}
+
+const help = `
+Examples:
+  densec plan bc100 --batch-size 64
+  densec plan bc100 --batch-size 64 --html memory.html
+  densec plan bc100 --max-batch --memory 8GB`;
+
+async function run(directory: string, flags: Flags): Promise<void> {
+  const { batchSize, maxBatch, memory, json } = flags;
+  if (maxBatch && memory === undefined) {
+    throw new RequestError('--max-batch asks what fits into some memory; give it, as in --memory 8GB');
+  }
+  if (memory !== undefined && !maxBatch) {
+    throw new RequestError('--memory is what --max-batch fits batches into; give --max-batch too, or drop it');
+  }
+  if (batchSize === undefined && (!maxBatch || flags.html !== undefined || flags.svg !== undefined)) {
+    throw new RequestError(
+      'a plan is for a step of so many images; give --batch-size N, or --max-batch --memory SIZE to look for it',
+    );
+  }
+  await checkPictures(flags);
+  const bundle = await openBundle(directory);
+  const planned = batchSize === undefined ? {} : await plan(bundle, batchSize, flags);
+  if (memory === undefined) {
+    if (json) printJson(planned);
+    return;
+  }
+  const fitting = requireFitting(largestBatches(bundle, memory), memory);
+  if (json) printJson({ ...planned, ...fittingJson(fitting, memory) });
+  else showFitting(fitting, memory);
+}
+
+/** Plans a step, shows it to people and draws it. @returns what JSON says of it */
+async function plan(bundle: Bundle, batchSize: number, flags: Flags): Promise<object> {
+  if (bundle.manifest.remat === 'custom' && !bundle.manifest.recomputed && bundle.manifest.plan) {
+    return tellRecorded(bundle, batchSize, flags);
+  }
+  const compiled = compileAgain(bundle);
+  const { schedules, target, kernels } = compiled;
+  const found = planMemory(schedules.training, batchSize);
+  const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels), batchSize) / 1000;
+  if (!flags.json) show(found, batchSize, stepMs);
+  await writePictures(bundle, compiled, batchSize, flags);
+  return asJson(found, batchSize, stepMs);
 }
 
 /** Of a policy of one's own whose choice wasn't recorded only the peak is known. */
-function tellRecorded(bundle: Bundle, batchSize: number, json: boolean): void {
+function tellRecorded(bundle: Bundle, batchSize: number, { html, svg, json }: Flags): object {
+  const unknown =
+    "What is alive when isn't known: the policy is one's own, which only its program has; call planMemory there.";
+  if (html !== undefined || svg !== undefined) throw new RequestError(`there is nothing to draw. ${unknown}`);
   const predictedLivePeakBytes = plannedPeak(bundle, batchSize);
-  if (json) printJson({ batchSize, predictedLivePeakBytes, peakAt: null, tensors: null, timeline: null });
-  else {
+  if (!json) {
     printFacts([
       ['batch size', batchSize],
       ['live peak', megabytes(predictedLivePeakBytes)],
     ]);
   }
-  note("What is alive when isn't known: the policy is one's own, which only its program has; call planMemory there.");
+  note(unknown);
+  return { batchSize, predictedLivePeakBytes, peakAt: null, tensors: null, timeline: null };
 }
 
 function asJson(plan: MemoryPlan, batchSize: number, estimatedStepMs: number): object {

@@ -12,7 +12,7 @@ const column = 2;
 /** Parts of the network: as deep in the layers' names as leaves at most so many. */
 const mostParts = 14;
 /** Names of parts are shown where they have room. */
-const nameWidth = 6;
+const nameWidth = 5.3;
 const narrow = 600;
 
 /** Pixels that the lanes take, with the line of parts above them. */

@@ -31,8 +31,16 @@ const slicePixels = 1.5;
 const hoverPixels = 4;
 const namedTensors = 4;
 
-/** Draws a step's memory as an SVG document. */
-export function renderStepMemory(memory: StepMemory, { title, width, alone }: PictureOptions): string {
+/** A picture with the pixels between which its plot stands. */
+export interface Picture {
+  /** An SVG document. */
+  readonly svg: string;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** Draws a step's memory. */
+export function renderStepMemory(memory: StepMemory, { title, width, alone }: PictureOptions): Picture {
   const starts = startsOf(memory.nodes);
   const total = starts[memory.nodes.length] as number;
   const scale: TimeScale = { left: margin.left, right: width - margin.right, total };
@@ -43,7 +51,7 @@ export function renderStepMemory(memory: StepMemory, { title, width, alone }: Pi
   const slices = slicesOf(memory, inner / slicePixels);
   const heading = wrap(title, (width - 32) / (characterWidth * 1.22));
   const legend = renderLegend(memory, width, 14 + 20 * heading.length);
-  const top = legend.bottom + 26;
+  const top = legend.bottom + 38;
   const bottom = top + plotHeight;
   const axis = bottom + 44;
   const height = axis + lanesHeight(width) + 12;
@@ -59,7 +67,7 @@ export function renderStepMemory(memory: StepMemory, { title, width, alone }: Pi
     renderLanes(memory.nodes, starts, scale, axis),
     ...(alone ? hoverNames(memory, slicesOf(memory, inner / hoverPixels), { scale, top, bottom }) : []),
   ];
-  return svgDocument(title, width, height, content.join(''));
+  return { svg: svgDocument(title, width, height, content.join('')), top, bottom };
 }
 
 function areas(

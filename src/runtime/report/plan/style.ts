@@ -51,3 +51,49 @@ export function pictureStyle(within: string): string {
   const rules = dark.map((rule) => (rule.startsWith('.') ? `${within} ${rule}` : `${within} { ${rule} }`));
   return `@media screen and (prefers-color-scheme: dark) {\n  ${rules.join('\n  ')}\n}`;
 }
+
+const swatches = memoryKinds.map((kind) => `i.${kind} { background: ${kindColors[kind]}; }`);
+const darkSwatches = memoryKinds.map((kind) => `  i.${kind} { background: ${darkKindColors[kind]}; }`);
+
+/** What the page about a step's memory adds to the report's style sheet. */
+export const pageStyle = `${pictureStyle('.memory svg')}
+${swatches.join('\n')}
+@media screen and (prefers-color-scheme: dark) {
+  figure.memory { background: #16181c; }
+${darkSwatches.join('\n')}
+}
+i { display: inline-block; width: 0.75em; height: 0.75em; margin-right: 0.45em; border-radius: 2px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+figure.memory { overflow: hidden; touch-action: pan-y; }
+figure.narrow { display: none; }
+.figures dd { overflow-wrap: anywhere; }
+#explore { margin: 0.75rem 0; padding: 0.75rem 1rem; border: 1px solid var(--line); border-radius: 6px; min-height: 21rem; font-size: 0.9rem; }
+#explore p { margin: 0.3rem 0; }
+.control { display: flex; flex-wrap: wrap; align-items: center; gap: 0.5rem 0.75rem; }
+.control input { flex: 1 1 12rem; }
+.control button { font: inherit; }
+#reading { overflow-wrap: anywhere; }
+#reading ul { margin: 0.4rem 0; padding: 0; list-style: none; }
+#reading .kinds span { display: inline-block; margin-right: 1rem; }
+.node, #reading small { color: var(--faint); }
+.bytes { display: inline-block; min-width: 5em; margin-right: 0.75em; text-align: right; font-variant-numeric: tabular-nums; }
+dl.kinds { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0.3rem 1.5rem; margin: 1rem 0 0; font-size: 0.875rem; }
+dl.kinds div { display: flex; gap: 0.5rem; }
+dl.kinds dt { flex: 0 0 7.5rem; font-weight: 600; }
+dl.kinds dd { margin: 0; color: var(--faint); }
+h3 { font-size: 1rem; margin: 1.5rem 0 0.5rem; }
+.parts, .tensors { margin-top: 0.75rem; font-variant-numeric: tabular-nums; }
+.parts td, .tensors td:nth-child(n + 4) { text-align: right; white-space: nowrap; }
+.tensors th[scope='row'], .parts th[scope='row'] { font-weight: normal; }
+@media (max-width: 40rem) {
+  figure.wide { display: none; }
+  figure.narrow { display: block; }
+}
+.wide svg { min-width: 0; }
+@media print {
+  :root { color-scheme: light; --ink: #222; --faint: #555; --ground: #fff; --line: #ccc; }
+  #explore { display: none; }
+  figure.wide { display: block; break-inside: avoid; }
+  figure.narrow { display: none; }
+  tr { break-inside: avoid; }
+  svg { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+}`;
