@@ -126,10 +126,15 @@ function kindsOf(graph: Graph, order: readonly ScheduledNode[]): (value: Value) 
 }
 
 function kindOf({ origin: { phase, source } }: Node, readers: readonly Node[]): MemoryKind {
-  if (phase === 'forward') return readers.some(({ origin }) => origin.phase !== 'forward') ? 'kept' : 'workspace';
+  if (phase === 'forward') return readers.some(isBackward) ? 'kept' : 'workspace';
   if (phase === 'update') return 'workspace';
   // What leaves the operator that its maker was lowered from is that operator's result.
   const isInner = source !== undefined && readers.every(({ origin }) => origin.source === source);
   if (isInner) return 'workspace';
   return phase === 'recompute' ? 'recomputed' : 'gradients';
+}
+
+/** Whether a node belongs to the backward pass; running statistics are updated before it. */
+function isBackward({ origin: { phase } }: Node): boolean {
+  return phase === 'backward' || phase === 'recompute';
 }

@@ -63,12 +63,14 @@ ${keyFigures(memory, planned)}
 ${figures.join('\n')}
 <section id="explore" aria-label="What is alive at a place of the step" hidden>
 <p class="control"><label for="place">Place in the step</label> <input id="place" type="range" min="0" value="0"> <button id="to-peak" type="button">to the peak</button></p>
-<div id="reading" aria-live="polite"></div>
+<div id="reading"></div>
 </section>
 ${explanation()}
 <h2>What makes the peak</h2>
+<div class="tables">
 ${kindTable(memory)}
 ${partTable(memory)}
+</div>
 <h3>The largest tensors</h3>
 ${tensorTable(memory)}
 </main>
@@ -154,17 +156,17 @@ function tensorTable(memory: StepMemory): string {
   const rest = alive.slice(listedTensors);
   const starts = startsOf(memory.nodes);
   const time = (position: number): string => (starts[position] as number).toFixed(1);
-  const rows = listed.map(
-    ({ name, layer, kind, bytes, from, to }) =>
-      `<tr><th scope="row">${swatch(kind)}${escapeText(name)}</th><td>${escapeText(layer || '–')}</td><td>${kindWords[kind][0]}</td>${bytesCells(bytes, memory.peakBytes)}<td>${time(from)} – ${time(to + 1)}</td></tr>`,
-  );
+  const rows = listed.map(({ name, layer, kind, bytes, from, to }) => {
+    const maker = name.includes(layer) ? '' : ` <small>of ${escapeText(layer)}</small>`;
+    return `<tr><th scope="row">${swatch(kind)}${escapeText(name)}${maker}</th><td>${kindWords[kind][0]}</td>${bytesCells(bytes, memory.peakBytes)}<td>${time(from)} – ${time(to + 1)}</td></tr>`;
+  });
   const others =
     rest.length > 0
       ? [
-          `<tr><th scope="row">${rest.length} others</th><td></td><td></td>${bytesCells(total(rest), memory.peakBytes)}<td></td></tr>`,
+          `<tr><th scope="row">${rest.length} others</th><td></td>${bytesCells(total(rest), memory.peakBytes)}<td></td></tr>`,
         ]
       : [];
-  return table('tensors', ['Tensor', 'Layer', 'Is', 'MB', 'Share', 'Alive (ms)'], [...rows, ...others]);
+  return table('tensors', ['Tensor', 'Is', 'MB', 'Share', 'Alive (ms)'], [...rows, ...others]);
 }
 
 function table(name: string, columns: readonly string[], rows: readonly string[]): string {

@@ -74,7 +74,7 @@ figure.narrow { display: none; }
 #reading { overflow-wrap: anywhere; }
 #reading ul { margin: 0.4rem 0; padding: 0; list-style: none; }
 #reading .kinds span { display: inline-block; margin-right: 1rem; }
-.node, #reading small { color: var(--faint); }
+.node, small { color: var(--faint); }
 .bytes { display: inline-block; min-width: 5em; margin-right: 0.75em; text-align: right; font-variant-numeric: tabular-nums; }
 dl.kinds { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0.3rem 1.5rem; margin: 1rem 0 0; font-size: 0.875rem; }
 dl.kinds div { display: flex; gap: 0.5rem; }
@@ -82,7 +82,9 @@ dl.kinds dt { flex: 0 0 7.5rem; font-weight: 600; }
 dl.kinds dd { margin: 0; color: var(--faint); }
 h3 { font-size: 1rem; margin: 1.5rem 0 0.5rem; }
 .parts, .tensors { margin-top: 0.75rem; font-variant-numeric: tabular-nums; }
-.parts td, .tensors td:nth-child(n + 4) { text-align: right; white-space: nowrap; }
+.parts td, .parts th + th, .tensors td + td, .tensors th:nth-child(n + 3) { text-align: right; white-space: nowrap; }
+.tables { display: flex; flex-wrap: wrap; gap: 0 3rem; }
+.tensors th[scope='row'] { overflow-wrap: anywhere; }
 .tensors th[scope='row'], .parts th[scope='row'] { font-weight: normal; }
 @media (max-width: 40rem) {
   figure.wide { display: none; }
