@@ -7,7 +7,8 @@ import { FailureError, RequestError } from '../src/ir/index.js';
 import { stepMemory } from '../src/memory/step-memory.js';
 import type { Bundle } from '../src/runtime/bundle/bundle.js';
 import { writeFileAtomic } from '../src/runtime/files/atomic-file.js';
-import { renderPlanPage, renderPlanPicture } from '../src/runtime/report/index.js';
+import type { SweptPlan } from '../src/runtime/measure/sweep-plans.js';
+import { renderPlanPage, renderPlanPicture, renderSweepPicture } from '../src/runtime/report/index.js';
 import { targetOf } from '../src/targets/index.js';
 import { note } from './output.js';
 
@@ -36,19 +37,20 @@ export async function checkPictures({ html, svg, force }: PictureFlags): Promise
   }
 }
 
-/** Draws a step's memory into the files that flags ask for. @throws FailureError when one can't be written */
+/** Draws a step's memory, or a sweep, into the files that flags ask for. @throws FailureError when one can't be written */
 export async function writePictures(
   { manifest }: Bundle,
   { schedules, target, kernels }: Compiled,
   batchSize: number,
   { html, svg }: PictureFlags,
+  swept: readonly SweptPlan[] | undefined,
 ): Promise<void> {
   if (html === undefined && svg === undefined) return;
   const memory = stepMemory(schedules.training, targetOf(target, kernels), batchSize);
-  const what = { name: manifest.name, remat: manifest.remat, target };
+  const what = { name: manifest.name, remat: manifest.remat, target, swept };
   for (const [file, text] of [
     [html, () => renderPlanPage(memory, what)],
-    [svg, () => renderPlanPicture(memory, what)],
+    [svg, () => (swept ? renderSweepPicture(swept, what.name, batchSize) : renderPlanPicture(memory, what))],
   ] as const) {
     if (file === undefined) continue;
     await writeFileAtomic(file, text());

@@ -1,7 +1,9 @@
-/** @file What densec plan says of batch sizes that fit. */
+/** @file What densec plan says of batch sizes that fit, and of plans that take more time for less memory. */
 
 import { RequestError } from '../src/ir/index.js';
 import type { FittingBatch, LargestBatch } from '../src/runtime/measure/largest-batches.js';
+import type { SweptPlan } from '../src/runtime/measure/sweep-plans.js';
+import { nameOf, provenOf } from '../src/runtime/report/index.js';
 import { grouped, megabytes, note, printTable } from './output.js';
 
 /** The batch sizes. @throws RequestError where no policy fits any by either figure */
@@ -9,7 +11,7 @@ export function requireFitting(rows: readonly LargestBatch[], memory: number): r
   if (rows.some(({ live }) => live.batchSize > 0)) return rows;
   const least = rows.reduce((best, row) => (row.live.bytes < best.live.bytes ? row : best));
   throw new RequestError(
-    `no batch fits into ${megabytes(memory)}: the least is ${megabytes(least.live.bytes)} alive at once, with --remat ${least.remat}; give more memory, or choose a smaller network`,
+    `no batch fits into ${megabytes(memory)}: the least is ${megabytes(least.live.bytes)} alive at once, ${least.inBundle ? 'by this bundle' : `with --remat ${least.remat}`}; give more memory, or choose a smaller network`,
   );
 }
 
@@ -31,6 +33,34 @@ export function showFitting(rows: readonly LargestBatch[], memory: number): void
   note(
     "The process: what a training run is forecast to grow by, evaluation and batches that wait included. Live bytes: a step's tensors alone, the least that any runtime needs.",
   );
+}
+
+/** Shows a sweep to people. */
+export function showSweep(plans: readonly SweptPlan[]): void {
+  const isMeasured = plans.some(({ measured }) => measured);
+  process.stdout.write('\n');
+  printTable(
+    [
+      'plan',
+      'live peak MB',
+      'modelled ms',
+      'recomputed',
+      'proven',
+      ...(isMeasured ? ['measured ms', 'growth MB'] : []),
+    ],
+    plans.map((plan) => [
+      nameOf(plan),
+      figure(plan.predictedLivePeakBytes, 1e6),
+      figure(plan.estimatedStepMs),
+      plan.recomputed === undefined ? '–' : grouped(plan.recomputed),
+      provenOf(plan),
+      ...(isMeasured ? [figure(plan.measured?.stepMs.median), figure(plan.measured?.peakGrowthBytes, 1e6)] : []),
+    ]),
+  );
+}
+
+function figure(value: number | null | undefined, unit = 1): string {
+  return value === undefined || value === null ? '–' : (value / unit).toFixed(1);
 }
 
 function cells({ batchSize, bytes }: FittingBatch): string[] {

@@ -6,24 +6,31 @@ import { type MemoryPlan, planMemory } from '../../src/memory/plan.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
 import { compileAgain, plannedPeak } from '../../src/runtime/bundle/replan.js';
 import { largestBatches } from '../../src/runtime/measure/largest-batches.js';
+import { type SweptPlan, sweepPlans } from '../../src/runtime/measure/sweep-plans.js';
 import { stepMicroseconds, targetOf } from '../../src/targets/index.js';
 import { duration, megabytes, note, printFacts, printJson, printTable } from '../output.js';
 import { byteSize, wholeNumber } from '../parse.js';
 import { checkPictures, type PictureFlags, writePictures } from '../plan-pictures.js';
-import { fittingJson, requireFitting, showFitting } from '../plan-tables.js';
+import { fittingJson, requireFitting, showFitting, showSweep } from '../plan-tables.js';
+import { startCounter } from '../progress.js';
+import { addRunOptions, type RunFlags, sessionOptions } from '../shared.js';
 
 /** How many of the tensors alive at the peak people are shown. */
 const shownTensors = 12;
 
-interface Flags extends PictureFlags {
+interface Flags extends PictureFlags, RunFlags {
   readonly batchSize?: number;
+  readonly sweep?: boolean;
+  readonly budgets?: number;
+  readonly budgetSeconds?: number;
+  readonly measure?: boolean;
   readonly maxBatch?: boolean;
   readonly memory?: number;
   readonly json?: boolean;
 }
 
 export function planCommand(): Command {
-  return new Command('plan')
+  const command = new Command('plan')
     .description('Predict the live bytes of a training step: inputs, state, activations, gradients and outputs.')
     .argument('<dir>', 'bundle that densec build wrote')
     .addOption(new Option('--batch-size <n>', 'images a step').argParser(wholeNumber(1)))
@@ -33,17 +40,29 @@ export function planCommand(): Command {
     )
     .option('--svg <file>', 'write the picture alone')
     .option('--force', 'replace files that exist')
+    .option(
+      '--sweep',
+      'also plan by each policy and within budgets from the least that is possible: modelled time against peak',
+    )
+    .addOption(new Option('--budgets <n>', 'how many budgets (default: 8)').argParser(wholeNumber(1)))
+    .addOption(
+      new Option('--budget-seconds <n>', 'how long to look for the best plan within each (default: 20)').argParser(
+        wholeNumber(1),
+      ),
+    )
+    .option('--measure', 'measure steps of each of these plans too, in processes of their own')
     .option('--max-batch', 'tell the largest batch size of each policy that fits into --memory')
     .addOption(new Option('--memory <size>', 'how much that is, as in 8GB, 400MiB or bytes').argParser(byteSize))
     .option('--json', 'print JSON: the peak, what is alive there, and the live bytes at each node')
-    .addHelpText('after', help)
-    .action(run);
+    .addHelpText('after', help);
+  return addRunOptions(command).action(run);
 }
 
 const help = `
 Examples:
   densec plan bc100 --batch-size 64
   densec plan bc100 --batch-size 64 --html memory.html
+  densec plan bc100 --batch-size 64 --sweep --measure --html sweep.html
   densec plan bc100 --max-batch --memory 8GB`;
 
 async function run(directory: string, flags: Flags): Promise<void> {
@@ -54,7 +73,16 @@ async function run(directory: string, flags: Flags): Promise<void> {
   if (memory !== undefined && !maxBatch) {
     throw new RequestError('--memory is what --max-batch fits batches into; give --max-batch too, or drop it');
   }
-  if (batchSize === undefined && (!maxBatch || flags.html !== undefined || flags.svg !== undefined)) {
+  for (const [flag, value] of [
+    ['--measure', flags.measure],
+    ['--budgets', flags.budgets],
+    ['--budget-seconds', flags.budgetSeconds],
+  ] as const) {
+    if (value !== undefined && !flags.sweep) {
+      throw new RequestError(`${flag} is for the plans of a sweep; give --sweep too, or drop it`);
+    }
+  }
+  if (batchSize === undefined && (!maxBatch || flags.sweep || flags.html !== undefined || flags.svg !== undefined)) {
     throw new RequestError(
       'a plan is for a step of so many images; give --batch-size N, or --max-batch --memory SIZE to look for it',
     );
@@ -81,15 +109,42 @@ async function plan(bundle: Bundle, batchSize: number, flags: Flags): Promise<ob
   const found = planMemory(schedules.training, batchSize);
   const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels), batchSize) / 1000;
   if (!flags.json) show(found, batchSize, stepMs);
-  await writePictures(bundle, compiled, batchSize, flags);
-  return asJson(found, batchSize, stepMs);
+  const swept = flags.sweep ? await sweep(bundle, batchSize, flags) : undefined;
+  if (swept && !flags.json) showSweep(swept);
+  await writePictures(bundle, compiled, batchSize, flags, swept);
+  const { solver } = bundle.manifest;
+  return { ...asJson(found, batchSize, stepMs), ...(solver && { solver }), ...(swept && { sweep: swept }) };
+}
+
+async function sweep(bundle: Bundle, batchSize: number, flags: Flags): Promise<readonly SweptPlan[]> {
+  const [planning, measuring] = [startCounter('planned', 'plans'), startCounter()];
+  try {
+    return await sweepPlans(bundle, {
+      batchSize,
+      budgets: flags.budgets ?? 8,
+      seconds: flags.budgetSeconds ?? 20,
+      onPlan: (done, total, what) => {
+        planning.update(done, total, what);
+        if (done === total) planning.stop();
+      },
+      ...(flags.measure && {
+        measure: sessionOptions(flags),
+        onMeasured: (done, total, what) => measuring.update(done, total, what),
+      }),
+    });
+  } finally {
+    planning.stop();
+    measuring.stop();
+  }
 }
 
 /** Of a policy of one's own whose choice wasn't recorded only the peak is known. */
-function tellRecorded(bundle: Bundle, batchSize: number, { html, svg, json }: Flags): object {
+function tellRecorded(bundle: Bundle, batchSize: number, { html, svg, sweep, json }: Flags): object {
   const unknown =
     "What is alive when isn't known: the policy is one's own, which only its program has; call planMemory there.";
-  if (html !== undefined || svg !== undefined) throw new RequestError(`there is nothing to draw. ${unknown}`);
+  if (html !== undefined || svg !== undefined || sweep) {
+    throw new RequestError(`there is nothing to ${sweep ? 'compare' : 'draw'}. ${unknown}`);
+  }
   const predictedLivePeakBytes = plannedPeak(bundle, batchSize);
   if (!json) {
     printFacts([

@@ -3,13 +3,14 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
-import { type DenseNet, type DenseNetOptions, densenet } from '../../src/builders/index.js';
-import { type Compiled, compile } from '../../src/compile.js';
+import { type DenseNet, type DenseNetOptions, densenet, traceNetwork } from '../../src/builders/index.js';
+import { type Compiled, compileGraph } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { type OptimizerChoice, optimizerNames, optimizers } from '../../src/passes/optimizers/index.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
-import { lowerAgain } from '../../src/runtime/bundle/replan.js';
+import { forwardGraph, lowerAgain } from '../../src/runtime/bundle/replan.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
+import { dataMemory } from '../../src/runtime/data/memory.js';
 import { knownFrom } from '../../src/runtime/data/record.js';
 import { defaultValidSize, heldOut, imageNotes } from '../../src/runtime/data/run-data.js';
 import { refuseLocked } from '../../src/runtime/files/run-lock.js';
@@ -25,6 +26,7 @@ import { trainChoices, trainDefaults } from '../../src/runtime/run/options.js';
 import { describeChange, withOptions } from '../../src/runtime/run/segments.js';
 import { missingLibrary } from '../../src/runtime/session/cuda/libraries.js';
 import { parseDevice } from '../../src/runtime/session/devices.js';
+import { memoryOption, tellBudget } from '../budget.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { addChoices, attributeOf, chosen } from '../flags.js';
 import { note, warn } from '../output.js';
@@ -207,7 +209,7 @@ async function begun(
     ...(flags.imageSize ?? (flags.arch === undefined ? [] : [architectureSize])),
   ];
   const dataset = await readData(data, channels, { ...flags, imageSize, imageWidth });
-  const source = existing ?? compileFlags(forDevice(flags, given), dataset);
+  const source = existing ?? (await compileFlags(forDevice(flags, given), dataset));
   const { classes } = 'manifest' in source ? source.manifest : source.network;
   if (classes > Math.max(2, dataset.classes)) {
     note(
@@ -251,9 +253,20 @@ interface Built {
   readonly compiled: Compiled;
 }
 
-function compileFlags(flags: Flags, dataset: Dataset): Built {
+async function compileFlags(flags: Flags, dataset: Dataset): Promise<Built> {
   const network = densenet(networkConfig(flags, dataFallback(dataset, flags)));
-  const compiled = compile(network, compileOptions(flags));
+  const forward = traceNetwork(network);
+  const options = compileOptions(flags);
+  const { batchSize = trainDefaults.batchSize } = chosen(trainChoices, flags);
+  const memory = await memoryOption(
+    flags,
+    batchSize,
+    forward,
+    options,
+    dataMemory(dataset, network.inputShape, flags.dataWorkers),
+  );
+  const compiled = compileGraph(forward, { ...options, ...memory });
+  tellBudget(compiled);
   for (const text of compiled.warnings) warn(text);
   return { network, compiled };
 }
@@ -310,7 +323,10 @@ async function resumed(
     });
   });
   refuseOtherShares(flags, progress, dataset);
-  const lowered = compiledAnew(run, flags, given, dataset) ?? (directory === undefined ? undefined : bundle);
+  const batchSize = told.batchSize ?? options.batchSize;
+  const lowered =
+    (await compiledAnew(run, { ...flags, batchSize }, given, dataset)) ??
+    (directory === undefined ? undefined : bundle);
   const { device, threads, ...cuda } = sessionOptions(flags);
   return TrainingRun.resume(dataset, {
     ...told,
@@ -345,25 +361,28 @@ function refuseOtherShares(
  * A run's network as the flags given with --resume ask for it; nothing where they ask for no other models.
  * @throws RequestError where they describe another network or optimizer
  */
-function compiledAnew(
+async function compiledAnew(
   run: OpenedRun,
-  flags: Flags,
+  flags: Flags & { readonly batchSize: number },
   given: (name: string) => boolean,
   dataset: Dataset,
-): Compiled | undefined {
+): Promise<Compiled | undefined> {
   const { bundle, progress } = run;
   const { manifest } = bundle;
   const extra = buildFlagNames.filter(given);
   const { device } = progress.running;
   const isElsewhere = given('device') && parseDevice(flags.device).target !== parseDevice(device).target;
   if (extra.length === 0 && !isElsewhere) return undefined;
-  const asked = isElsewhere ? forDevice(flags, given) : flags;
-  const target = given('target') || isElsewhere ? asked.target : manifest.target;
-  const kernels = given('kernels') || target !== manifest.target ? asked.kernels : manifest.kernels;
-  const { remat: before, optimizer: kept } = manifest;
-  const remat = rematFlagNames.some(given) ? rematOption(flags) : before;
+  const placed = isElsewhere ? forDevice(flags, given) : flags;
+  const target = given('target') || isElsewhere ? placed.target : manifest.target;
+  const kernels = given('kernels') || target !== manifest.target ? placed.kernels : manifest.kernels;
+  const { remat: before, optimizer: kept, solver } = manifest;
+  const remat = rematFlagNames.some(given) ? (rematOption(flags) ?? 'budget') : before;
+  // A run within a budget stays within it.
+  const budget = remat === 'budget' ? (flags.memoryBudget ?? solver?.budgetBytes) : undefined;
   const isOnlyLowering = extra.every((name) => !networkFlagNames.includes(name) && !optimizerFlagNames.includes(name));
-  const isSame = target === manifest.target && kernels === manifest.kernels && remat === before;
+  const isSame =
+    target === manifest.target && kernels === manifest.kernels && remat === before && flags.memoryBudget === undefined;
   if (isOnlyLowering && isSame && flags.freeze === undefined) return undefined;
   // Without the defaults of switches.
   const isSaid = ([name]: [string, unknown]): boolean => !optimizerFlagNames.includes(name) || given(name);
@@ -374,12 +393,19 @@ function compiledAnew(
     : ({ ...kept, ...optimizerOptions({ ...said, optimizer: kept.kind }) } as OptimizerChoice);
   const options = {
     ...{ target, kernels, optimizer },
-    ...(remat !== 'custom' && { remat }),
+    ...(remat !== 'custom' && remat !== 'budget' && { remat }),
     ...(flags.freeze && { freeze: flags.freeze }),
   };
-  const compiled = networkFlagNames.some(given)
-    ? compile(densenet(networkConfig(flags, dataFallback(dataset, flags))), { ...options, seed: manifest.seed })
-    : lowerAgain(bundle, options);
+  const isDescribed = networkFlagNames.some(given);
+  const forward = isDescribed
+    ? traceNetwork(densenet(networkConfig(flags, dataFallback(dataset, flags))))
+    : forwardGraph(bundle);
+  const data = dataMemory(dataset, manifest.inputShape, flags.dataWorkers);
+  const memory = await memoryOption({ ...flags, memoryBudget: budget }, flags.batchSize, forward, options, data);
+  const compiled = isDescribed
+    ? compileGraph(forward, { ...options, ...memory, seed: manifest.seed })
+    : lowerAgain(bundle, { ...options, ...memory });
+  tellBudget(compiled);
   const difference = differenceFrom(run, compiled);
   if (difference === undefined) {
     for (const warning of compiled.warnings) note(`${pc.yellow('warning:')} ${warning}`);

@@ -9,6 +9,7 @@ import { foldCenter } from './fold-center.js';
 import { elideNormalizable, fuseAffine } from './fuse-affine.js';
 import { fuseConvolutions } from './fuse-convolutions.js';
 import { groupFeatures, groupManyFeatures } from './group-features.js';
+import { type Layout, usualLayout } from './layout.js';
 import { lower } from './lower.js';
 import { evaluationMode, trainingMode } from './modes.js';
 import type { Pass } from './pass.js';
@@ -24,10 +25,10 @@ const clean: readonly Pass[] = [removeDeadCode, shareSubexpressions];
  * From the traced forward pass to forward and backward pass: batch norm and dropout as they are in training, what
  * concatenations' readers have in common done once, then the gradients.
  */
-export function differentiation(target: Target): readonly Pass[] {
+export function differentiation(target: Target, { parts }: Layout = usualLayout): readonly Pass[] {
   const share = fusesAffine(target)
-    ? [poolFirst, groupManyFeatures, shareStatistics, fuseAffine]
-    : [poolFirst, groupFeatures, distributeConcat];
+    ? [poolFirst, groupManyFeatures(parts), shareStatistics, fuseAffine]
+    : [poolFirst, groupFeatures(parts), distributeConcat];
   const derive = fusesAffine(target) ? [differentiate, elideNormalizable, accumulate] : [differentiate];
   return [trainingMode, ...clean, ...share, ...clean, ...derive, removeDeadCode, sumAffine, ...clean];
 }

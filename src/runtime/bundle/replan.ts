@@ -7,9 +7,11 @@ import { FailureError, type Graph, parseGraph, RequestError } from '../../ir/ind
 import { planMemory } from '../../memory/plan.js';
 import { predictedPeak } from '../../memory/plan-record.js';
 import { freezeParameters } from '../../passes/freeze.js';
+import { usualLayout } from '../../passes/layout.js';
 import { runPasses } from '../../passes/pass.js';
 import { recordedSolver } from '../../passes/solvers/index.js';
 import { type Bundle, trainingHash } from './bundle.js';
+import type { Manifest } from './manifest.js';
 import { rebuildAdvice } from './rebuild.js';
 
 /**
@@ -38,8 +40,9 @@ export function forwardGraph(bundle: Bundle): Graph {
  */
 export function compileAgain(bundle: Bundle): Compiled {
   const { directory, manifest } = bundle;
-  const { remat, recomputed, target, kernels, optimizer, models, segmentBytes } = manifest;
-  if (remat === 'custom' && !recomputed) {
+  const { remat, recomputed, layout, target, kernels, optimizer, models, segmentBytes } = manifest;
+  const isRecorded = remat === 'custom' || remat === 'budget';
+  if (isRecorded && !recomputed) {
     throw new RequestError(
       `${directory} was compiled with a policy of one's own and doesn't say what it chose; call planMemory in its program`,
     );
@@ -48,7 +51,7 @@ export function compileAgain(bundle: Bundle): Compiled {
     target,
     kernels,
     optimizer,
-    ...(remat === 'custom' ? { solver: recordedSolver(recomputed ?? []) } : { remat }),
+    ...(isRecorded ? { solver: recordedSolver(recomputed ?? [], layout ?? usualLayout) } : { remat }),
     ...(segmentBytes !== undefined && { segmentBytes }),
   };
   const compiled = compileGraph(forwardGraph(bundle), options);
@@ -67,12 +70,12 @@ export function compileAgain(bundle: Bundle): Compiled {
  */
 export function lowerAgain(
   bundle: Bundle,
-  options: Pick<CompileOptions, 'target' | 'kernels' | 'remat' | 'optimizer' | 'freeze'>,
+  options: Pick<CompileOptions, 'target' | 'kernels' | 'remat' | 'memory' | 'optimizer' | 'freeze'>,
 ): Compiled {
   const { directory, manifest } = bundle;
   const { target, kernels, optimizer, segmentBytes, seed } = manifest;
-  const { remat = manifest.remat } = options;
-  if (remat === 'custom') {
+  const isChosen = options.remat !== undefined || options.memory !== undefined;
+  if (!isChosen && manifest.remat === 'custom') {
     throw new RequestError(
       `${directory} was compiled with a policy of one's own, which can't be compiled otherwise here; choose one with --remat, or resume the run in its program`,
     );
@@ -80,9 +83,15 @@ export function lowerAgain(
   return compileGraph(forwardGraph(bundle), {
     ...{ target, kernels, optimizer, seed },
     ...(segmentBytes !== undefined && { segmentBytes }),
+    ...(!isChosen && rematOf(manifest)),
     ...options,
-    remat,
   });
+}
+
+/** What a manifest says of the choice what to recompute. */
+function rematOf({ remat, solver }: Manifest): Pick<CompileOptions, 'remat' | 'memory'> {
+  if (solver) return { memory: { budgetBytes: solver.budgetBytes, batchSize: solver.batchSize } };
+  return remat === 'custom' || remat === 'budget' ? {} : { remat };
 }
 
 /**

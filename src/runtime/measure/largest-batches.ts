@@ -18,8 +18,8 @@ export interface FittingBatch {
 
 /** What fits by one plan. */
 export interface LargestBatch {
-  /** The policy; `custom` for that of the bundle where it is one's own. */
-  readonly remat: RematName | 'custom';
+  /** The policy; `custom` and `budget` for the bundle's plan where it is of one's own or within a memory budget. */
+  readonly remat: Compiled['remat'];
   /** Whether it is the plan that the bundle has. */
   readonly inBundle: boolean;
   /** By the bytes that are alive at once. */
@@ -42,7 +42,7 @@ export function largestBatches(bundle: Bundle, bytes: number): readonly LargestB
     const compiled = remat === own ? compileAgain(bundle) : lowerAgain(bundle, { remat });
     return rowOf(compiled, remat, remat === own, data, bytes);
   });
-  return own === 'custom' ? [...rows, rowOf(compileAgain(bundle), own, true, data, bytes)] : rows;
+  return own === 'custom' || own === 'budget' ? [...rows, rowOf(compileAgain(bundle), own, true, data, bytes)] : rows;
 }
 
 function rowOf(

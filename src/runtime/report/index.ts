@@ -3,3 +3,4 @@
 export { renderCurves } from './curves.js';
 export { renderReport } from './html.js';
 export { renderPlanPage, renderPlanPicture } from './plan/page.js';
+export { nameOf, provenOf, renderSweepPicture } from './plan/sweep-picture.js';

@@ -7,6 +7,7 @@ import {
   type StepBuffer,
   type StepMemory,
 } from '../../../memory/step-memory.js';
+import type { SweptPlan } from '../../measure/sweep-plans.js';
 import { style } from '../style.js';
 import { escapeText, formatMegabytes } from '../text.js';
 import { partsOf } from './lanes.js';
@@ -14,6 +15,7 @@ import { margin, renderStepMemory } from './picture.js';
 import { hoverData, hoverScript } from './script.js';
 import { slicesOf, startsOf } from './slices.js';
 import { kindWords, pageStyle } from './style.js';
+import { nameOf, provenOf, renderSweep, sweepTitle } from './sweep-picture.js';
 
 /** What is planned. */
 export interface Planned {
@@ -22,6 +24,8 @@ export interface Planned {
   /** What is recomputed: a policy's name. */
   readonly remat: string;
   readonly target: string;
+  /** Plans to compare it with. */
+  readonly swept?: readonly SweptPlan[] | undefined;
 }
 
 /** Pixels of the picture where there is room, and on a phone. */
@@ -42,7 +46,7 @@ export function renderPlanPage(memory: StepMemory, planned: Planned): string {
   const figures = Object.entries(widths).map(([name, width]) => {
     const { svg, top, bottom } = renderStepMemory(memory, { title: pictureTitle(memory), width, alone: false });
     const data = `data-left="${margin.left}" data-right="${margin.right}" data-top="${top}" data-bottom="${bottom}"`;
-    return `<figure class="memory ${name}" ${data}>${svg}</figure>`;
+    return `<figure class="memory step ${name}" ${data}>${svg}</figure>`;
   });
   return `<!doctype html>
 <html lang="en">
@@ -59,7 +63,7 @@ ${pageStyle}
 <main>
 <h1>${heading}</h1>
 ${keyFigures(memory, planned)}
-<h2>Over the step</h2>
+${sweepSection(memory, planned)}<h2>Over the step</h2>
 ${figures.join('\n')}
 <section id="explore" aria-label="What is alive at a place of the step" hidden>
 <p class="control"><label for="place">Place in the step</label> <input id="place" type="range" min="0" value="0"> <button id="to-peak" type="button">to the peak</button></p>
@@ -105,6 +109,38 @@ function keyFigures(memory: StepMemory, planned: Planned): string {
     ([name = '', value = '']) => `<div><dt>${escapeText(name)}</dt><dd>${escapeText(value)}</dd></div>`,
   );
   return `<dl class="figures">${entries.join('')}</dl>`;
+}
+
+/** Other plans of the network; nothing where there are none. */
+function sweepSection({ batchSize }: StepMemory, { name, swept }: Planned): string {
+  if (!swept) return '';
+  const figures = Object.entries(widths).map(
+    ([size, width]) =>
+      `<figure class="memory sweep ${size}">${renderSweep(swept, { title: sweepTitle(name, batchSize), width, alone: false })}</figure>`,
+  );
+  const isMeasured = swept.some(({ measured }) => measured);
+  const figure = (value: number | null | undefined, unit = 1): string =>
+    `<td>${value === undefined || value === null ? '–' : (value / unit).toFixed(1)}</td>`;
+  const rows = swept.map((plan) => {
+    const { predictedLivePeakBytes, estimatedStepMs, recomputed, measured } = plan;
+    const cells = [
+      figure(predictedLivePeakBytes, 1e6),
+      figure(estimatedStepMs),
+      `<td>${recomputed ?? '–'}</td>`,
+      `<td>${escapeText(provenOf(plan))}</td>`,
+      ...(isMeasured ? [figure(measured?.stepMs.median), figure(measured?.peakGrowthBytes, 1e6)] : []),
+    ];
+    return `<tr><th scope="row">${escapeText(nameOf(plan))}</th>${cells.join('')}</tr>`;
+  });
+  const head = [
+    'Plan',
+    'Live peak (MB)',
+    'Modelled (ms)',
+    'Recomputed',
+    'Proven',
+    ...(isMeasured ? ['Measured (ms)', 'Growth (MB)'] : []),
+  ];
+  return `<h2>Time against memory</h2>\n${figures.join('\n')}\n${table('parts', head, rows)}\n`;
 }
 
 function explanation(): string {

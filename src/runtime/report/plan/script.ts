@@ -53,7 +53,7 @@ export const hoverScript = `'use strict';
   const data = JSON.parse(document.getElementById('places').textContent);
   const reading = document.getElementById('reading');
   const slider = document.getElementById('place');
-  const pictures = [...document.querySelectorAll('.memory svg')];
+  const pictures = [...document.querySelectorAll('.step svg')];
   const megabytes = (bytes) => (bytes / 1e6).toFixed(1) + ' MB';
   const element = (name, className, text) => {
     const made = document.createElement(name);

@@ -63,7 +63,7 @@ ${swatches.join('\n')}
 ${darkSwatches.join('\n')}
 }
 i { display: inline-block; width: 0.75em; height: 0.75em; margin-right: 0.45em; border-radius: 2px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-figure.memory { overflow: hidden; touch-action: pan-y; }
+figure.step { overflow: hidden; touch-action: pan-y; }
 figure.narrow { display: none; }
 .figures dd { overflow-wrap: anywhere; }
 #explore { margin: 0.75rem 0; padding: 0.75rem 1rem; border: 1px solid var(--line); border-radius: 6px; min-height: 21rem; font-size: 0.9rem; }
