@@ -4,9 +4,9 @@ import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Compiled } from '../../compile.js';
-import { FailureError, RequestError } from '../../ir/index.js';
+import { RequestError } from '../../ir/index.js';
 import { peakAt } from '../../memory/peak-lines.js';
-import { ImpossibleBudget, loadSolver, type RematName } from '../../passes/solvers/index.js';
+import { ImpossibleBudget, loadSolver, NoPlanInTime, type RematName } from '../../passes/solvers/index.js';
 import { stepMicroseconds, targetOf } from '../../targets/index.js';
 import { type Bundle, trainingHash, writeBundle } from '../bundle/bundle.js';
 import { compileAgain, lowerAgain } from '../bundle/replan.js';
@@ -123,7 +123,7 @@ function withinBudget(
     return pointOf(lowerAgain(bundle, { memory }), false, memory.batchSize);
   } catch (error) {
     // Others may be found in the time they have.
-    if (!(error instanceof FailureError)) throw error;
+    if (!(error instanceof NoPlanInTime)) throw error;
     return { plan: { remat: 'budget', inBundle: false, budgetBytes: memory.budgetBytes, status: 'timeout' } };
   }
 }
@@ -133,7 +133,7 @@ function leastPeak(bundle: Bundle, batchSize: number, seconds: number): number {
   try {
     lowerAgain(bundle, { memory: { budgetBytes: 1, batchSize, seconds } });
   } catch (error) {
-    if (error instanceof ImpossibleBudget) return error.leastBytes;
+    if (error instanceof ImpossibleBudget || error instanceof NoPlanInTime) return error.leastBytes;
     throw error;
   }
   return 1;

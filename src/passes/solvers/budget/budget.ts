@@ -40,6 +40,17 @@ export class ImpossibleBudget extends RequestError {
   }
 }
 
+/** Time ran out before a plan within a budget was found, or ruled out. */
+export class NoPlanInTime extends FailureError {
+  constructor(
+    /** The least peak that was found. */
+    readonly leastBytes: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
 /** Layouts that are tried beside the usual: with smaller parts, and with operands held as now or never. */
 const others: readonly Layout[] = [
   { parts: 8, holdShare: 7 / 8 },
@@ -116,7 +127,8 @@ function failure(searches: readonly Search[], { budgetBytes, batchSize }: Memory
   const advice = fits > 0 ? `the largest batch that fits is ${fits}` : 'not even one image fits';
   const told = isProven ? 'proven' : `found; below ${megabytes(provenBytes)} there is none`;
   if (!closed) {
-    return new FailureError(
+    return new NoPlanInTime(
+      peakBytes,
       `no plan within ${megabytes(budgetBytes)} was found for ${batchSize} images in ${seconds.toFixed(0)} s, and none is ruled out; the least found is ${megabytes(peakBytes)}. Allow more time, or more memory, or a smaller batch (${advice})`,
     );
   }
