@@ -14,7 +14,7 @@ import {
   optimizerNames,
   optimizers,
 } from '../src/passes/optimizers/index.js';
-import type { RematName } from '../src/passes/solvers/index.js';
+import { type RematName, solvers } from '../src/passes/solvers/index.js';
 import { type CudaOptions, parseDevice } from '../src/runtime/session/devices.js';
 import type { SessionOptions } from '../src/runtime/session/session.js';
 import type { KernelsName, TargetName } from '../src/targets/index.js';
@@ -124,7 +124,7 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
       new Option(
         '--remat <policy>',
         'what to recompute: efficient as above, max also 1×1 convolutions where the peak falls by it (default: none)',
-      ).choices(['none', 'efficient', 'max']),
+      ).choices(Object.keys(solvers)),
     )
     .addOption(
       new Option(

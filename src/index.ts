@@ -36,6 +36,7 @@ export {
 } from './passes/optimizers/index.js';
 export type { PackedTensor, Segment } from './passes/pack-state.js';
 export {
+  type BudgetProgress,
   type Certificate,
   loadSolver,
   type MemoryBudget,
