@@ -153,6 +153,57 @@ describe('--max-batch', () => {
   });
 });
 
+interface Swept {
+  remat: string;
+  inBundle: boolean;
+  budgetBytes?: number;
+  status?: string;
+  gap?: number;
+  predictedLivePeakBytes?: number;
+  estimatedStepMs?: number;
+  measured?: { stepMs: { median: number }; peakGrowthBytes: number | null };
+}
+
+describe('--sweep', () => {
+  it('has the policies and budgets between the least and none, measured, in JSON and drawn', async () => {
+    const [svg, html] = [path('sweep.svg'), path('sweep.html')];
+    const sweeping = ['--sweep', '--budgets', '3', '--budget-seconds', '4', '--measure', '--threads', '1'];
+    const result = await plan('--batch-size', '64', ...sweeping, '--svg', svg, '--html', html, '--json');
+    expect(result.code, result.stderr).toBe(0);
+    const { sweep, predictedLivePeakBytes } = result.json() as { sweep: Swept[]; predictedLivePeakBytes: number };
+    expect(sweep.map(({ remat }) => remat)).toEqual(['none', 'efficient', 'max', 'budget', 'budget', 'budget']);
+    expect(sweep.map(({ inBundle }) => inBundle)).toEqual([false, true, false, false, false, false]);
+    expect(sweep[1]?.predictedLivePeakBytes).toBe(predictedLivePeakBytes);
+    expect(sweep[5]?.budgetBytes).toBe(sweep[0]?.predictedLivePeakBytes);
+    for (const { remat, status, budgetBytes, gap, ...found } of sweep) {
+      if (remat !== 'budget') continue;
+      expect(['optimal', 'feasible', 'timeout']).toContain(status);
+      if (status === 'timeout') continue;
+      expect(found.predictedLivePeakBytes).toBeLessThanOrEqual(budgetBytes ?? 0);
+      expect(gap).toBeGreaterThanOrEqual(0);
+    }
+    // To keep everything fits into what it takes, and no plan costs less.
+    expect(sweep[5]?.estimatedStepMs).toBeLessThanOrEqual((sweep[0]?.estimatedStepMs ?? 0) * (1 + 1e-6));
+    const planned = sweep.filter((each) => each.predictedLivePeakBytes !== undefined);
+    for (const { measured } of planned) expect(measured?.stepMs.median).toBeGreaterThan(0);
+
+    const texts = [...parseHTML(readFileSync(svg, 'utf8')).document.querySelectorAll('text')].map(
+      (each) => each.textContent,
+    );
+    expect(wellFormed(readFileSync(svg, 'utf8'))[0]).toBe('svg');
+    for (const name of ['none', 'efficient', 'max', 'policies', 'budgets', 'measured']) expect(texts).toContain(name);
+    const { document } = parseHTML(readFileSync(html, 'utf8'));
+    for (const drawn of document.querySelectorAll('figure svg')) wellFormed(drawn.toString());
+    const rows = [...(document.querySelector('table')?.querySelectorAll('tbody tr') ?? [])].map(
+      (row) => row.textContent,
+    );
+    expect(rows.length).toBe(6);
+    for (const [index, { predictedLivePeakBytes: bytes }] of planned.slice(0, 3).entries()) {
+      expect(rows[index]).toContain(((bytes ?? 0) / 1e6).toFixed(1));
+    }
+  }, 180_000);
+});
+
 describe('bad flags', () => {
   it.each([
     [[], /--batch-size N/],
@@ -163,6 +214,9 @@ describe('bad flags', () => {
     [['--max-batch', '--memory', '8 apples'], /400MB, 0\.4GB or 400MiB/],
     [['--max-batch', '--memory', '-1GB'], /400MB, 0\.4GB or 400MiB/],
     [['--batch-size', '4', '--memory', '8GB'], /--max-batch/],
+    [['--sweep'], /--batch-size N/],
+    [['--batch-size', '4', '--measure'], /--sweep/],
+    [['--batch-size', '4', '--budgets', '4'], /--sweep/],
     [['--batch-size', '4', '--html', path('x'), '--svg', path('x')], /both name/],
   ])('%j are refused', async (flags, message) => {
     const result = await plan(...flags);

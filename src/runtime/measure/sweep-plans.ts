@@ -93,7 +93,7 @@ export async function sweepPlans(bundle: Bundle, options: SweepOptions): Promise
   const most = Math.max(...found.map(({ plan }) => plan.predictedLivePeakBytes ?? 0));
   for (const budgetBytes of between(Math.min(least, most), most, budgets)) {
     found.push(withinBudget(bundle, { budgetBytes, batchSize, seconds }));
-    tell(`within ${(budgetBytes / 1e6).toFixed(1)} MB`);
+    tell(withinWords(budgetBytes));
   }
   return options.measure ? measured(bundle, found, options) : found.map(({ plan }) => plan);
 }
@@ -139,6 +139,10 @@ function leastPeak(bundle: Bundle, batchSize: number, seconds: number): number {
   return 1;
 }
 
+function withinWords(bytes: number): string {
+  return `within ${(bytes / 1e6).toFixed(1)} MB`;
+}
+
 /** Budgets by equal factors, ends included, in whole bytes. */
 function between(least: number, most: number, count: number): readonly number[] {
   if (count === 1) return [Math.ceil(least)];
@@ -147,7 +151,7 @@ function between(least: number, most: number, count: number): readonly number[] 
 
 /** Plans that are the same model are measured once. */
 async function measured(
-  { manifest: { name, inputShape, classes } }: Bundle,
+  { manifest: { name: network, inputShape, classes } }: Bundle,
   found: readonly Found[],
   { batchSize, measure, onMeasured }: SweepOptions,
 ): Promise<readonly SweptPlan[]> {
@@ -155,7 +159,7 @@ async function measured(
   const hashes = found.map(({ compiled }) => {
     if (!compiled) return '';
     const hash = trainingHash(compiled);
-    models.set(hash, compiled);
+    if (!models.has(hash)) models.set(hash, compiled);
     return hash;
   });
   const { threads = availableParallelism(), device = cpu, tf32, cudaGraph } = measure ?? {};
@@ -165,9 +169,11 @@ async function measured(
     const contestants = [];
     for (const [hash, compiled] of models) {
       const directory = join(folder, hash);
-      await writeBundle(directory, { name, inputShape: [...inputShape], classes }, compiled);
+      await writeBundle(directory, { name: network, inputShape: [...inputShape], classes }, compiled);
       const request = { bundle: directory, batchSize, steps, seed: 0, device, threads, session, tf32, cudaGraph };
-      contestants.push(stepsContestant(compiled.remat, request));
+      const { remat, certificate } = compiled;
+      const name = certificate ? withinWords(certificate.budgetBytes) : remat;
+      contestants.push(stepsContestant(name, request));
     }
     const results = await measureRounds(contestants, rounds, onMeasured);
     const summaries = new Map([...models.keys()].map((hash, index) => [hash, summarize(results[index] ?? [])]));
