@@ -45,7 +45,8 @@ export function renderSweep(plans: readonly SweptPlan[], { title, width, alone }
     marks: [
       gridX({ stroke: ink, strokeOpacity: 0.1, ticks: width < 600 ? 5 : 10 }),
       gridY({ stroke: ink, strokeOpacity: 0.14, ticks: 6 }),
-      line(budgets, { ...channels, stroke: marks.budgets, strokeWidth: 1.5 }),
+      // Between two budgets the plan within the smaller one is the one that is known to fit.
+      line(budgets, { ...channels, curve: 'step-after', stroke: marks.budgets, strokeWidth: 1.5 }),
       dot(budgets, { ...channels, fill: marks.budgets, r: 3.5, title: titleOf }),
       dot(measured, { ...channels, stroke: marks.measured, strokeWidth: 2, r: 4.5, title: titleOf }),
       dot(policies, { ...channels, fill: marks.policies, r: 4.5, symbol: 'diamond', title: titleOf }),
@@ -76,7 +77,9 @@ export function nameOf({ remat, budgetBytes, inBundle }: SweptPlan): string {
 export function provenOf({ status, gap }: SweptPlan): string {
   if (status === undefined) return '';
   if (status === 'timeout') return 'none found in time';
-  return status === 'optimal' ? 'optimal' : `to ${(100 * (gap ?? 0)).toFixed(2)} %`;
+  if (status === 'optimal') return 'optimal';
+  if (gap === undefined || gap >= 1) return 'not bounded in time';
+  return `to ${(100 * gap).toFixed(2)} %`;
 }
 
 function isBudget({ budgetBytes }: SweptPlan): boolean {
