@@ -3,7 +3,7 @@
 import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type DenseNetConfig, densenet } from '../src/builders/index.js';
+import { type DenseNetConfig, densenet, type LossChoice } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
 import type { OptimizerChoice } from '../src/passes/optimizers/index.js';
 import type { RematName } from '../src/passes/solvers/index.js';
@@ -11,6 +11,8 @@ import { writeBundle } from '../src/runtime/bundle/bundle.js';
 import { readSafetensors } from '../src/runtime/files/safetensors.js';
 import { readState, type State } from '../src/runtime/model/state.js';
 import { readBatch, runSteps } from '../src/runtime/model/step.js';
+import { difference, largest } from '../src/runtime/verify/difference.js';
+import { isOptimizerState } from '../src/step/interface.js';
 import type { KernelsName } from '../src/targets/index.js';
 import type { CheckRow, PlannedRow } from './gpu-report.js';
 import type { GpuRequest } from './gpu-steps.js';
@@ -18,6 +20,8 @@ import type { GpuRequest } from './gpu-steps.js';
 /** What `reference` of bench/peer/torch_densenet.py writes to losses.json, as far as it is read here. */
 interface Reference {
   readonly optimizer: OptimizerChoice;
+  /** Absent where it is the plain cross-entropy. */
+  readonly loss?: LossChoice;
   readonly losses: readonly number[];
   readonly lr: number;
   readonly config: DenseNetConfig;
@@ -51,9 +55,9 @@ async function compareSteps(
   { device, directory }: GpuRequest,
 ): Promise<CheckRow> {
   const text = await readFile(join(fixture, 'losses.json'), 'utf8');
-  const { config, optimizer, lr, losses, float32Departure } = JSON.parse(text) as Reference;
+  const { config, optimizer, loss: kind, lr, losses, float32Departure } = JSON.parse(text) as Reference;
   const network = densenet(config);
-  const compiled = compile(network, { optimizer, remat, target: 'cuda', kernels });
+  const compiled = compile(network, { optimizer, loss: kind, remat, target: 'cuda', kernels });
   const bundle = await writeBundle(join(directory, 'fixture'), network, compiled, { config, force: true });
   const state = await readState(join(fixture, 'state.safetensors'), bundle);
   const batch = await readBatch(join(fixture, 'batch.safetensors'), bundle, true);
@@ -71,18 +75,10 @@ async function compareSteps(
 
 /** The largest difference of parameters and running statistics, over each tensor's largest value. */
 function departure(ours: State, theirs: State): number {
-  let worst = 0;
-  for (const [name, { data }] of theirs) {
-    if (/^(momentum|variance)\./.test(name)) continue;
-    const found = ours.get(name)?.data;
-    let [difference, largest] = [0, 0];
-    for (const [index, value] of Array.from(data as ArrayLike<number | bigint>, Number).entries()) {
-      difference = Math.max(difference, Math.abs(value - Number(found?.[index] ?? Number.NaN)));
-      largest = Math.max(largest, Math.abs(value));
-    }
-    // A difference of NaN must not pass for the smaller one.
-    if (!(difference <= 0)) worst = Math.max(worst, largest > 0 ? difference / largest : Number.POSITIVE_INFINITY);
-    if (Number.isNaN(difference)) return Number.NaN;
-  }
-  return worst;
+  const departures = [...theirs].flatMap(([name, { data: expected }]) => {
+    if (isOptimizerState(name)) return [];
+    const apart = difference({ found: ours.get(name)?.data ?? [], expected });
+    return [apart === 0 ? 0 : apart / largest(expected)];
+  });
+  return Math.max(...departures);
 }

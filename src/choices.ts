@@ -4,7 +4,17 @@
  */
 
 import { z } from 'zod';
-import { RequestError, show } from './ir/index.js';
+import {
+  aCount,
+  aFlag,
+  aNumber,
+  anArray,
+  aSeed,
+  type Kind,
+  oneOf as oneOfKind,
+  RequestError,
+  show,
+} from './ir/index.js';
 
 /** One thing that may be chosen. */
 export interface Choice<T> {
@@ -24,7 +34,7 @@ export interface Choice<T> {
 /** What a flag's text is: nothing (a switch), a number, a name of several, … */
 export type TextForm =
   | { readonly kind: 'switch' }
-  | { readonly kind: 'number' | 'pair' | 'counts' | 'seed' | 'extents' }
+  | { readonly kind: 'number' | 'pair' | 'counts' | 'numbers' | 'seed' | 'extents' }
   | { readonly kind: 'count'; readonly least: number }
   | { readonly kind: 'name'; readonly names: readonly string[] };
 
@@ -79,6 +89,25 @@ export function counts(declaration: Declaration, one: string): Choice<readonly n
   return { ...declaration, text: { kind: 'counts' }, schema };
 }
 
+/**
+ * Numbers, one at least; the flag's text may also be a word or a file that stands for them.
+ * @param one the name of each; `range` what each must be, in words
+ */
+export function numbers(
+  declaration: Declaration,
+  one: string,
+  range: string,
+  fits: (value: number) => boolean,
+): Choice<readonly number[]> {
+  const error = wrong(declaration.name, 'a list of numbers');
+  const schema = z.array(z.number({ error }), { error }).check(({ value, issues }) => {
+    const at = value.findIndex((entry) => !(Number.isFinite(entry) && fits(entry)));
+    if (value.length === 0) issues.push(issue(value, `the ${declaration.name} are none; give at least one number`));
+    if (at >= 0) issues.push(issue(value, `the ${one} ${at} is ${value[at]}; it must be ${range}`));
+  });
+  return { ...declaration, text: { kind: 'numbers' }, schema };
+}
+
 /** Two numbers. @param one the name of each; `range` what both must be, in words */
 export function pair(
   declaration: Declaration,
@@ -119,6 +148,32 @@ export function optional<T>(choice: Choice<T>): Choice<T | undefined> {
 export function fieldsOf<C extends Choices>(choices: C): { [K in keyof C]: C[K]['schema'] } {
   const fields = Object.entries(choices).map(([key, { schema }]) => [key, schema]);
   return Object.fromEntries(fields) as { [K in keyof C]: C[K]['schema'] };
+}
+
+/** What a program may give of a group, for the check of names and kinds; ranges are the schemas' to check. */
+export function kindsOf<C extends Choices>(choices: C): { readonly [K in keyof C]: Kind } {
+  const kinds = Object.entries(choices).map(([key, { text }]) => [key, kindOf(text)]);
+  return Object.fromEntries(kinds) as { [K in keyof C]: Kind };
+}
+
+function kindOf(text: TextForm): Kind {
+  switch (text.kind) {
+    case 'switch':
+      return aFlag;
+    case 'count':
+    case 'extents':
+      return aCount(text.kind === 'count' ? text.least : 1);
+    case 'number':
+      return aNumber;
+    case 'seed':
+      return aSeed;
+    case 'name':
+      return oneOfKind(...text.names);
+    case 'pair':
+    case 'counts':
+    case 'numbers':
+      return anArray;
+  }
 }
 
 /** A value that a schema accepts. @throws RequestError with what is wrong otherwise */

@@ -1,6 +1,8 @@
 /** @file The compiler from end to end: a network in the DSL becomes a training graph and an evaluation graph. */
 
-import { checkForward, initialize, type Network, traceNetwork } from './builders/index.js';
+import { checkForward, initialize, lossOfNetwork, type Network, traceNetwork } from './builders/index.js';
+import { aLoss, checkLoss, type LossChoice, type LossOptions, resolveLoss, taskOf } from './builders/losses/index.js';
+import { checkKernels } from './check-kernels.js';
 import {
   aCount,
   aFunction,
@@ -10,6 +12,7 @@ import {
   aText,
   checkOptions,
   either,
+  findOutput,
   type Graph,
   type GraphInput,
   int64Tensor,
@@ -52,6 +55,8 @@ import {
 import { differentiation, evaluation, lowering, ordering, sketch } from './passes/stages.js';
 import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
+import { reservedPrefix, resultOutputs } from './step/interface.js';
+import type { Task } from './step/tasks.js';
 import { type KernelsName, type TargetName, targetOf } from './targets/index.js';
 
 /** What to compile a network for. */
@@ -60,6 +65,8 @@ export interface CompileOptions {
   /** Whether the training step may use operators of our own (`cudnn`, for the target cuda); by default ONNX's only. */
   readonly kernels?: KernelsName;
   readonly optimizer?: OptimizerChoice;
+  /** What training makes small, instead of the network's own choice; the cross-entropy where there is neither. */
+  readonly loss?: LossChoice | undefined;
   /** What to compute again instead of keeping it: a named policy or one's own. */
   readonly remat?: RematName | RematPolicy;
   /** A solver of one's own that makes that choice, in place of `remat`. */
@@ -81,6 +88,7 @@ export const compileKinds: Kinds<CompileOptions> = {
   target: oneOf('cpu', 'cuda', 'webgpu'),
   kernels: oneOf('plain', 'cudnn'),
   optimizer: anObject,
+  loss: aLoss,
   remat: either(oneOf(...Object.keys(solvers)), { ...aFunction, expects: 'a function of a node' }),
   solver: aFunction,
   memory: anObject,
@@ -117,6 +125,7 @@ export interface Compiled {
   /** For a plan within a memory budget, what is proven of it. */
   readonly certificate?: Certificate;
   readonly optimizer: OptimizerOptions;
+  readonly loss: LossOptions;
   /** What people should know: parameters that the loss doesn't depend on, and what was not done as asked, and why. */
   readonly warnings: readonly string[];
   /** Smallest batch that can be trained on. */
@@ -128,16 +137,41 @@ export interface Compiled {
  * @throws RequestError when the network's shapes don't fit or an option is out of range
  */
 export function compile(network: Network, options: CompileOptions = {}): Compiled {
-  return compileGraph(traceNetwork(network), options);
+  const { loss: told, ...rest } = checkOptions('compile', options, compileKinds);
+  const forward = traceNetwork(network, told);
+  return compileForward(forward, lossOfNetwork(network, told), rest);
 }
 
 /**
  * Compiles a forward graph: one as `traceNetwork` gives it, or that a bundle keeps. What it marks as frozen stays so.
- * @throws RequestError when the graph is no forward pass of a classifier or an option is out of range
+ * @param given.loss which of the losses the graph has; without it, one of its own where it isn't the plain cross-entropy
+ * @throws RequestError when the graph is no forward pass, the loss is one of another task, or an option is out of range
  */
 export function compileGraph(traced: Graph, given: CompileOptions = {}): Compiled {
-  checkForward(traced);
-  const options = checkOptions('compile', given, compileKinds);
+  const { loss: told, ...options } = checkOptions('compile', given, compileKinds);
+  const { classes, task } = checkForward(traced);
+  const loss = told === undefined ? lossOfGraph(traced, task) : resolveLoss(told);
+  if (taskOf(loss) !== task) {
+    throw new RequestError(
+      `the graph ${traced.name} has targets for ${task}, but ${loss.kind} is a loss of ${taskOf(loss)}`,
+    );
+  }
+  checkLoss(loss, classes, `the graph ${traced.name}`);
+  return compileForward(traced, loss, options);
+}
+
+/** The plain cross-entropy where a graph has that; what else it may be is not told. */
+function lossOfGraph(graph: Graph, task: Task): LossOptions {
+  const { value } = findOutput(graph, resultOutputs.loss);
+  const node = graph.nodes.find(({ outputs }) => outputs[0] === value);
+  const isPlain =
+    node?.operator === 'crossEntropy' && node.inputs.length === 2 && node.attributes.smoothing === undefined;
+  return isPlain ? resolveLoss() : { kind: 'own', task };
+}
+
+/** As `compileGraph`, with options that have been checked. */
+export function compileForward(traced: Graph, loss: LossOptions, options: Omit<CompileOptions, 'loss'>): Compiled {
+  checkNames(traced);
   const kernels = options.kernels ?? 'plain';
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
@@ -192,6 +226,8 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
 
   const plain = targetOf(target.name);
   const evaluated = schedule(run(forward, [...evaluation, packState(packed), ...lowering(plain)]));
+  checkKernels(training.graph, target);
+  checkKernels(evaluated.graph, plain);
   return {
     training: training.graph,
     evaluation: evaluated.graph,
@@ -207,6 +243,7 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
     layout: problem.layout,
     ...(certificate && { certificate }),
     optimizer,
+    loss,
     warnings: [...warnUnused(traced.name, unused), ...warnings],
     leastBatchSize: leastBatchSize(forward),
   };
@@ -280,6 +317,18 @@ const clearlyLower = 0.8;
 
 function scaled({ fixed, perSample }: PeakLine, factor: number): PeakLine {
   return { fixed: factor * fixed, perSample: factor * perSample };
+}
+
+/** @throws RequestError for a tensor whose name begins as those that a step gives to what it makes of others */
+function checkNames({ name: network, inputs }: Graph): void {
+  for (const { name, role } of inputs) {
+    if (role !== 'parameter' && role !== 'running' && role !== 'counter') continue;
+    const prefix = reservedPrefix(name);
+    if (prefix === undefined) continue;
+    throw new RequestError(
+      `the network ${network} has a tensor ${name}, and names that begin with ${prefix} stand for what a step keeps or makes of other tensors; give the layer another name`,
+    );
+  }
 }
 
 /** The state that a graph's inputs describe. */

@@ -36,6 +36,8 @@ export const anObject: Kind = {
   accepts: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
 };
 
+export const anArray: Kind = { expects: 'a list of numbers', accepts: Array.isArray };
+
 /** A whole number from `least` to `most`. */
 export function aCount(least: number, most = Number.MAX_SAFE_INTEGER): Kind {
   const limit = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;

@@ -63,6 +63,7 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   equal: named('Equal'),
   greater: named('Greater'),
   minimum: named('Min'),
+  clip: named('Clip'),
   neg: named('Neg'),
   exp: named('Exp'),
   log: named('Log'),
@@ -202,6 +203,8 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   dropoutMask: 'composite',
   crossEntropy: 'composite',
   crossEntropyGrad: 'composite',
+  binaryCrossEntropy: 'composite',
+  binaryCrossEntropyGrad: 'composite',
   countErrors: 'composite',
 };
 

@@ -2,15 +2,25 @@
 
 import type { SlotRole } from '../ir/index.js';
 
-/** A batch, in models and in batch files: `images` float32 (N, …), `labels` int64 (N). */
-export const batchInputs = { images: 'images', labels: 'labels' } as const;
+/**
+ * A batch, in models and in batch files: `images` float32 (N, …) and `labels`, int64 (N) for classes, float32 (N, K) for
+ * labels of which an image may have several; or `targets` float32 (N, K), the numbers of a regression.
+ */
+export const batchInputs = { images: 'images', labels: 'labels', targets: 'targets' } as const;
 
-/** What a batch gave: `loss` and `errors` (misclassified samples) are scalars, `logits` and `probabilities` (N, classes). */
+/**
+ * What a batch gave: `loss` and `errors` are scalars, `logits`, `probabilities` and `predictions` (N, K). `errors` is the
+ * sum over the samples of the task's error: misclassified or not, the share of wrong labels, the mean absolute error.
+ */
 export const resultOutputs = {
   loss: 'loss',
   errors: 'errors',
   logits: 'logits',
   probabilities: 'probabilities',
+  /** The numbers of a regression, in exported models. */
+  predictions: 'predictions',
+  /** The norm of all gradients together, before they are clipped; only of a step that clips them. */
+  gradientNorm: 'gradient_norm',
 } as const;
 
 /** The scalar input that carries the learning rate. */
@@ -36,6 +46,7 @@ const slotPrefixes: Readonly<Record<SlotRole, string>> = {
   variance: 'variance.',
   gradientMean: 'gradient_mean.',
   accumulator: 'accumulated.',
+  ema: 'ema.',
 };
 
 /** What begins the names of an optimizer's own scalars. */
@@ -52,6 +63,11 @@ export function parseSlotName(name: string): { readonly role: SlotRole; readonly
     if (name.startsWith(prefix)) return { role, parameter: name.slice(prefix.length) };
   }
   return undefined;
+}
+
+/** Whether a slot is kept of a state input of a role: of parameters, and the average of running statistics too. */
+export function isKeptOf(slot: SlotRole, role: string): boolean {
+  return role === 'parameter' || (slot === 'ema' && role === 'running');
 }
 
 /** The name of the scalar that a slot's average is divided by. */
@@ -77,6 +93,12 @@ const outputPrefixes = { gradient: 'gradient.', observation: 'observed.', next: 
  */
 export function outputName(role: keyof typeof outputPrefixes, input: string): string {
   return `${outputPrefixes[role]}${input}`;
+}
+
+/** With what a name begins that no tensor of a network may have, since a step's own names begin so; undefined where it may. */
+export function reservedPrefix(name: string): string | undefined {
+  const prefixes = [...Object.values(slotPrefixes), optimizerPrefix, ...Object.values(outputPrefixes)];
+  return prefixes.find((prefix) => name.startsWith(prefix));
 }
 
 /** Whether an output is the next value of a state input. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type DenseNetConfig, densenet } from '../../src/builders/index.js';
+import { type DenseNetConfig, densenet, type LossChoice } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import type { TensorData } from '../../src/ir/index.js';
 import type { OptimizerChoice } from '../../src/passes/optimizers/index.js';
@@ -15,14 +15,22 @@ import { writeBundle } from '../../src/runtime/bundle/bundle.js';
 import { readSafetensors } from '../../src/runtime/files/safetensors.js';
 import { readState, type State } from '../../src/runtime/model/state.js';
 import { evaluateBatch, readBatch, runSteps, type StepsResult } from '../../src/runtime/model/step.js';
+import { cpu, type Device } from '../../src/runtime/session/devices.js';
 import { isOptimizerState, parseSlotName } from '../../src/step/interface.js';
-import type { KernelsName } from '../../src/targets/index.js';
+import type { KernelsName, TargetName } from '../../src/targets/index.js';
+import { webgpu } from '../helpers/webgpu.js';
 
 /** What `reference` of bench/peer/torch_densenet.py writes to losses.json. */
 interface Facts {
   readonly optimizer: OptimizerChoice;
+  /** Absent where it is the plain cross-entropy. */
+  readonly loss?: LossChoice;
   readonly losses: readonly number[];
   readonly evalLossBefore: number;
+  /** Where gradients are clipped by norm: what clip_grad_norm_ gave at each update. */
+  readonly gradientNorms?: readonly number[];
+  /** Where an average of the weights is kept: its loss after the steps. */
+  readonly evalLossOfAverage?: number;
   readonly lr: number;
   readonly config: DenseNetConfig;
   readonly float32Departure: number;
@@ -41,8 +49,25 @@ const fixtures = readdirSync(root, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);
 
+interface Variant {
+  readonly fixture: string;
+  readonly remat: RematName;
+  readonly kernels: KernelsName;
+  readonly target: TargetName;
+  readonly device: Device;
+}
+
+const usual = { kernels: 'plain', target: 'cpu', device: cpu } as const;
+
 const variants = fixtures.flatMap((fixture) =>
-  (Object.keys(solvers) as RematName[]).map((remat) => ({ fixture, remat, kernels: 'plain' as KernelsName })),
+  (Object.keys(solvers) as RematName[]).map((remat): Variant => ({ ...usual, fixture, remat })),
+);
+
+/** WebGPU's lowering, which pools without indices, on the CPU; and on WebGPU, where that can be opened here. */
+const webgpuVariants = [cpu, ...(webgpu ? [webgpu] : [])].flatMap((device) =>
+  ['cifar', 'imagenet', 'imagenet-odd'].flatMap((fixture) =>
+    (['none', 'max'] as const).map((remat): Variant => ({ ...usual, target: 'webgpu', device, fixture, remat })),
+  ),
 );
 
 /** Operators of our own run by their reference kernels, which take their time: both stems, and another optimizer. */
@@ -52,38 +77,46 @@ const ownVariants = [
   { fixture: 'imagenet-odd', remat: 'efficient' },
   { fixture: 'imagenet-odd', remat: 'max' },
   { fixture: 'adamw-groups', remat: 'max' },
-].map((variant) => ({ ...variant, remat: variant.remat as RematName, kernels: 'cudnn' as KernelsName }));
+  { fixture: 'weights-smoothing', remat: 'max' },
+  { fixture: 'bce-pos-weight', remat: 'efficient' },
+  { fixture: 'huber', remat: 'max' },
+].map(
+  (variant): Variant => ({ ...usual, ...variant, remat: variant.remat as RematName, target: 'cuda', kernels: 'cudnn' }),
+);
 
 /** Node's binding knows no operators of ours. */
 const runsOwn = process.platform === 'linux' && process.arch === 'x64' && process.env.DENSEC_RUNTIME !== 'binding';
 
-describe.each([...variants, ...(runsOwn ? ownVariants : [])])(
-  '$fixture, recomputing $remat, $kernels',
-  ({ fixture, remat, kernels }) => {
+describe.each([...variants, ...webgpuVariants, ...(runsOwn ? ownVariants : [])])(
+  '$fixture, recomputing $remat, $kernels for $target on $device.target',
+  ({ fixture, remat, kernels, target, device }) => {
     const file = (name: string): string => join(root, fixture, name);
     let directory: string;
     let facts: Facts;
     let after: State;
     let ours: StepsResult;
     let evaluation: { readonly loss: number };
+    let ofAverage: { readonly loss: number };
 
     beforeAll(async () => {
       directory = await mkdtemp(join(tmpdir(), 'densec-torch-'));
       facts = JSON.parse(await readFile(file('losses.json'), 'utf8')) as Facts;
-      const { config, optimizer, lr, losses } = facts;
+      const { config, optimizer, loss, lr, losses } = facts;
       const network = densenet(config);
       const compiled = compile(network, {
         optimizer,
+        loss,
         remat,
         kernels,
-        ...(kernels === 'cudnn' && { target: 'cuda' }),
+        target,
       });
       const bundle = await writeBundle(join(directory, 'bundle'), network, compiled, { config });
       const state = await readState(file('state.safetensors'), bundle);
       const batch = await readBatch(file('batch.safetensors'), bundle, true);
       after = (await readSafetensors(file('after.safetensors'))).tensors;
-      evaluation = await evaluateBatch(bundle, state, batch);
-      ours = await runSteps(bundle, { state, batch, learningRate: lr, steps: losses.length });
+      evaluation = await evaluateBatch(bundle, state, batch, { device });
+      ours = await runSteps(bundle, { state, batch, learningRate: lr, steps: losses.length, device });
+      ofAverage = await evaluateBatch(bundle, ours.state, batch, { device });
     });
 
     afterAll(() => rm(directory, { recursive: true, force: true }));
@@ -101,6 +134,15 @@ describe.each([...variants, ...(runsOwn ? ownVariants : [])])(
       );
     });
 
+    test('has the norms of the gradients, and evaluates the average', () => {
+      const { gradientNorms = [], evalLossOfAverage = ofAverage.loss, optimizer } = facts;
+      const found = optimizer.clipNorm === undefined ? [] : (ours.gradientNorms ?? []);
+      expect(found).toHaveLength(gradientNorms.length);
+      const errors = gradientNorms.map((norm, update) => relativeError(found[update] ?? Number.NaN, norm));
+      expect(errors.filter((error) => !(error <= tolerance.loss))).toEqual([]);
+      expect(relativeError(ofAverage.loss, evalLossOfAverage)).toBeLessThanOrEqual(tolerance.loss);
+    });
+
     test('has the parameters, running statistics and what the optimizer keeps after the steps', () => {
       const found = [...after.keys()].flatMap((name) => describeDeparture(ours.state, after, name, allowed(name)));
       expect(found).toEqual([]);
@@ -108,7 +150,7 @@ describe.each([...variants, ...(runsOwn ? ownVariants : [])])(
     });
 
     function allowed(name: string): number {
-      return parseSlotName(name)
+      return parseSlotName(name) && !name.startsWith('ema.')
         ? Math.max(tolerance.momentum, tolerance.ownDepartures * facts.float32MomentumDeparture)
         : Math.max(tolerance.state, tolerance.ownDepartures * facts.float32Departure);
     }
@@ -121,7 +163,9 @@ test('there are fixtures', () => {
 
 /** What PyTorch has in another form: the weights of adam's averages, and gradients that its parameters hold. */
 function isExtra(name: string): boolean {
-  return isOptimizerState(name) && !['momentum', 'variance', 'gradientMean'].includes(parseSlotName(name)?.role ?? '');
+  return (
+    isOptimizerState(name) && !['momentum', 'variance', 'gradientMean', 'ema'].includes(parseSlotName(name)?.role ?? '')
+  );
 }
 
 function relativeError(value: number, expected = Number.NaN): number {

@@ -60,6 +60,7 @@ const reduction = { axes: wholes, keepDims: flag };
 const convolution = { stride: pair, pads, groups: whole };
 const window = { kernel: pair, stride: pair, pads };
 const epsilon = { epsilon: real };
+const smoothing = { smoothing: optional(real) };
 
 /** The attributes of every operator; a missing one fails the type check. */
 export const attributeKinds: { readonly [K in OperatorName]: KindsOf<OperatorAttributes[K]> } = {
@@ -70,6 +71,7 @@ export const attributeKinds: { readonly [K in OperatorName]: KindsOf<OperatorAtt
   equal: none,
   greater: none,
   minimum: none,
+  clip: none,
   neg: none,
   exp: none,
   log: none,
@@ -125,7 +127,9 @@ export const attributeKinds: { readonly [K in OperatorName]: KindsOf<OperatorAtt
   reluGrad: none,
   dropout: { rate: real, key: whole },
   dropoutMask: { rate: real, key: whole, shape },
-  crossEntropy: none,
-  crossEntropyGrad: none,
+  crossEntropy: smoothing,
+  crossEntropyGrad: smoothing,
+  binaryCrossEntropy: none,
+  binaryCrossEntropyGrad: none,
   countErrors: none,
 };

@@ -12,6 +12,11 @@ export type Pads = readonly [top: number, left: number, bottom: number, right: n
 /** No attributes. */
 export type None = Readonly<Record<never, never>>;
 
+/** The share of a sample's weight that all classes get in equal parts; none where absent. */
+interface Smoothing {
+  readonly smoothing?: number;
+}
+
 /** A window sliding over an image. */
 export interface Window {
   readonly kernel: Pair;
@@ -42,6 +47,8 @@ export interface OperatorAttributes {
   greater: None;
   /** The smallest of several tensors, element by element. */
   minimum: None;
+  /** The first operand, no element below the second nor above the third; both are scalars. */
+  clip: None;
   neg: None;
   exp: None;
   log: None;
@@ -171,9 +178,11 @@ export interface OperatorAttributes {
   dropout: { readonly rate: number; readonly key: number };
   /** 0 with probability `rate`, else 1 / (1 − rate); a pure function of (key, step, seed, sample, element). */
   dropoutMask: { readonly rate: number; readonly key: number; readonly shape: Shape };
-  /** Mean over the batch of −log softmax(logits)[label]; also gives the log probabilities (N, K). */
-  crossEntropy: None;
-  crossEntropyGrad: None;
+  /** Mean over the batch of −log softmax(logits)[label]; also gives the log probabilities (N, K). See `losses`. */
+  crossEntropy: Smoothing;
+  crossEntropyGrad: Smoothing;
+  binaryCrossEntropy: None;
+  binaryCrossEntropyGrad: None;
   /** How many samples' largest logit is not at their label, as a float32 scalar. */
   countErrors: None;
 }

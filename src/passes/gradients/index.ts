@@ -3,6 +3,7 @@
 import type { OperatorName } from '../../ir/index.js';
 import * as contraction from './contraction.js';
 import * as elementwise from './elementwise.js';
+import * as losses from './losses.js';
 import * as movement from './movement.js';
 import * as normalization from './normalization.js';
 import type { GradientRule, NoGradient } from './rule.js';
@@ -19,6 +20,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   ...movement,
   ...contraction,
   ...normalization,
+  ...losses,
 
   equal: piecewiseConstant,
   greater: piecewiseConstant,
@@ -42,6 +44,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   copy: { none: 'outputs are copied after gradients are derived' },
   head: ofOrder,
   minimum: ofOrder,
+  clip: { none: 'it occurs in updates only' },
   scatterAdd: ofBackward,
   convTranspose2d: ofBackward,
   conv2dInputGrad: ofBackward,
@@ -53,6 +56,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   centerGrad: ofBackward,
   reluGrad: ofBackward,
   crossEntropyGrad: ofBackward,
+  binaryCrossEntropyGrad: ofBackward,
 };
 
 export { BackwardNode, type GradientRule, type NoGradient } from './rule.js';

@@ -1,14 +1,16 @@
 /** @file Verification of a bundle: its plan survives whatever the runtime does to the model. */
 
 import { initialize } from '../../builders/initialize.js';
-import { FailureError, int64Tensor } from '../../ir/index.js';
+import { taskOf } from '../../builders/losses/index.js';
+import { FailureError } from '../../ir/index.js';
 import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
+import { noiseBatch } from '../data/noise.js';
 import { checkBatch } from '../model/model.js';
 import { readState } from '../model/state.js';
 import type { SessionOptions } from '../session/session.js';
 import { type Check, counted, type Outcome } from './check.js';
-import { checkPeak } from './memory.js';
+import { checkArena, checkPeak } from './memory.js';
 import { checkAgainst, checkComparable, checkRunning } from './numbers.js';
 import { type Observed, type ObserveOptions, observe, type Planned, readPlanned } from './observed.js';
 import { checkFile, checkOrder, checkSimulator } from './order.js';
@@ -59,6 +61,7 @@ export async function* verify(bundle: Bundle, options: VerifyOptions = {}): Asyn
     await observe(bundle, { ...step, ...asItIs, batch: randomBatch(bundle, 2 * batchSize) }),
   ];
   yield { name: 'batch statistics', ...checkStatistics(planned, small, large) };
+  yield { name: 'arena', ...checkArena(planned, small) };
   for (const level of verifiedLevels) yield* verifyLevel(bundle, planned, { ...step, level });
   yield { name: 'running statistics', ...(await checkRunning(bundle, planned, step)) };
   if (against) yield* await checkAgainst(bundle, against, step);
@@ -103,14 +106,13 @@ function both(
 
 /** A batch of normal images and random labels, always the same for a size. */
 function randomBatch(bundle: Bundle, size: number): Batch {
-  const { inputShape, classes } = bundle.manifest;
+  const { inputShape, classes, loss } = bundle.manifest;
   const images = initialize({ kind: 'normal', deviation: 1 }, [size, ...inputShape], 0, 'images');
-  const picks = initialize({ kind: 'uniform', bound: 1 }, [size], 0, 'labels').data;
-  const labels = int64Tensor(
-    [size],
-    Array.from(picks, (pick) => Math.floor(((pick + 1) / 2) * classes) % classes),
-  );
-  const batch = { images, labels };
+  const task = taskOf(loss);
+  const count = task === 'classes' ? size : size * classes;
+  const picks = initialize({ kind: 'uniform', bound: 1 }, [count], 0, 'labels').data.values();
+  const random = (): number => ((picks.next().value ?? 0) + 1) / 2;
+  const batch = noiseBatch(task, inputShape, images.data as Float32Array, size, classes, random);
   checkBatch(batch, bundle, true, `--batch-size ${size}`);
   return batch;
 }
