@@ -85,18 +85,18 @@ export interface Counter {
 }
 
 /** A bar in a terminal; elsewhere a line for each measurement, with the time left. */
-export function startCounter(): Counter {
+export function startCounter(what = 'measured', unit = 'processes'): Counter {
   const began = performance.now();
   let bar: Progress | undefined;
   return {
     update(done, total, text) {
       if (drawsBars()) {
-        bar ??= startProgress('measuring', total, 'processes', began);
+        bar ??= startProgress(what, total, unit, began);
         bar.update(done, text);
         return;
       }
       const left = duration(((performance.now() - began) / done) * (total - done));
-      note(`measured ${done}/${total}  ${text}  ${left} left`);
+      note(`${what} ${done}/${total}  ${text}  ${left} left`);
     },
     stop() {
       bar?.stop();

@@ -1,48 +1,159 @@
-/** @file densec plan: what is alive when, in the order in which the runtime will execute a bundle. */
+/** @file densec plan: what is alive when, in the order in which the runtime will execute a bundle; pictures of it; what fits. */
 
 import { Command, Option } from 'commander';
+import { RequestError } from '../../src/ir/index.js';
 import { type MemoryPlan, planMemory } from '../../src/memory/plan.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
 import { compileAgain, plannedPeak } from '../../src/runtime/bundle/replan.js';
+import { largestBatches } from '../../src/runtime/measure/largest-batches.js';
+import { type SweptPlan, sweepPlans } from '../../src/runtime/measure/sweep-plans.js';
 import { stepMicroseconds, targetOf } from '../../src/targets/index.js';
 import { duration, megabytes, note, printFacts, printJson, printTable } from '../output.js';
-import { wholeNumber } from '../parse.js';
+import { byteSize, wholeNumber } from '../parse.js';
+import { checkPictures, type PictureFlags, writePictures } from '../plan-pictures.js';
+import { fittingJson, requireFitting, showFitting, showSweep } from '../plan-tables.js';
+import { startCounter } from '../progress.js';
+import { addRunOptions, type RunFlags, sessionOptions } from '../shared.js';
 
 /** How many of the tensors alive at the peak people are shown. */
 const shownTensors = 12;
 
+interface Flags extends PictureFlags, RunFlags {
+  readonly batchSize?: number;
+  readonly sweep?: boolean;
+  readonly budgets?: number;
+  readonly budgetSeconds?: number;
+  readonly measure?: boolean;
+  readonly maxBatch?: boolean;
+  readonly memory?: number;
+  readonly json?: boolean;
+}
+
 export function planCommand(): Command {
-  return new Command('plan')
+  const command = new Command('plan')
     .description('Predict the live bytes of a training step: inputs, state, activations, gradients and outputs.')
     .argument('<dir>', 'bundle that densec build wrote')
-    .addOption(new Option('--batch-size <n>', 'images a step').argParser(wholeNumber(1)).makeOptionMandatory())
+    .addOption(new Option('--batch-size <n>', 'images a step').argParser(wholeNumber(1)))
+    .option(
+      '--html <file>',
+      'write a page: memory over the step by what it is, what makes the peak, names at the pointer',
+    )
+    .option('--svg <file>', 'write the picture alone')
+    .option('--force', 'replace files that exist')
+    .option(
+      '--sweep',
+      'also plan by each policy and within budgets from the least that is possible: modelled time against peak',
+    )
+    .addOption(new Option('--budgets <n>', 'how many budgets (default: 8)').argParser(wholeNumber(1)))
+    .addOption(
+      new Option('--budget-seconds <n>', 'how long to look for the best plan within each (default: 20)').argParser(
+        wholeNumber(1),
+      ),
+    )
+    .option('--measure', 'measure steps of each of these plans too, in processes of their own')
+    .option('--max-batch', 'tell the largest batch size of each policy that fits into --memory')
+    .addOption(new Option('--memory <size>', 'how much that is, as in 8GB, 400MiB or bytes').argParser(byteSize))
     .option('--json', 'print JSON: the peak, what is alive there, and the live bytes at each node')
-    .action(async (directory: string, { batchSize, json }: { batchSize: number; json?: boolean }) => {
-      const bundle = await openBundle(directory);
-      if (bundle.manifest.remat === 'custom' && !bundle.manifest.recomputed && bundle.manifest.plan) {
-        tellRecorded(bundle, batchSize, json ?? false);
-        return;
-      }
-      const { schedules, target, kernels } = compileAgain(bundle);
-      const plan = planMemory(schedules.training, batchSize);
-      const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels), batchSize) / 1000;
-      const { solver } = bundle.manifest;
-      if (json) printJson({ ...asJson(plan, batchSize, stepMs), ...(solver && { solver }) });
-      else show(plan, batchSize, stepMs);
+    .addHelpText('after', help);
+  return addRunOptions(command).action(run);
+}
+
+const help = `
+Examples:
+  densec plan bc100 --batch-size 64
+  densec plan bc100 --batch-size 64 --html memory.html
+  densec plan bc100 --batch-size 64 --sweep --measure --html sweep.html
+  densec plan bc100 --max-batch --memory 8GB`;
+
+async function run(directory: string, flags: Flags): Promise<void> {
+  const { batchSize, maxBatch, memory, json } = flags;
+  if (maxBatch && memory === undefined) {
+    throw new RequestError('--max-batch asks what fits into some memory; give it, as in --memory 8GB');
+  }
+  if (memory !== undefined && !maxBatch) {
+    throw new RequestError('--memory is what --max-batch fits batches into; give --max-batch too, or drop it');
+  }
+  for (const [flag, value] of [
+    ['--measure', flags.measure],
+    ['--budgets', flags.budgets],
+    ['--budget-seconds', flags.budgetSeconds],
+  ] as const) {
+    if (value !== undefined && !flags.sweep) {
+      throw new RequestError(`${flag} is for the plans of a sweep; give --sweep too, or drop it`);
+    }
+  }
+  if (batchSize === undefined && (!maxBatch || flags.sweep || flags.html !== undefined || flags.svg !== undefined)) {
+    throw new RequestError(
+      'a plan is for a step of so many images; give --batch-size N, or --max-batch --memory SIZE to look for it',
+    );
+  }
+  await checkPictures(flags);
+  const bundle = await openBundle(directory);
+  const planned = batchSize === undefined ? {} : await plan(bundle, batchSize, flags);
+  if (memory === undefined) {
+    if (json) printJson(planned);
+    return;
+  }
+  const fitting = requireFitting(largestBatches(bundle, memory), memory);
+  if (json) printJson({ ...planned, ...fittingJson(fitting, memory) });
+  else showFitting(fitting, memory);
+}
+
+/** Plans a step, shows it to people and draws it. @returns what JSON says of it */
+async function plan(bundle: Bundle, batchSize: number, flags: Flags): Promise<object> {
+  if (bundle.manifest.remat === 'custom' && !bundle.manifest.recomputed && bundle.manifest.plan) {
+    return tellRecorded(bundle, batchSize, flags);
+  }
+  const compiled = compileAgain(bundle);
+  const { schedules, target, kernels } = compiled;
+  const found = planMemory(schedules.training, batchSize);
+  const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels), batchSize) / 1000;
+  if (!flags.json) show(found, batchSize, stepMs);
+  const swept = flags.sweep ? await sweep(bundle, batchSize, flags) : undefined;
+  if (swept && !flags.json) showSweep(swept);
+  await writePictures(bundle, compiled, batchSize, flags, swept);
+  const { solver } = bundle.manifest;
+  return { ...asJson(found, batchSize, stepMs), ...(solver && { solver }), ...(swept && { sweep: swept }) };
+}
+
+async function sweep(bundle: Bundle, batchSize: number, flags: Flags): Promise<readonly SweptPlan[]> {
+  const [planning, measuring] = [startCounter('planned', 'plans'), startCounter()];
+  try {
+    return await sweepPlans(bundle, {
+      batchSize,
+      budgets: flags.budgets ?? 8,
+      seconds: flags.budgetSeconds ?? 20,
+      onPlan: (done, total, what) => {
+        planning.update(done, total, what);
+        if (done === total) planning.stop();
+      },
+      ...(flags.measure && {
+        measure: sessionOptions(flags),
+        onMeasured: (done, total, what) => measuring.update(done, total, what),
+      }),
     });
+  } finally {
+    planning.stop();
+    measuring.stop();
+  }
 }
 
 /** Of a policy of one's own whose choice wasn't recorded only the peak is known. */
-function tellRecorded(bundle: Bundle, batchSize: number, json: boolean): void {
+function tellRecorded(bundle: Bundle, batchSize: number, { html, svg, sweep, json }: Flags): object {
+  const unknown =
+    "What is alive when isn't known: the policy is one's own, which only its program has; call planMemory there.";
+  if (html !== undefined || svg !== undefined || sweep) {
+    throw new RequestError(`there is nothing to ${sweep ? 'compare' : 'draw'}. ${unknown}`);
+  }
   const predictedLivePeakBytes = plannedPeak(bundle, batchSize);
-  if (json) printJson({ batchSize, predictedLivePeakBytes, peakAt: null, tensors: null, timeline: null });
-  else {
+  if (!json) {
     printFacts([
       ['batch size', batchSize],
       ['live peak', megabytes(predictedLivePeakBytes)],
     ]);
   }
-  note("What is alive when isn't known: the policy is one's own, which only its program has; call planMemory there.");
+  note(unknown);
+  return { batchSize, predictedLivePeakBytes, peakAt: null, tensors: null, timeline: null };
 }
 
 function asJson(plan: MemoryPlan, batchSize: number, estimatedStepMs: number): object {

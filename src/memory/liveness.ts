@@ -15,6 +15,12 @@ export interface LiveTensor<V> {
   readonly bytes: number;
 }
 
+/** A buffer from the node that first writes it to the last one that wants it; one that outlives the run has no end. */
+export interface LiveRange<V> extends LiveTensor<V> {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** How much memory a run needs over time. */
 export interface Liveness<V> {
   /** Live bytes while each node runs: its operands, its outputs and all that is wanted later. */
@@ -24,6 +30,8 @@ export interface Liveness<V> {
   readonly peakAt: number;
   /** What is alive there, largest first. */
   readonly tensors: readonly LiveTensor<V>[];
+  /** All buffers, in the order of their births. */
+  readonly ranges: readonly LiveRange<V>[];
 }
 
 /**
@@ -48,7 +56,7 @@ export function liveness<V>({ inputs, outputs, nodes }: Run<V>, bytesOf: (value:
   for (const value of [...inputs, ...outputs]) lastUse.set(rootOf(value), nodes.length);
 
   // In the order of birth; while alive, a buffer's end is open.
-  const births: { readonly value: V; readonly bytes: number; readonly from: number; to: number }[] = [];
+  const births: { -readonly [K in keyof LiveRange<V>]: LiveRange<V>[K] }[] = [];
   const alive = new Map<V, (typeof births)[number]>();
   let live = 0;
   const bear = (value: V, from: number): void => {
@@ -98,5 +106,5 @@ export function liveness<V>({ inputs, outputs, nodes }: Run<V>, bytesOf: (value:
     .filter(({ from, to }) => from <= peak.at && to >= peak.at)
     .map(({ value, bytes }) => ({ value, bytes }))
     .sort((a, b) => b.bytes - a.bytes);
-  return { timeline, peakBytes: peak.bytes, peakAt: peak.at, tensors };
+  return { timeline, peakBytes: peak.bytes, peakAt: peak.at, tensors, ranges: births };
 }

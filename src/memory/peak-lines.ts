@@ -22,6 +22,22 @@ export function peakAt(lines: readonly PeakLine[], batchSize: number): number {
   return Math.max(...lines.map((line) => bytesAt(line, batchSize)));
 }
 
+/** The lines of a sum of peaks: the largest of both is that of some line of each. */
+export function addPeaks(lines: readonly PeakLine[], others: readonly PeakLine[]): readonly PeakLine[] {
+  return lines.flatMap((line) =>
+    others.map((other) => ({ fixed: line.fixed + other.fixed, perSample: line.perSample + other.perSample })),
+  );
+}
+
+/** The largest batch size at which the peak is at most so many bytes; 0 where there is none, infinite where nothing grows. */
+export function largestBatch(lines: readonly PeakLine[], bytes: number): number {
+  const sizes = lines.map(({ fixed, perSample }) => {
+    if (fixed + perSample > bytes) return 0;
+    return perSample > 0 ? Math.floor((bytes - fixed) / perSample) : Number.POSITIVE_INFINITY;
+  });
+  return Math.min(...sizes);
+}
+
 /**
  * How the peaks of two schedules compare over all batch sizes from 1 on.
  * @returns the first batch size found at which `lines` are higher than `others`, and whether they are lower anywhere

@@ -10,7 +10,13 @@ export const solvers = { none, efficient, max } as const satisfies Readonly<Reco
 
 export type RematName = keyof typeof solvers;
 
-export { type BudgetProgress, type MemoryBudget, withinBudget } from './budget/budget.js';
+export {
+  type BudgetProgress,
+  ImpossibleBudget,
+  type MemoryBudget,
+  NoPlanInTime,
+  withinBudget,
+} from './budget/budget.js';
 export { loadSolver } from './budget/highs.js';
 export type { Certificate } from './certificate.js';
 export { recomputeCheap } from './efficient.js';

@@ -51,6 +51,16 @@ export function dataMemory(
   };
 }
 
+/** What training on pixels in memory that threads share takes beside them, where the data isn't known yet. */
+export function usualDataMemory(sample: readonly number[], workers = defaultDataWorkers): DataMemory {
+  return {
+    imageBytes: 4 * elementCount(sample),
+    batches: inUse + batchesAhead(workers),
+    fixedBytes: workers * workerBytes,
+    loadedBytes: 0,
+  };
+}
+
 function pixelBytes(split: Split): number {
   return 'images' in split ? split.images.byteLength : 0;
 }

@@ -1,6 +1,7 @@
 /** @file How much memory a training step will take, against what is free. */
 
 import type { Compiled } from '../../compile.js';
+import { addPeaks, largestBatch, type PeakLine } from '../../memory/peak-lines.js';
 import { planMemory } from '../../memory/plan.js';
 import { targets } from '../../targets/index.js';
 import type { DataMemory } from '../data/memory.js';
@@ -56,20 +57,29 @@ export function forecastMemory(
   };
 }
 
+/** The forecast of the process over the batch size: the largest of the lines. */
+export function processLines(
+  { schedules: { training, evaluation }, target }: Pick<Compiled, 'schedules' | 'target'>,
+  data: DataMemory,
+): readonly PeakLine[] {
+  const { factor, sessionBytes } = targets[target].arena;
+  return addPeaks(training.livePeak, evaluation.livePeak).map(({ fixed, perSample }) => ({
+    fixed: sessionBytes + factor * fixed + data.fixedBytes,
+    perSample: factor * perSample + data.batches * data.imageBytes,
+  }));
+}
+
 /**
- * The largest batch size whose forecast fits, or 0. Memory grows linearly with the batch, but for rounding.
+ * The largest batch size whose forecast fits, or 0.
  * @param forecast one that doesn't fit
  * @param bytes what is free
  */
 export function fittingBatchSize(
   compiled: Pick<Compiled, 'schedules' | 'target'>,
-  forecast: MemoryForecast,
+  { data }: Pick<MemoryForecast, 'data'>,
   bytes: number,
 ): number {
-  if (forecast.batchSize < 2) return 0;
-  const one = forecastMemory(compiled, 1, forecast.data).processBytes;
-  const slope = (forecast.processBytes - one) / (forecast.batchSize - 1);
-  return Math.max(0, Math.floor(1 + (bytes - one) / slope));
+  return largestBatch(processLines(compiled, data), bytes);
 }
 
 function peaksOfParts(values: readonly number[], parts: number): number[] {

@@ -49,7 +49,7 @@ export function svgDocument(label: string, width: number, height: number, conten
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="${escapeText(label)}" ${size}`,
     ` viewBox="0 0 ${width} ${height}" ${font} fill="${ink}" color="${ink}">`,
-    `<rect ${size} fill="#ffffff"/>${content}</svg>`,
+    `<rect class="ground" ${size} fill="#ffffff"/>${content}</svg>`,
   ].join('');
 }
 

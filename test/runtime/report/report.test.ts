@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import type { MemoryForecast } from '../../../src/runtime/measure/forecast.js';
 import type { EpochRecord, History } from '../../../src/runtime/report/history.js';
 import { renderCurves, renderReport } from '../../../src/runtime/report/index.js';
+import { wellFormed } from '../../helpers/markup.js';
 
 const colors = { train: '#0072b2', validation: '#d55e00', test: '#007a5a' };
 
@@ -23,24 +24,6 @@ function epochs(count: number, change: Partial<EpochRecord> = {}): EpochRecord[]
 }
 
 const withoutValidation = { validLoss: undefined, validError: undefined };
-
-/** The elements of markup in which every tag is closed by its own, as XML asks; throws where it is not so. */
-function wellFormed(markup: string): string[] {
-  const names: string[] = [];
-  const open: string[] = [];
-  const text = markup.replace(
-    /<(\/?)([a-z][\w:-]*)((?:\s+[\w:-]+="[^"<]*")*)\s*(\/?)>/gi,
-    (_, closing, name, __, empty) => {
-      if (closing && open.pop() !== name) throw new Error(`</${name}> closes another element`);
-      if (!closing) names.push(name);
-      if (!closing && !empty) open.push(name);
-      return '';
-    },
-  );
-  if (open.length > 0) throw new Error(`<${open.at(-1)}> is not closed`);
-  if (/[<>]|&(?!(amp|lt|gt|quot|#\d+);)/.test(text)) throw new Error(`markup in text: ${text}`);
-  return names;
-}
 
 /** How many lines (of more than one point) and dots have the colour. */
 function drawn(svg: string, color: string): { lines: number; dots: number } {

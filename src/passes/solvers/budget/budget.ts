@@ -53,6 +53,28 @@ function numberWhere(expects: string, accepts: (value: number) => boolean): Kind
   return { expects, accepts: (value) => typeof value === 'number' && accepts(value) };
 }
 
+/** No plan fits into a budget. */
+export class ImpossibleBudget extends RequestError {
+  constructor(
+    /** The least peak that was found: a budget of so many bytes is possible. */
+    readonly leastBytes: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Time ran out before a plan within a budget was found, or ruled out. */
+export class NoPlanInTime extends FailureError {
+  constructor(
+    /** The least peak that was found. */
+    readonly leastBytes: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
 /** Layouts that are tried beside the usual: with smaller parts, and with operands held as now or never. */
 const others: readonly Layout[] = [
   { parts: 8, holdShare: 7 / 8 },
@@ -129,8 +151,11 @@ function searchesOf(usual: RematProblem, budgetBytes: number, gap: number): read
 
 function failure(searches: readonly Search[], { budgetBytes, batchSize }: MemoryBudget, seconds: number): Error {
   const closed = searches.every(({ bound }) => bound === Number.POSITIVE_INFINITY);
-  for (const search of searches) search.findLeast(Date.now() + (500 * seconds) / searches.length);
-  const smallest = least([...searches], ({ leastPlan }) => leastPlan.peakBytes) as Search;
+  // Time may have run out before any plan was compiled.
+  if (searches.every(({ tried }) => tried === 0)) searches[0]?.step(Date.now(), undefined);
+  const begun = searches.filter(({ tried }) => tried > 0);
+  for (const search of begun) search.findLeast(Date.now() + (500 * seconds) / begun.length);
+  const smallest = least(begun, ({ leastPlan }) => leastPlan.peakBytes) as Search;
   const { peakBytes } = smallest.leastPlan;
   const provenBytes = Math.min(...searches.map(({ leastBound }) => leastBound));
   const isProven = provenBytes >= peakBytes * (1 - tie);
@@ -139,11 +164,13 @@ function failure(searches: readonly Search[], { budgetBytes, batchSize }: Memory
   const advice = fits > 0 ? `the largest batch that fits is ${fits}` : 'not even one image fits';
   const told = isProven ? 'proven' : `found; below ${megabytes(provenBytes)} there is none`;
   if (!closed) {
-    return new FailureError(
+    return new NoPlanInTime(
+      peakBytes,
       `no plan within ${megabytes(budgetBytes)} was found for ${batchSize} images in ${seconds.toFixed(0)} s, and none is ruled out; the least found is ${megabytes(peakBytes)}. Allow more time, or more memory, or a smaller batch (${advice})`,
     );
   }
-  return new RequestError(
+  return new ImpossibleBudget(
+    peakBytes,
     `a step of ${batchSize} images can't be done within ${megabytes(budgetBytes)}: the least is ${megabytes(peakBytes)} (${told}); ${advice}`,
   );
 }

@@ -1,0 +1,189 @@
+/** @file Time against memory: the policies' plans, and the fastest within budgets from the least that is possible. */
+
+import { rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { Compiled } from '../../compile.js';
+import { RequestError } from '../../ir/index.js';
+import { peakAt } from '../../memory/peak-lines.js';
+import { ImpossibleBudget, loadSolver, NoPlanInTime, type RematName } from '../../passes/solvers/index.js';
+import { stepMicroseconds, targetOf } from '../../targets/index.js';
+import { type Bundle, trainingHash, writeBundle } from '../bundle/bundle.js';
+import { compileAgain, lowerAgain } from '../bundle/replan.js';
+import { temporaryFolder } from '../files/atomic-file.js';
+import { checkTarget, cpu } from '../session/devices.js';
+import type { SessionOptions } from '../session/session.js';
+import { sessionChoices } from '../session/session-choice.js';
+import { measureRounds, type OnProgress, type StepsSummary, stepsContestant, summarize } from './rounds.js';
+
+/** A plan of a sweep. */
+export interface SweptPlan {
+  /** The policy; `budget` for the fastest within one; `custom` for that of a bundle with a policy of one's own. */
+  readonly remat: Compiled['remat'];
+  /** Whether it is the plan that the bundle has. */
+  readonly inBundle: boolean;
+  readonly budgetBytes?: number;
+  /** Of a budget: what is proven, or that no plan was found in the time it had. */
+  readonly status?: 'optimal' | 'feasible' | 'timeout';
+  /** Share of the modelled time that a better plan within the budget could save at most. */
+  readonly gap?: number;
+  /** Absent, as what follows, where no plan was found. */
+  readonly predictedLivePeakBytes?: number;
+  /** By the target's table of costs. */
+  readonly estimatedStepMs?: number;
+  /** Nodes of the training model, and how many of them compute something again. */
+  readonly nodes?: number;
+  readonly recomputed?: number;
+  readonly measured?: Pick<StepsSummary, 'stepMs' | 'peakGrowthBytes'>;
+}
+
+/** How to sweep. */
+export interface SweepOptions {
+  readonly batchSize: number;
+  /** How many budgets, from the least that is possible to what `none` takes. */
+  readonly budgets: number;
+  /** How long to look for the best plan within each. */
+  readonly seconds: number;
+  /** Told of each plan as it is found. */
+  readonly onPlan?: (done: number, total: number, what: string) => void;
+  /** Measures steps of each plan too, with these options. */
+  readonly measure?: SessionOptions | undefined;
+  readonly onMeasured?: OnProgress;
+}
+
+interface Found {
+  readonly plan: SweptPlan;
+  readonly compiled?: Compiled;
+}
+
+const policies: readonly RematName[] = ['none', 'efficient', 'max'];
+
+/** Steps in a process, of which the first is not timed; and processes for each plan, in turn. */
+const [steps, rounds] = [5, 2];
+
+/**
+ * Plans a bundle's network by each policy and within budgets.
+ * @throws RequestError or FailureError as `compileAgain` and `lowerAgain`, or when a measurement fails
+ */
+export async function sweepPlans(bundle: Bundle, options: SweepOptions): Promise<readonly SweptPlan[]> {
+  const { batchSize, budgets, seconds, onPlan } = options;
+  const { leastBatchSize, remat: own, target } = bundle.manifest;
+  if (options.measure) checkTarget(target, options.measure.device ?? cpu);
+  if (options.measure && batchSize < leastBatchSize) {
+    throw new RequestError(
+      `--batch-size ${batchSize} is too small to be measured: ${bundle.directory} needs at least ${leastBatchSize} images, since batch normalization over one value a channel has no variance`,
+    );
+  }
+  await loadSolver();
+  const isOwn = own === 'custom' || own === 'budget';
+  const total = policies.length + Number(isOwn) + budgets + 1;
+  let done = 0;
+  const tell = (what: string): void => onPlan?.(++done, total, what);
+  const found: Found[] = policies.map((remat) => {
+    const compiled = remat === own ? compileAgain(bundle) : lowerAgain(bundle, { remat });
+    tell(remat);
+    return pointOf(compiled, remat === own, batchSize);
+  });
+  if (isOwn) {
+    found.push(pointOf(compileAgain(bundle), true, batchSize));
+    tell("this bundle's plan");
+  }
+  const least = leastPeak(bundle, batchSize, seconds);
+  tell('the least that is possible');
+  const most = Math.max(...found.map(({ plan }) => plan.predictedLivePeakBytes ?? 0));
+  for (const budgetBytes of between(Math.min(least, most), most, budgets)) {
+    found.push(withinBudget(bundle, { budgetBytes, batchSize, seconds }));
+    tell(withinWords(budgetBytes));
+  }
+  return options.measure ? measured(bundle, found, options) : found.map(({ plan }) => plan);
+}
+
+function pointOf(compiled: Compiled, inBundle: boolean, batchSize: number): { plan: SweptPlan; compiled: Compiled } {
+  const { schedules, target, kernels, remat, certificate } = compiled;
+  const { order, livePeak } = schedules.training;
+  const nodes = schedules.training.graph.nodes;
+  return {
+    compiled,
+    plan: {
+      ...{ remat, inBundle },
+      ...(certificate && { budgetBytes: certificate.budgetBytes, status: certificate.status, gap: certificate.gap }),
+      predictedLivePeakBytes: Math.round(peakAt(livePeak, batchSize)),
+      estimatedStepMs: stepMicroseconds(nodes, targetOf(target, kernels), batchSize) / 1000,
+      nodes: order.length,
+      recomputed: order.filter(({ node }) => node.origin.phase === 'recompute').length,
+    },
+  };
+}
+
+function withinBudget(
+  bundle: Bundle,
+  memory: { readonly budgetBytes: number; readonly batchSize: number; readonly seconds: number },
+): Found {
+  try {
+    return pointOf(lowerAgain(bundle, { memory }), false, memory.batchSize);
+  } catch (error) {
+    // Others may be found in the time they have.
+    if (!(error instanceof NoPlanInTime)) throw error;
+    return { plan: { remat: 'budget', inBundle: false, budgetBytes: memory.budgetBytes, status: 'timeout' } };
+  }
+}
+
+/** The least live peak that is found, by asking for what is impossible. */
+function leastPeak(bundle: Bundle, batchSize: number, seconds: number): number {
+  try {
+    lowerAgain(bundle, { memory: { budgetBytes: 1, batchSize, seconds } });
+  } catch (error) {
+    if (error instanceof ImpossibleBudget || error instanceof NoPlanInTime) return error.leastBytes;
+    throw error;
+  }
+  return 1;
+}
+
+function withinWords(bytes: number): string {
+  return `within ${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** Budgets by equal factors, ends included, in whole bytes. */
+function between(least: number, most: number, count: number): readonly number[] {
+  if (count === 1) return [Math.ceil(least)];
+  return Array.from({ length: count }, (_, index) => Math.ceil(least * (most / least) ** (index / (count - 1))));
+}
+
+/** Plans that are the same model are measured once. */
+async function measured(
+  { manifest: { name: network, inputShape, classes } }: Bundle,
+  found: readonly Found[],
+  { batchSize, measure, onMeasured }: SweepOptions,
+): Promise<readonly SweptPlan[]> {
+  const models = new Map<string, Compiled>();
+  const hashes = found.map(({ compiled }) => {
+    if (!compiled) return '';
+    const hash = trainingHash(compiled);
+    if (!models.has(hash)) models.set(hash, compiled);
+    return hash;
+  });
+  const { threads = availableParallelism(), device = cpu, tf32, cudaGraph } = measure ?? {};
+  const { reason: _, ...session } = sessionChoices.training;
+  const folder = await temporaryFolder('sweep');
+  try {
+    const contestants = [];
+    for (const [hash, compiled] of models) {
+      const directory = join(folder, hash);
+      await writeBundle(directory, { name: network, inputShape: [...inputShape], classes }, compiled);
+      const request = { bundle: directory, batchSize, steps, seed: 0, device, threads, session, tf32, cudaGraph };
+      const { remat, certificate } = compiled;
+      const name = certificate ? withinWords(certificate.budgetBytes) : remat;
+      contestants.push(stepsContestant(name, request));
+    }
+    const results = await measureRounds(contestants, rounds, onMeasured);
+    const summaries = new Map([...models.keys()].map((hash, index) => [hash, summarize(results[index] ?? [])]));
+    return found.map(({ plan }, index) => {
+      const summary = summaries.get(hashes[index] ?? '');
+      return summary
+        ? { ...plan, measured: { stepMs: summary.stepMs, peakGrowthBytes: summary.peakGrowthBytes } }
+        : plan;
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
