@@ -3,6 +3,7 @@
 import { checkForward, initialize, type Network, traceNetwork } from './builders/index.js';
 import {
   aCount,
+  aFlag,
   aFunction,
   anObject,
   aSeed,
@@ -34,6 +35,7 @@ import {
 } from './passes/optimizers/index.js';
 import { packState, planSegments, type Segment } from './passes/pack-state.js';
 import { type Pass, runPasses, runUnverified } from './passes/pass.js';
+import { reduceAcrossProcesses } from './passes/reduce-across-processes.js';
 import { rematerialize } from './passes/rematerialize.js';
 import {
   byPredicate,
@@ -62,6 +64,11 @@ export interface CompileOptions {
   readonly solver?: RematSolver;
   /** Parameters not to train, by the beginnings of their names or by a predicate; see `freezeParameters`. */
   readonly freeze?: Freeze | undefined;
+  /**
+   * Whether the training step is for several processes (MPI), each with a share of the batch: gradients and running statistics
+   * are summed over them by operators of our own. By default it is for one, and has none of that.
+   */
+  readonly processes?: boolean;
   /** Seeds the initial parameters. */
   readonly seed?: number;
   /** Largest segment of packed state, in bytes; 0 keeps every tensor an input of its own. */
@@ -78,6 +85,7 @@ export const compileKinds: Kinds<CompileOptions> = {
   remat: either(oneOf(...Object.keys(solvers)), { ...aFunction, expects: 'a function of a node' }),
   solver: aFunction,
   freeze: either(listOf(aText), { ...aFunction, expects: "a function of a parameter's name" }),
+  processes: aFlag,
   seed: aSeed,
   segmentBytes: aCount(0),
   observe: aFunction,
@@ -101,6 +109,8 @@ export interface Compiled {
   readonly initial: ReadonlyMap<string, TensorData>;
   readonly target: TargetName;
   readonly kernels: KernelsName;
+  /** Whether the training step is one of several processes. */
+  readonly processes: boolean;
   /** What is recomputed: the policy's name, or `custom` for a policy or solver of one's own. */
   readonly remat: RematName | 'custom';
   /** Positions in the differentiated graph of the nodes that are computed again: with them the same is compiled again. */
@@ -127,7 +137,7 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
 export function compileGraph(traced: Graph, given: CompileOptions = {}): Compiled {
   checkForward(traced);
   const options = checkOptions('compile', given, compileKinds);
-  const kernels = options.kernels ?? 'plain';
+  const { kernels = 'plain', processes = false } = options;
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
   const { name: remat, solver } = rematOf(options);
@@ -141,12 +151,13 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
   const { decayNormBias } = optimizer;
   const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
 
-  const differentiated = run(asSources(forward), differentiation(target));
+  const differentiated = run(asSources(forward), differentiation(target, processes));
   const problem = rematProblem(differentiated, target, (again) => {
     const graph = runUnverified(differentiated, [rematerialize(again), ...sketch(target)]);
     return { graph, liveBytes: (batchSize) => plannedLiveBytes(graph, batchSize) };
   });
-  const update = [packState(packed), optimize(optimizer, packed)];
+  const reduced = processes ? [reduceAcrossProcesses] : [];
+  const update = [packState(packed), ...reduced, optimize(optimizer, packed)];
   const step = (again: ReadonlySet<Node>): Schedule =>
     schedule(run(differentiated, [rematerialize(again), ...ordering, ...update, ...lowering(target), updateEarly]));
   const { training, again, warnings } = atMostAll(step, solve(problem, solver), problem, remat);
@@ -163,6 +174,7 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
     initial: initialState(forward, options.seed ?? 0),
     target: target.name,
     kernels,
+    processes,
     remat,
     recomputed: differentiated.nodes.flatMap((node, position) => (again.has(node) ? [position] : [])),
     optimizer,

@@ -1,5 +1,6 @@
 /** @file densec train: from a network and a data set to trained weights. */
 
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
@@ -25,10 +26,20 @@ import { trainChoices, trainDefaults } from '../../src/runtime/run/options.js';
 import { describeChange, withOptions } from '../../src/runtime/run/segments.js';
 import { missingLibrary } from '../../src/runtime/session/cuda/libraries.js';
 import { parseDevice } from '../../src/runtime/session/devices.js';
+import type { Processes } from '../../src/runtime/session/mpi/processes.js';
+import type { SessionOptions } from '../../src/runtime/session/session.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { addChoices, attributeOf, chosen } from '../flags.js';
 import { note, warn } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
+import {
+  failTogether,
+  joinProcesses,
+  launchProcesses,
+  mustLaunch,
+  onLauncherStop,
+  type ProcessFlags,
+} from '../processes.js';
 import { drawsBars } from '../progress.js';
 import {
   addBuildOptions,
@@ -48,10 +59,10 @@ import {
   rematOption,
   sessionOptions,
 } from '../shared.js';
-import { jsonReporter, lineReporter, terminalReporter } from '../train-reporters.js';
+import { jsonReporter, lineReporter, silentReporter, terminalReporter } from '../train-reporters.js';
 import { noteNames } from '../weights.js';
 
-interface Flags extends BuildFlags, DataFlags, RunFlags {
+interface Flags extends BuildFlags, DataFlags, RunFlags, ProcessFlags {
   readonly data?: string;
   readonly save: string;
   readonly init?: string;
@@ -118,6 +129,11 @@ export function trainCommand(): Command {
     .option('--resume-from <file>', 'go on from an earlier checkpoint')
     .option('--force', 'replace the run that the folder holds')
     .option('--allow-overcommit', 'start although a step alone needs more memory than is free')
+    .addOption(
+      new Option('--timeout <seconds>', 'how long a process waits for the others of its run before it gives up')
+        .argParser(wholeNumber(1))
+        .default(600),
+    )
     .option('--json', 'print a JSON object a line for each event, the result last')
     .addOption(
       new Option('--print-freq <n>', 'steps from line to line where stderr is no terminal')
@@ -134,6 +150,7 @@ export function trainCommand(): Command {
     ),
     validSize: `a tenth, at most ${defaultValidSize}; none where there is a val/`,
     limit: 'all',
+    processes: 'one',
     augment: 'yes, but not for IDX and SVHN',
   });
   command
@@ -154,25 +171,69 @@ export function trainCommand(): Command {
   command.addHelpText('after', examples);
   return command.action(async (directory: string | undefined, flags: Flags, parsed: Command) => {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
-    const resuming = flags.resume || flags.resumeFrom !== undefined;
-    const run = resuming ? await resumed(directory, flags, given) : await begun(directory, flags, given);
-    for (const change of run.changes) note(`from epoch ${change.epoch}: ${describeChange(change)}`);
-    const stopWatching = watchInterrupts(() => run.stop());
-    tellMemory(run);
-    const reporter = flags.json ? jsonReporter() : drawsBars() ? terminalReporter() : lineReporter(flags.printFreq);
-    let result: ResultEvent;
-    try {
-      result = await run.run((event) => reporter.show(event));
-    } finally {
-      reporter.stop();
-      stopWatching();
+    if (mustLaunch(flags)) {
+      process.exitCode = await launchProcesses(flags);
+      return;
     }
-    if (!result.interrupted) return;
-    note(
-      `${pc.yellow('interrupted')} and saved after step ${result.steps}: go on with densec train --resume --save ${flags.save}`,
-    );
-    process.exitCode = 130;
+    const team = await joinProcesses(flags);
+    if (!team) return train(directory, flags, given, undefined);
+    try {
+      await train(directory, flags, given, team);
+      await team.finish();
+    } catch (error) {
+      await failTogether(team, error);
+    }
   });
+}
+
+async function train(
+  directory: string | undefined,
+  flags: Flags,
+  given: (name: string) => boolean,
+  team: Processes | undefined,
+): Promise<void> {
+  const resuming = flags.resume || flags.resumeFrom !== undefined;
+  const begin = resuming ? resumed : begun;
+  const run = team && team.rank > 0 ? await joined(flags, team) : await begin(directory, flags, given, team);
+  for (const change of run.changes) note(`from epoch ${change.epoch}: ${describeChange(change)}`);
+  const stopWatching = watchInterrupts(() => run.stop());
+  if (team?.rank === 0) onLauncherStop(stopNoted(() => run.stop()));
+  if (!team || team.rank === 0) tellMemory(run);
+  const reporter =
+    team && team.rank > 0
+      ? silentReporter()
+      : flags.json
+        ? jsonReporter()
+        : drawsBars()
+          ? terminalReporter()
+          : lineReporter(flags.printFreq);
+  let result: ResultEvent;
+  try {
+    result = await run.run((event) => reporter.show(event));
+  } finally {
+    reporter.stop();
+    stopWatching();
+  }
+  if (!result.interrupted) return;
+  note(
+    `${pc.yellow('interrupted')} and saved after step ${result.steps}: go on with densec train --resume --save ${flags.save}`,
+  );
+  process.exitCode = 130;
+}
+
+/** Takes part in the run that the first process begins or goes on with. */
+async function joined(flags: Flags, team: Processes): Promise<TrainingRun> {
+  await team.gather([]);
+  const { save, dataWorkers } = flags;
+  const dataset = await readRunData(await openRun(save), flags);
+  return TrainingRun.join(dataset, { ...sessionFlags(flags, team), save, dataWorkers, team });
+}
+
+/** Session options from flags; several processes share the cores of their host. */
+function sessionFlags(flags: Flags, team: Processes | undefined): SessionOptions {
+  const options = sessionOptions(flags);
+  if (!team || options.threads !== undefined) return options;
+  return { ...options, threads: Math.max(1, Math.floor(availableParallelism() / team.onHost)) };
 }
 
 /** Tells what a run will need of memory, and warns where that is more than is free. */
@@ -190,6 +251,7 @@ async function begun(
   directory: string | undefined,
   flags: Flags,
   given: (name: string) => boolean,
+  team: Processes | undefined,
 ): Promise<TrainingRun> {
   const { save, force = false, data } = flags;
   if (data === undefined) throw new RequestError('--data SOURCE is missing: a folder with a data set, or mnist');
@@ -207,7 +269,7 @@ async function begun(
     ...(flags.imageSize ?? (flags.arch === undefined ? [] : [architectureSize])),
   ];
   const dataset = await readData(data, channels, { ...flags, imageSize, imageWidth });
-  const source = existing ?? compileFlags(forDevice(flags, given), dataset);
+  const source = existing ?? compileFlags(forDevice(flags, given), dataset, team !== undefined);
   const { classes } = 'manifest' in source ? source.manifest : source.network;
   if (classes > Math.max(2, dataset.classes)) {
     note(
@@ -216,9 +278,9 @@ async function begun(
   }
   const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, source);
   const run = await TrainingRun.begin(source, dataset, {
-    ...sessionOptions(flags),
+    ...sessionFlags(flags, team),
     ...chosen(trainChoices, flags),
-    ...{ save, force, data: place(data), initial, validShare: flags.validShare, dataWorkers: flags.dataWorkers },
+    ...{ team, save, force, data: place(data), initial, validShare: flags.validShare, dataWorkers: flags.dataWorkers },
     ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep, onWait: note },
     allowOvercommit: flags.allowOvercommit,
   });
@@ -251,9 +313,9 @@ interface Built {
   readonly compiled: Compiled;
 }
 
-function compileFlags(flags: Flags, dataset: Dataset): Built {
+function compileFlags(flags: Flags, dataset: Dataset, processes: boolean): Built {
   const network = densenet(networkConfig(flags, dataFallback(dataset, flags)));
-  const compiled = compile(network, compileOptions(flags));
+  const compiled = compile(network, { ...compileOptions(flags), processes });
   for (const text of compiled.warnings) warn(text);
   return { network, compiled };
 }
@@ -284,6 +346,7 @@ async function resumed(
   directory: string | undefined,
   flags: Flags,
   given: (name: string) => boolean,
+  team: Processes | undefined,
 ): Promise<TrainingRun> {
   const { save, resumeFrom: from, checkpointEvery, keep } = flags;
   // The run's own command with --resume added is fine.
@@ -299,26 +362,36 @@ async function resumed(
   const told = Object.fromEntries(said) as Partial<typeof options>;
   // Reading the data may take long: what can't change is told before.
   withOptions(progress, told, save);
-  const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
-  const { limit } = options;
+  const dataset = await readRunData(run, flags);
   const data = flags.data === undefined ? options.data : place(flags.data);
-  const read = readData(data, channels, { ...flags, imageSize, imageWidth, limit, known: knownFrom(progress.data) });
-  const dataset = await read.catch((error: unknown) => {
-    if (flags.data !== undefined || !(error instanceof FailureError)) throw error;
-    throw new FailureError(`${error.message}; if the data of this run has moved, say where it is with --data`, {
-      cause: error,
-    });
-  });
   refuseOtherShares(flags, progress, dataset);
-  const lowered = compiledAnew(run, flags, given, dataset) ?? (directory === undefined ? undefined : bundle);
+  const lowered =
+    compiledAnew(run, flags, given, dataset, team !== undefined) ?? (directory === undefined ? undefined : bundle);
   const { device, threads, ...cuda } = sessionOptions(flags);
+  const shared = given('threads') ? threads : sessionFlags(flags, team).threads;
   return TrainingRun.resume(dataset, {
     ...told,
     ...{ save, from, data, lowered, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
     allowOvercommit: flags.allowOvercommit,
     ...(given('device') && device && { device }),
-    ...(threads !== undefined && { threads }),
+    ...(shared !== undefined && { threads: shared }),
     ...cuda,
+    team,
+  });
+}
+
+/** The data that a run began with, where it is now. */
+function readRunData({ progress, bundle }: OpenedRun, flags: Flags): Promise<Dataset> {
+  const { options } = progress;
+  const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
+  const { limit } = options;
+  const data = flags.data === undefined ? options.data : place(flags.data);
+  const read = readData(data, channels, { ...flags, imageSize, imageWidth, limit, known: knownFrom(progress.data) });
+  return read.catch((error: unknown) => {
+    if (flags.data !== undefined || !(error instanceof FailureError)) throw error;
+    throw new FailureError(`${error.message}; if the data of this run has moved, say where it is with --data`, {
+      cause: error,
+    });
   });
 }
 
@@ -350,13 +423,15 @@ function compiledAnew(
   flags: Flags,
   given: (name: string) => boolean,
   dataset: Dataset,
+  processes: boolean,
 ): Compiled | undefined {
   const { bundle, progress } = run;
   const { manifest } = bundle;
   const extra = buildFlagNames.filter(given);
   const { device } = progress.running;
   const isElsewhere = given('device') && parseDevice(flags.device).target !== parseDevice(device).target;
-  if (extra.length === 0 && !isElsewhere) return undefined;
+  const isOtherCount = processes !== (manifest.processes === true);
+  if (extra.length === 0 && !isElsewhere && !isOtherCount) return undefined;
   const asked = isElsewhere ? forDevice(flags, given) : flags;
   const target = given('target') || isElsewhere ? asked.target : manifest.target;
   const kernels = given('kernels') || target !== manifest.target ? asked.kernels : manifest.kernels;
@@ -364,7 +439,7 @@ function compiledAnew(
   const remat = rematFlagNames.some(given) ? rematOption(flags) : before;
   const isOnlyLowering = extra.every((name) => !networkFlagNames.includes(name) && !optimizerFlagNames.includes(name));
   const isSame = target === manifest.target && kernels === manifest.kernels && remat === before;
-  if (isOnlyLowering && isSame && flags.freeze === undefined) return undefined;
+  if (isOnlyLowering && isSame && !isOtherCount && flags.freeze === undefined) return undefined;
   // Without the defaults of switches.
   const isSaid = ([name]: [string, unknown]): boolean => !optimizerFlagNames.includes(name) || given(name);
   const said = Object.fromEntries(Object.entries(flags).filter(isSaid)) as unknown as Flags;
@@ -373,7 +448,7 @@ function compiledAnew(
     ? optimizerOptions(flags)
     : ({ ...kept, ...optimizerOptions({ ...said, optimizer: kept.kind }) } as OptimizerChoice);
   const options = {
-    ...{ target, kernels, optimizer },
+    ...{ target, kernels, optimizer, processes },
     ...(remat !== 'custom' && { remat }),
     ...(flags.freeze && { freeze: flags.freeze }),
   };
@@ -393,6 +468,19 @@ function compiledAnew(
 /** A flag by the name that commander has for its value. */
 function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** Stops a run once, and says so. */
+function stopNoted(stop: () => void): () => void {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    stop();
+    note(
+      '\nfinishing the step, then saving … (once more to quit at once, without the steps since the last checkpoint)',
+    );
+  };
 }
 
 /**

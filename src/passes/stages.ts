@@ -3,14 +3,14 @@
 import type { Target } from '../targets/index.js';
 import { accumulate } from './accumulate.js';
 import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './clean.js';
-import { differentiate } from './differentiate.js';
+import { differentiate, differentiateShare } from './differentiate.js';
 import { distributeConcat, shareStatistics } from './distribute-concat.js';
 import { foldCenter } from './fold-center.js';
 import { elideNormalizable, fuseAffine } from './fuse-affine.js';
 import { fuseConvolutions } from './fuse-convolutions.js';
 import { groupFeatures, groupManyFeatures } from './group-features.js';
 import { lower } from './lower.js';
-import { evaluationMode, trainingMode } from './modes.js';
+import { evaluationMode, sharedTrainingMode, trainingMode } from './modes.js';
 import type { Pass } from './pass.js';
 import { pinOrder } from './pin-order.js';
 import { poolFirst } from './pool-first.js';
@@ -23,13 +23,24 @@ const clean: readonly Pass[] = [removeDeadCode, shareSubexpressions];
 /**
  * From the traced forward pass to forward and backward pass: batch norm and dropout as they are in training, what
  * concatenations' readers have in common done once, then the gradients.
+ * @param shared whether several processes take a step together
  */
-export function differentiation(target: Target): readonly Pass[] {
+export function differentiation(target: Target, shared = false): readonly Pass[] {
   const share = fusesAffine(target)
     ? [poolFirst, groupManyFeatures, shareStatistics, fuseAffine]
     : [poolFirst, groupFeatures, distributeConcat];
-  const derive = fusesAffine(target) ? [differentiate, elideNormalizable, accumulate] : [differentiate];
-  return [trainingMode, ...clean, ...share, ...clean, ...derive, removeDeadCode, sumAffine, ...clean];
+  const gradients = shared ? differentiateShare : differentiate;
+  const derive = fusesAffine(target) ? [gradients, elideNormalizable, accumulate] : [gradients];
+  return [
+    shared ? sharedTrainingMode : trainingMode,
+    ...clean,
+    ...share,
+    ...clean,
+    ...derive,
+    removeDeadCode,
+    sumAffine,
+    ...clean,
+  ];
 }
 
 /** From the traced forward pass to the one of evaluation. */

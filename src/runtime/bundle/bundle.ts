@@ -205,6 +205,7 @@ function describe(
     leastBatchSize: compiled.leastBatchSize,
     target: compiled.target,
     kernels: compiled.kernels,
+    ...(compiled.processes && { processes: true as const }),
     remat: compiled.remat,
     ...(compiled.remat === 'custom' && { recomputed: [...compiled.recomputed] }),
     optimizer: compiled.optimizer,

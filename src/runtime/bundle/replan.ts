@@ -38,7 +38,7 @@ export function forwardGraph(bundle: Bundle): Graph {
  */
 export function compileAgain(bundle: Bundle): Compiled {
   const { directory, manifest } = bundle;
-  const { remat, recomputed, target, kernels, optimizer, models, segmentBytes } = manifest;
+  const { remat, recomputed, target, kernels, processes = false, optimizer, models, segmentBytes } = manifest;
   if (remat === 'custom' && !recomputed) {
     throw new RequestError(
       `${directory} was compiled with a policy of one's own and doesn't say what it chose; call planMemory in its program`,
@@ -47,6 +47,7 @@ export function compileAgain(bundle: Bundle): Compiled {
   const options = {
     target,
     kernels,
+    processes,
     optimizer,
     ...(remat === 'custom' ? { solver: recordedSolver(recomputed ?? []) } : { remat }),
     ...(segmentBytes !== undefined && { segmentBytes }),
@@ -67,10 +68,10 @@ export function compileAgain(bundle: Bundle): Compiled {
  */
 export function lowerAgain(
   bundle: Bundle,
-  options: Pick<CompileOptions, 'target' | 'kernels' | 'remat' | 'optimizer' | 'freeze'>,
+  options: Pick<CompileOptions, 'target' | 'kernels' | 'processes' | 'remat' | 'optimizer' | 'freeze'>,
 ): Compiled {
   const { directory, manifest } = bundle;
-  const { target, kernels, optimizer, segmentBytes, seed } = manifest;
+  const { target, kernels, processes = false, optimizer, segmentBytes, seed } = manifest;
   const { remat = manifest.remat } = options;
   if (remat === 'custom') {
     throw new RequestError(
@@ -78,7 +79,7 @@ export function lowerAgain(
     );
   }
   return compileGraph(forwardGraph(bundle), {
-    ...{ target, kernels, optimizer, seed },
+    ...{ target, kernels, processes, optimizer, seed },
     ...(segmentBytes !== undefined && { segmentBytes }),
     ...options,
     remat,

@@ -23,6 +23,7 @@ import {
   dropoutInputs,
   learningRateInput,
   outputName,
+  processInputs,
   resultOutputs,
 } from '../../step/interface.js';
 import type { Bundle } from '../bundle/bundle.js';
@@ -50,6 +51,10 @@ export interface StepScalars {
   readonly seed: number;
   /** The batch's part in the update, where gradients accumulate over several; by default it makes one alone. */
   readonly accumulation?: BatchPart;
+  /** This process's share of the step's images, from 0 to 1, where several take the step together. */
+  readonly share?: number;
+  /** Place of the process's first image among those of the step. */
+  readonly first?: number;
 }
 
 /** A batch as one of several whose mean gradient makes an update. */
@@ -70,11 +75,15 @@ const partKinds: Kinds<BatchPart> = {
   last: must(aFlag),
 };
 
+const aShare: Kind = { expects: 'a number from 0 to 1', accepts: (value) => isShare(value) };
+
 const scalarKinds: Kinds<StepScalars> = {
   learningRate: must(aRate),
   step: must(aCount(0)),
   seed: must(aSeed),
   accumulation: { expects: '{ share, last }', accepts: (value) => typeof value === 'object' && value !== null },
+  share: aShare,
+  first: aCount(0),
 };
 
 function isShare(value: unknown): boolean {
@@ -253,14 +262,16 @@ export function stateUpdates({ manifest }: Bundle, inputs: Iterable<string>): St
 export function trainingFeeds(
   { manifest }: Bundle,
   batch: Batch,
-  { learningRate, step, seed, accumulation }: StepScalars,
+  { learningRate, step, seed, accumulation, share = 1, first = 0 }: StepScalars,
 ): [string, TensorData][] {
   const feeds: [string, TensorData][] = [...batchFeeds(batch), [learningRateInput, float32(learningRate)]];
   if (manifest.optimizer.accumulate > 1) {
-    const { share, last } = accumulation ?? { share: 1, last: true };
-    feeds.push([accumulationInputs.share, float32(share)], [accumulationInputs.apply, float32(last ? 1 : 0)]);
+    const part = accumulation ?? { share: 1, last: true };
+    feeds.push([accumulationInputs.share, float32(part.share)], [accumulationInputs.apply, float32(part.last ? 1 : 0)]);
   }
   if (manifest.dropout) feeds.push([dropoutInputs.step, int64(step)], [dropoutInputs.seed, int64(seed)]);
+  if (manifest.processes) feeds.push([processInputs.share, float32(share)]);
+  if (manifest.processes && manifest.dropout) feeds.push([processInputs.first, int64(first)]);
   return feeds;
 }
 

@@ -33,15 +33,21 @@ export async function evaluateBatches(
   return measured.value;
 }
 
-/** Evaluates batch by batch and yields how many images are done. */
+/**
+ * Evaluates batch by batch and yields how many images are done.
+ * @param evaluate a batch, where several processes share them; told how many images are done
+ */
 export async function* evaluationSteps(
   model: EvaluationModel,
   batches: Iterable<Batch> | AsyncIterable<Batch>,
+  evaluate: (batch: Batch, done: number) => Promise<BatchResult & { readonly images: number }> = async (batch) => ({
+    ...(await model.evaluate(batch)),
+    images: batch.labels.data.length,
+  }),
 ): AsyncGenerator<number, Evaluation> {
   let [lossSum, errorSum, count] = [0, 0, 0];
   for await (const batch of batches) {
-    const { loss, errors }: BatchResult = await model.evaluate(batch);
-    const images = batch.labels.data.length;
+    const { loss, errors, images } = await evaluate(batch, count);
     lossSum += loss * images;
     errorSum += errors;
     count += images;

@@ -22,6 +22,8 @@ export type RunIdentity = z.infer<typeof identitySchema>;
 export const loweringSchema = z.object({
   target: z.string(),
   kernels: z.string(),
+  /** Whether it is for several processes; said only where it is. */
+  processes: z.literal(true).optional(),
   remat: z.string(),
   /** Version of densec. */
   densec: z.string(),
@@ -57,17 +59,22 @@ export function identityDifference(before: RunIdentity, after: RunIdentity): str
 }
 
 /** How a bundle's training model was compiled. */
-export function loweringOf({ manifest: { target, kernels, remat, densec } }: Bundle): Lowering {
-  return { target, kernels, remat, densec };
+export function loweringOf({ manifest: { target, kernels, processes, remat, densec } }: Bundle): Lowering {
+  return { target, kernels, ...(processes && { processes }), remat, densec };
 }
 
 /** From one way of compiling to another, in words: `remat none → max`. */
 export function describeLowering(before: Lowering | undefined, after: Lowering): string {
   const { target, kernels, remat } = after;
   if (!before) return `target ${target}, kernels ${kernels}, remat ${remat}`;
-  const keys = Object.keys(after) as (keyof Lowering)[];
+  const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])] as (keyof Lowering)[];
   const changed = keys.filter((key) => before[key] !== after[key]);
-  return changed.map((key) => `${key} ${before[key]} → ${after[key]}`).join(', ') || 'the same options, another model';
+  const word = (value: string | boolean | undefined): string =>
+    value === undefined ? 'one' : value === true ? 'several' : String(value);
+  return (
+    changed.map((key) => `${key} ${word(before[key])} → ${word(after[key])}`).join(', ') ||
+    'the same options, another model'
+  );
 }
 
 function stateHash(segments: readonly Segment[]): string {

@@ -3,9 +3,19 @@
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { aCount, aFlag, FailureError, type Kinds, oneOf, RequestError, type TensorData } from '../../ir/index.js';
+import {
+  aCount,
+  aFlag,
+  anObject,
+  FailureError,
+  type Kinds,
+  oneOf,
+  RequestError,
+  type TensorData,
+} from '../../ir/index.js';
 import { ownFile } from '../../own-files.js';
 import { type CudaOptions, cpu, type Device } from './devices.js';
+import type { ProcessLink } from './mpi/meeting.js';
 import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
 import { requireRuntime } from './runtime-package.js';
 import type { SessionChoice } from './session-choice.js';
@@ -15,10 +25,13 @@ export interface SessionOptions extends CudaOptions {
   readonly device?: Device;
   /** Threads of one operator; by default the number of cores. */
   readonly threads?: number;
+  /** The processes that take each step together, where there are several. */
+  readonly link?: ProcessLink | undefined;
 }
 
 /** What sessions take, option by option. */
 export const sessionKinds: Kinds<SessionOptions> = {
+  link: anObject,
   device: {
     expects: "a device, as in { target: 'cpu', index: 0 } (target cpu, cuda or webgpu)",
     accepts: (value) => {
@@ -32,8 +45,8 @@ export const sessionKinds: Kinds<SessionOptions> = {
 };
 
 /** The session options among others. */
-export function sessionOf({ device, threads, tf32, cudaGraph }: SessionOptions): SessionOptions {
-  return { ...(device && { device }), ...(threads !== undefined && { threads }), tf32, cudaGraph };
+export function sessionOf({ device, threads, tf32, cudaGraph, link }: SessionOptions): SessionOptions {
+  return { ...(device && { device }), ...(threads !== undefined && { threads }), tf32, cudaGraph, link };
 }
 
 /** One model with its state. Requests are answered in the order they are made. */
@@ -63,7 +76,7 @@ export class Session {
   static async open(
     model: string,
     { optimization, memoryPattern, profilePrefix, optimizedModel, disabledOptimizers }: SessionChoice & Inspection,
-    { device = cpu, threads = availableParallelism(), tf32, cudaGraph }: SessionOptions = {},
+    { device = cpu, threads = availableParallelism(), tf32, cudaGraph, link }: SessionOptions = {},
   ): Promise<Session> {
     requireRuntime();
     const session = new Session(new Worker(ownFile('runtime/session/worker.js')), model);
@@ -77,6 +90,7 @@ export class Session {
         memoryPattern,
         tf32,
         cudaGraph,
+        link,
         ...(profilePrefix !== undefined && { profilePrefix }),
         ...(optimizedModel !== undefined && { optimizedModel }),
         ...(disabledOptimizers && { disabledOptimizers }),

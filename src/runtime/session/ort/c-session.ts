@@ -13,7 +13,7 @@ import {
   type TensorData,
 } from '../../../ir/index.js';
 import { decodeModel, elementTypes, type Program, programOf, valueTypes } from '../../../onnx/index.js';
-import { ownOperators } from '../../../operators/index.js';
+import { type OwnOperator, ownOperators } from '../../../operators/index.js';
 import type { Device } from '../devices.js';
 import type { ArenaBytes, ModelSession, RuntimeFacts, SessionRequest } from '../model-session.js';
 import type { RunRequest } from '../protocol.js';
@@ -96,17 +96,18 @@ export class CSession implements ModelSession {
             workspaceBytes: 64e6,
           })
         : undefined;
+    const table = await operatorsFor(request);
     const wantsGraph = device.target === 'cuda' && (request.cudaGraph ?? true) && request.profilePrefix === undefined;
     let cudaGraph: boolean | string = wantsGraph && request.optimization === 'disabled';
     let session: Pointer;
     try {
-      session = openSession(api, request, model, library, cudaGraph);
+      session = openSession(api, request, model, { table, library }, cudaGraph);
     } catch (error) {
       if (!cudaGraph) throw error;
       // The runtime refuses graphs that it could not capture, such as those with nodes on the host.
       cudaGraph = `the runtime refused to capture it: ${(error as Error).message}`;
       process.stderr.write(`steps are launched node by node: ${cudaGraph}\n`);
-      session = openSession(api, request, model, library, false);
+      session = openSession(api, request, model, { table, library }, false);
     }
     return new CSession(
       api,
@@ -117,7 +118,7 @@ export class CSession implements ModelSession {
       request.optimization === 'disabled',
       request.profilePrefix !== undefined,
       cudaGraph === true,
-      () => openSession(api, request, model, library, false),
+      () => openSession(api, request, model, { table, library }, false),
       { api: 'c', version: api.version, ...(device.target === 'cuda' && { cudaGraph }) },
     );
   }
@@ -411,13 +412,27 @@ function readModel(source: string | Uint8Array): ModelFacts {
   };
 }
 
+/** Operators of our own, and where they have kernels on a device. */
+interface OwnKernels {
+  readonly table: Readonly<Record<string, OwnOperator>>;
+  readonly library: DeviceLibrary | undefined;
+}
+
+/** The operators of our own; where several processes take steps together, with sums over them. */
+async function operatorsFor({ link }: SessionRequest): Promise<OwnKernels['table']> {
+  if (!link) return ownOperators;
+  const { allReduceOf } = await import('../mpi/sums.js');
+  const allReduce = allReduceOf(link);
+  return { ...ownOperators, [allReduce.name]: allReduce };
+}
+
 let environment: Pointer;
 
 function openSession(
   api: OrtApi,
   request: SessionRequest,
   model: ModelFacts,
-  library: DeviceLibrary | undefined,
+  { table, library }: OwnKernels,
   cudaGraph: boolean,
 ): Pointer {
   const {
@@ -444,7 +459,7 @@ function openSession(
       api.AddSessionConfigEntry(options, 'optimization.disable_specified_optimizers', list);
     }
     if (device.target === 'cuda') addCuda(api, options, device, request, cudaGraph);
-    if (model.hasOwnOperators) addOwnOperators(options, ownOperators, library);
+    if (model.hasOwnOperators) addOwnOperators(options, table, library);
     return typeof request.model === 'string'
       ? made(api.CreateSession, environment, request.model, options)
       : made(api.CreateSessionFromArray, environment, request.model, request.model.byteLength, options);

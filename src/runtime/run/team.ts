@@ -1,0 +1,134 @@
+/** @file What the processes of a run do together in its loop: they share batches, add up results, agree to stop. */
+
+import { createHash } from 'node:crypto';
+import { FailureError, type TensorData } from '../../ir/index.js';
+import type { Batch } from '../data/batches.js';
+import { type Deal, type DealtRows, dealtRows } from '../data/deal.js';
+import type { BatchResult, EvaluationModel, StepScalars, TrainingModel } from '../model/model.js';
+import { PeerFailure } from '../session/mpi/meeting.js';
+import type { Processes } from '../session/mpi/processes.js';
+
+/** A batch's result over all processes: the mean loss and the errors of so many images. */
+export interface SharedResult extends BatchResult {
+  readonly images: number;
+}
+
+/** What a process tells the others of a batch. */
+interface Told {
+  readonly lossSum: number;
+  readonly errors: number;
+  readonly images: number;
+  readonly stop: boolean;
+}
+
+/** One process's part in the loop of a run of several. */
+export class Team {
+  private stopped = false;
+  private readonly waited: number[];
+  private began: number | undefined;
+  private before: readonly number[] | undefined;
+
+  constructor(
+    private readonly processes: Processes,
+    /** Fewest images of a step that a process takes statistics of. */
+    private readonly least: number,
+    private readonly interrupted: () => boolean,
+  ) {
+    this.waited = Array.from({ length: processes.size }, () => 0);
+  }
+
+  /** Whether it is another process that writes. */
+  get follows(): boolean {
+    return this.processes.rank > 0;
+  }
+
+  get size(): number {
+    return this.processes.size;
+  }
+
+  /** Whether all have agreed to stop. */
+  get hasStopped(): boolean {
+    return this.stopped;
+  }
+
+  /** Shares of the time since the first step, by process, that went by in sums over all: for most, waiting for the slowest. */
+  get waits(): readonly number[] {
+    const ms = performance.now() - (this.began ?? 0);
+    return this.waited.map((each) => (this.began === undefined ? 0 : Math.min(1, each / ms)));
+  }
+
+  /** How the batches of a part of the data are dealt out. */
+  dealFor(part: 'training' | 'evaluation'): Deal {
+    const { rank, size } = this.processes;
+    return { rank, size, least: part === 'training' ? this.least : 1 };
+  }
+
+  /** A step that all take together. @param images of the whole batch */
+  async step(model: TrainingModel, batch: Batch, images: number, scalars: StepScalars): Promise<SharedResult> {
+    this.began ??= performance.now();
+    const rows = dealtRows(images, this.dealFor('training'));
+    const share = { share: rows.count / images, first: rows.first };
+    const own = await model.step(batch, { ...scalars, ...share }).catch((error: unknown) => {
+      throw this.processes.explain(error);
+    });
+    return this.together(own, rows, scalars.step);
+  }
+
+  /** A batch that all evaluate together. @param images of the whole batch */
+  async evaluate(model: EvaluationModel, batch: Batch, images: number): Promise<SharedResult> {
+    const rows = dealtRows(images, this.dealFor('evaluation'));
+    const own = rows.count > 0 ? await model.evaluate(batch) : { loss: 0, errors: 0 };
+    return this.together(own, rows);
+  }
+
+  /** @throws FailureError naming those processes whose state isn't that of the first */
+  async compare(state: ReadonlyMap<string, TensorData>, when: string): Promise<void> {
+    const hashes = await this.processes.gather([hashOf(state)]);
+    const different = hashes.flatMap(([hash], rank) => (hash === hashes[0]?.[0] ? [] : [rank]));
+    if (different.length === 0) return;
+    throw this.ofAll(
+      new FailureError(
+        `the state of process ${different.join(', ')} isn't that of process 0 ${when}: its sums over the processes differ; run all of them on machines of one kind, with one MPI and the same densec, and go on from the last checkpoint`,
+      ),
+    );
+  }
+
+  /** All come here before any goes on. */
+  async meet(): Promise<void> {
+    await this.processes.gather([]);
+  }
+
+  /** An error that every process has alike: the first one tells it. */
+  ofAll(error: FailureError): FailureError {
+    return this.follows ? new PeerFailure(error.message, true, error.exitCode) : error;
+  }
+
+  private async together(own: BatchResult, rows: DealtRows, step?: number): Promise<SharedResult> {
+    const images = rows.count;
+    const told: Told = {
+      lossSum: images > 0 ? own.loss * images : 0,
+      errors: images > 0 ? own.errors : 0,
+      images,
+      stop: this.interrupted(),
+    };
+    const numbers = [told.lossSum, told.errors, told.images, told.stop ? 1 : 0, this.processes.waitedMs];
+    const all = await this.processes.gather(numbers, step);
+    const total = (index: number): number => all.reduce((sum, each) => sum + (each[index] ?? 0), 0);
+    if (total(3) > 0) this.stopped = true;
+    const waited = all.map((each) => each[4] ?? 0);
+    const before = this.before ?? waited.map(() => 0);
+    for (const [rank, ms] of waited.entries()) this.waited[rank] = (this.waited[rank] ?? 0) + ms - (before[rank] ?? 0);
+    this.before = waited;
+    return { loss: total(0) / total(2), errors: total(1), images: total(2) };
+  }
+}
+
+/** 52 bits of a hash of a state's tensors, as a number. */
+function hashOf(state: ReadonlyMap<string, TensorData>): number {
+  const hash = createHash('sha256');
+  for (const name of [...state.keys()].sort()) {
+    const { data } = state.get(name) as TensorData;
+    hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return Number.parseInt(hash.digest('hex').slice(0, 13), 16);
+}
