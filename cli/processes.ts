@@ -61,6 +61,9 @@ export async function failTogether(processes: Processes, error: unknown): Promis
     await sleep(1000);
     throw new ToldError(code);
   }
+  // What all find wrong is told once.
+  await sleep(Math.min(1000, 100 * processes.rank));
+  if (processes.hasFailedElsewhere) throw new ToldError(code);
   tellError(error, processes.rank > 0 ? `process ${processes.rank}: ` : '');
   processes.fail(error instanceof Error ? error.message : String(error), code);
   throw new ToldError(code);

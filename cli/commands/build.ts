@@ -14,6 +14,7 @@ interface Flags extends BuildFlags {
   readonly force?: boolean;
   readonly seed: number;
   readonly batchSize?: number;
+  readonly processes?: boolean;
   readonly json?: boolean;
 }
 
@@ -24,6 +25,10 @@ export function buildCommand(): Command {
     .option('--force', 'replace the bundle that the folder holds')
     .option('--json', 'print the facts of info as JSON');
   addSeedOption(addBuildOptions(command), 'seed of the initial weights');
+  command.option(
+    '--processes',
+    'for several processes (MPI): gradients are summed over them; only densec runs such a step',
+  );
   command.addOption(
     new Option('--batch-size <n>', 'tell the predicted live peak of a step of so many images').argParser(
       wholeNumber(1),
@@ -31,7 +36,7 @@ export function buildCommand(): Command {
   );
   return command.addHelpText('after', examples).action(async (flags: Flags) => {
     const network = densenet(networkConfig(flags));
-    const options = compileOptions(flags);
+    const options = { ...compileOptions(flags), processes: flags.processes ?? false };
     await prepareOutputFolder(flags.output, flags.force ?? false);
     const compiled = compile(network, options);
     for (const text of compiled.warnings) warn(text);

@@ -11,6 +11,7 @@ import { WaitClock } from '../data/wait-clock.js';
 import { RunLock } from '../files/run-lock.js';
 import { checkBatch, EvaluationModel, TrainingModel } from '../model/model.js';
 import { readState, type State } from '../model/state.js';
+import { Team } from '../model/team.js';
 import { nonFinite } from '../model/weights.js';
 import type { History } from '../report/history.js';
 import { cpu, deviceName } from '../session/devices.js';
@@ -24,7 +25,6 @@ import { learningRateAt } from './learning-rate.js';
 import { globalBatch, type TrainOptions } from './options.js';
 import { type LockedContext, RunFolder } from './run-folder.js';
 import { optionsAt } from './segments.js';
-import { Team } from './team.js';
 
 /**
  * Trains a bundle's network and yields what happens. Weights begin at the bundle's initial state, or at a checkpoint of

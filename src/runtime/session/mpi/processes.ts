@@ -134,6 +134,11 @@ export class Processes {
     return error instanceof PeerFailure && (error.isTold || !this.peers.tells);
   }
 
+  /** Whether another process has told of its failure. */
+  get hasFailedElsewhere(): boolean {
+    return this.peers.failure()?.isTold === true;
+  }
+
   /**
    * Tells the others that this process has failed: they end then, too. It must end itself soon.
    * @param code the exit code

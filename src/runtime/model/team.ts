@@ -1,12 +1,12 @@
 /** @file What the processes of a run do together in its loop: they share batches, add up results, agree to stop. */
 
 import { createHash } from 'node:crypto';
-import { FailureError, type TensorData } from '../../ir/index.js';
+import { elementCount, FailureError, type TensorData } from '../../ir/index.js';
 import type { Batch } from '../data/batches.js';
-import { type Deal, type DealtRows, dealtRows } from '../data/deal.js';
-import type { BatchResult, EvaluationModel, StepScalars, TrainingModel } from '../model/model.js';
+import { type Deal, type DealtRows, dealtRows, rowsRead } from '../data/deal.js';
 import { PeerFailure } from '../session/mpi/meeting.js';
 import type { Processes } from '../session/mpi/processes.js';
+import type { BatchResult, EvaluationModel, StepScalars, TrainingModel } from './model.js';
 
 /** A batch's result over all processes: the mean loss and the errors of so many images. */
 export interface SharedResult extends BatchResult {
@@ -32,7 +32,7 @@ export class Team {
     private readonly processes: Processes,
     /** Fewest images of a step that a process takes statistics of. */
     private readonly least: number,
-    private readonly interrupted: () => boolean,
+    private readonly interrupted: () => boolean = () => false,
   ) {
     this.waited = Array.from({ length: processes.size }, () => 0);
   }
@@ -61,6 +61,17 @@ export class Team {
   dealFor(part: 'training' | 'evaluation'): Deal {
     const { rank, size } = this.processes;
     return { rank, size, least: part === 'training' ? this.least : 1 };
+  }
+
+  /** What this process reads of a whole batch. */
+  rowsOf({ images, labels }: Batch): Batch {
+    const { first, count } = rowsRead(labels.data.length, this.dealFor('training'));
+    const [, ...sample] = images.shape;
+    const size = elementCount(sample);
+    return {
+      images: { ...images, shape: [count, ...sample], data: images.data.slice(first * size, (first + count) * size) },
+      labels: { ...labels, shape: [count], data: labels.data.slice(first, first + count) },
+    };
   }
 
   /** A step that all take together. @param images of the whole batch */
