@@ -95,7 +95,7 @@ export async function launchProcesses(flags: ProcessFlags): Promise<number> {
   const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   note(`starting ${flags.processes} processes by ${launcher} (${mpi.version})`);
   const child = spawn(launcher, [...options, '-n', String(flags.processes), ...command], {
-    stdio: ['pipe', 'inherit', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     // Ctrl-C in a terminal reaches a whole group: what the processes hear of it is decided here.
     detached: true,
     env: { ...process.env, DENSEC_MPI: mpi.path, [launcherVariable]: JSON.stringify(thisProcess()) },
@@ -106,8 +106,8 @@ export async function launchProcesses(flags: ProcessFlags): Promise<number> {
     () => child.kill('SIGKILL'),
   );
   const told = new Told();
-  const lines = createInterface({ input: child.stderr });
-  lines.on('line', (line) => told.line(line));
+  createInterface({ input: child.stderr }).on('line', (line) => told.line(line, process.stderr));
+  createInterface({ input: child.stdout }).on('line', (line) => told.line(line, process.stdout));
   const ended = new Promise<number | NodeJS.Signals>((resolve, reject) => {
     child.on('error', (error) => reject(new FailureError(`${launcher} can't be started: ${error.message}`)));
     child.on('close', (code, signal) => resolve(code ?? signal ?? 1));
@@ -119,19 +119,19 @@ export async function launchProcesses(flags: ProcessFlags): Promise<number> {
   }
 }
 
-/** What the processes and their launcher write on stderr. */
+/** What the processes and their launcher write. */
 class Told {
   private isError = false;
   /** What an MPI says of a process that ended badly. */
   private readonly noise: string[] = [];
 
-  line(line: string): void {
+  line(line: string, to: NodeJS.WriteStream): void {
     if (isNoise.test(line)) {
       this.noise.push(line);
       return;
     }
-    if (/^(\S*)error:/.test(line)) this.isError = true;
-    note(line);
+    if (to === process.stderr && /^(\S*)error:/.test(line)) this.isError = true;
+    to.write(`${line}\n`);
   }
 
   exitCode(end: number | NodeJS.Signals): number {

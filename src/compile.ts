@@ -35,7 +35,7 @@ import {
 } from './passes/optimizers/index.js';
 import { packState, planSegments, type Segment } from './passes/pack-state.js';
 import { type Pass, runPasses, runUnverified } from './passes/pass.js';
-import { reduceAcrossProcesses } from './passes/reduce-across-processes.js';
+import { numberCollectives, reduceAcrossProcesses } from './passes/reduce-across-processes.js';
 import { rematerialize } from './passes/rematerialize.js';
 import {
   byPredicate,
@@ -47,10 +47,10 @@ import {
   solve,
   solvers,
 } from './passes/solvers/index.js';
-import { differentiation, evaluation, lowering, ordering, sketch } from './passes/stages.js';
+import { differentiation, evaluation, lowering, ordering, type ProcessesMode, sketch } from './passes/stages.js';
 import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
-import { type KernelsName, type TargetName, targetOf } from './targets/index.js';
+import { type KernelsName, type Target, type TargetName, targetOf } from './targets/index.js';
 
 /** What to compile a network for. */
 export interface CompileOptions {
@@ -69,6 +69,8 @@ export interface CompileOptions {
    * are summed over them by operators of our own. By default it is for one, and has none of that.
    */
   readonly processes?: boolean;
+  /** Whether batch norm normalizes by the images of all processes, not each process by its own. */
+  readonly syncBatchNorm?: boolean;
   /** Seeds the initial parameters. */
   readonly seed?: number;
   /** Largest segment of packed state, in bytes; 0 keeps every tensor an input of its own. */
@@ -86,6 +88,7 @@ export const compileKinds: Kinds<CompileOptions> = {
   solver: aFunction,
   freeze: either(listOf(aText), { ...aFunction, expects: "a function of a parameter's name" }),
   processes: aFlag,
+  syncBatchNorm: aFlag,
   seed: aSeed,
   segmentBytes: aCount(0),
   observe: aFunction,
@@ -111,6 +114,8 @@ export interface Compiled {
   readonly kernels: KernelsName;
   /** Whether the training step is one of several processes. */
   readonly processes: boolean;
+  /** Whether batch norm normalizes by the images of all of them. */
+  readonly syncBatchNorm: boolean;
   /** What is recomputed: the policy's name, or `custom` for a policy or solver of one's own. */
   readonly remat: RematName | 'custom';
   /** Positions in the differentiated graph of the nodes that are computed again: with them the same is compiled again. */
@@ -137,7 +142,7 @@ export function compile(network: Network, options: CompileOptions = {}): Compile
 export function compileGraph(traced: Graph, given: CompileOptions = {}): Compiled {
   checkForward(traced);
   const options = checkOptions('compile', given, compileKinds);
-  const { kernels = 'plain', processes = false } = options;
+  const { kernels = 'plain', processes = false, syncBatchNorm = false } = options;
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
   const { name: remat, solver } = rematOf(options);
@@ -151,15 +156,27 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
   const { decayNormBias } = optimizer;
   const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
 
-  const differentiated = run(asSources(forward), differentiation(target, processes));
+  const differentiated = run(
+    asSources(forward),
+    differentiation(target, processesMode(target, processes, syncBatchNorm)),
+  );
   const problem = rematProblem(differentiated, target, (again) => {
     const graph = runUnverified(differentiated, [rematerialize(again), ...sketch(target)]);
     return { graph, liveBytes: (batchSize) => plannedLiveBytes(graph, batchSize) };
   });
-  const reduced = processes ? [reduceAcrossProcesses] : [];
+  const [reduced, numbered] = processes ? [[reduceAcrossProcesses], [numberCollectives]] : [[], []];
   const update = [packState(packed), ...reduced, optimize(optimizer, packed)];
   const step = (again: ReadonlySet<Node>): Schedule =>
-    schedule(run(differentiated, [rematerialize(again), ...ordering, ...update, ...lowering(target), updateEarly]));
+    schedule(
+      run(differentiated, [
+        rematerialize(again),
+        ...ordering,
+        ...update,
+        ...lowering(target),
+        updateEarly,
+        ...numbered,
+      ]),
+    );
   const { training, again, warnings } = atMostAll(step, solve(problem, solver), problem, remat);
 
   const plain = targetOf(target.name);
@@ -175,12 +192,29 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
     target: target.name,
     kernels,
     processes,
+    syncBatchNorm,
     remat,
     recomputed: differentiated.nodes.flatMap((node, position) => (again.has(node) ? [position] : [])),
     optimizer,
     warnings: [...warnUnused(traced.name, unused), ...warnings],
     leastBatchSize: leastBatchSize(forward),
   };
+}
+
+/** @throws RequestError where batch norm can't normalize by the images of all processes */
+function processesMode({ name, kernels }: Target, processes: boolean, synchronized: boolean): ProcessesMode {
+  if (!synchronized) return processes ? 'several' : 'one';
+  if (!processes) {
+    throw new RequestError(
+      'batch norm is synchronized between several processes, and this step is for one; ask for both',
+    );
+  }
+  if (name !== 'cpu' || kernels.size > 0) {
+    throw new RequestError(
+      `batch norm is synchronized on the target cpu only in this version, not on ${name}; leave it out, or build for the CPU`,
+    );
+  }
+  return 'several, synchronized';
 }
 
 function rematOf({ remat = 'none', solver }: CompileOptions): { name: Compiled['remat']; solver: RematSolver } {

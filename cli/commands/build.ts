@@ -15,6 +15,7 @@ interface Flags extends BuildFlags {
   readonly seed: number;
   readonly batchSize?: number;
   readonly processes?: boolean;
+  readonly syncBatchNorm?: boolean;
   readonly json?: boolean;
 }
 
@@ -25,10 +26,9 @@ export function buildCommand(): Command {
     .option('--force', 'replace the bundle that the folder holds')
     .option('--json', 'print the facts of info as JSON');
   addSeedOption(addBuildOptions(command), 'seed of the initial weights');
-  command.option(
-    '--processes',
-    'for several processes (MPI): gradients are summed over them; only densec runs such a step',
-  );
+  command
+    .option('--processes', 'for several processes (MPI): gradients are summed over them; only densec runs such a step')
+    .option('--sync-batch-norm', 'batch norm normalizes by the images of all processes');
   command.addOption(
     new Option('--batch-size <n>', 'tell the predicted live peak of a step of so many images').argParser(
       wholeNumber(1),
@@ -36,7 +36,11 @@ export function buildCommand(): Command {
   );
   return command.addHelpText('after', examples).action(async (flags: Flags) => {
     const network = densenet(networkConfig(flags));
-    const options = { ...compileOptions(flags), processes: flags.processes ?? false };
+    const options = {
+      ...compileOptions(flags),
+      processes: flags.processes ?? false,
+      syncBatchNorm: flags.syncBatchNorm ?? false,
+    };
     await prepareOutputFolder(flags.output, flags.force ?? false);
     const compiled = compile(network, options);
     for (const text of compiled.warnings) warn(text);

@@ -76,6 +76,7 @@ interface Flags extends BuildFlags, DataFlags, RunFlags, ProcessFlags {
   readonly resume?: boolean;
   readonly resumeFrom?: string;
   readonly force?: boolean;
+  readonly syncBatchNorm?: boolean;
   readonly allowOvercommit?: boolean;
   readonly json?: boolean;
 }
@@ -129,6 +130,10 @@ export function trainCommand(): Command {
     .option('--resume-from <file>', 'go on from an earlier checkpoint')
     .option('--force', 'replace the run that the folder holds')
     .option('--allow-overcommit', 'start although a step alone needs more memory than is free')
+    .option(
+      '--sync-batch-norm',
+      "several processes: batch norm normalizes by the images of all (default: by each process's own)",
+    )
     .addOption(
       new Option('--timeout <seconds>', 'how long a process waits for the others of its run before it gives up')
         .argParser(wholeNumber(1))
@@ -176,6 +181,9 @@ export function trainCommand(): Command {
       return;
     }
     const team = await joinProcesses(flags);
+    if (flags.syncBatchNorm && !team) {
+      throw new RequestError('--sync-batch-norm is for several processes; add --processes N, or leave it out');
+    }
     if (!team) return train(directory, flags, given, undefined);
     try {
       await train(directory, flags, given, team);
@@ -280,7 +288,16 @@ async function begun(
   const run = await TrainingRun.begin(source, dataset, {
     ...sessionFlags(flags, team),
     ...chosen(trainChoices, flags),
-    ...{ team, save, force, data: place(data), initial, validShare: flags.validShare, dataWorkers: flags.dataWorkers },
+    ...{
+      team,
+      syncBatchNorm: flags.syncBatchNorm,
+      save,
+      force,
+      data: place(data),
+      initial,
+      validShare: flags.validShare,
+      dataWorkers: flags.dataWorkers,
+    },
     ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep, onWait: note },
     allowOvercommit: flags.allowOvercommit,
   });
@@ -315,7 +332,8 @@ interface Built {
 
 function compileFlags(flags: Flags, dataset: Dataset, processes: boolean): Built {
   const network = densenet(networkConfig(flags, dataFallback(dataset, flags)));
-  const compiled = compile(network, { ...compileOptions(flags), processes });
+  const { syncBatchNorm = false } = flags;
+  const compiled = compile(network, { ...compileOptions(flags), processes, syncBatchNorm });
   for (const text of compiled.warnings) warn(text);
   return { network, compiled };
 }
@@ -430,7 +448,9 @@ function compiledAnew(
   const extra = buildFlagNames.filter(given);
   const { device } = progress.running;
   const isElsewhere = given('device') && parseDevice(flags.device).target !== parseDevice(device).target;
-  const isOtherCount = processes !== (manifest.processes === true);
+  const { syncBatchNorm = processes && manifest.syncBatchNorm === true } = flags;
+  const isOtherCount =
+    processes !== (manifest.processes === true) || syncBatchNorm !== (manifest.syncBatchNorm === true);
   if (extra.length === 0 && !isElsewhere && !isOtherCount) return undefined;
   const asked = isElsewhere ? forDevice(flags, given) : flags;
   const target = given('target') || isElsewhere ? asked.target : manifest.target;
@@ -448,7 +468,7 @@ function compiledAnew(
     ? optimizerOptions(flags)
     : ({ ...kept, ...optimizerOptions({ ...said, optimizer: kept.kind }) } as OptimizerChoice);
   const options = {
-    ...{ target, kernels, optimizer, processes },
+    ...{ target, kernels, optimizer, processes, syncBatchNorm },
     ...(remat !== 'custom' && { remat }),
     ...(flags.freeze && { freeze: flags.freeze }),
   };

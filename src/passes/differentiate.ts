@@ -13,9 +13,9 @@ import {
   type Value,
 } from '../ir/index.js';
 import { outputName, resultOutputs } from '../step/interface.js';
+import { shareInput } from './across-processes.js';
 import { BackwardNode, type GradientRule, gradientRules } from './gradients/index.js';
 import type { Pass } from './pass.js';
-import { shareInput } from './reduce-across-processes.js';
 
 /**
  * Appends the backward pass of the result `loss` and adds one output `gradient.<name>` for each parameter that isn't

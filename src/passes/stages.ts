@@ -10,7 +10,7 @@ import { elideNormalizable, fuseAffine } from './fuse-affine.js';
 import { fuseConvolutions } from './fuse-convolutions.js';
 import { groupFeatures, groupManyFeatures } from './group-features.js';
 import { lower } from './lower.js';
-import { evaluationMode, sharedTrainingMode, trainingMode } from './modes.js';
+import { evaluationMode, sharedTrainingMode, syncedTrainingMode, trainingMode } from './modes.js';
 import type { Pass } from './pass.js';
 import { pinOrder } from './pin-order.js';
 import { poolFirst } from './pool-first.js';
@@ -18,29 +18,29 @@ import { stackOperands, stackParts } from './stack.js';
 import { stackExpressions } from './stack-expressions.js';
 import { sumAffine } from './sum-affine.js';
 
+/** For how many processes a step is, and by whose images batch norm normalizes. */
+export type ProcessesMode = 'one' | 'several' | 'several, synchronized';
+
+const modes: Readonly<Record<ProcessesMode, Pass>> = {
+  one: trainingMode,
+  several: sharedTrainingMode,
+  'several, synchronized': syncedTrainingMode,
+};
+
 const clean: readonly Pass[] = [removeDeadCode, shareSubexpressions];
 
 /**
  * From the traced forward pass to forward and backward pass: batch norm and dropout as they are in training, what
  * concatenations' readers have in common done once, then the gradients.
- * @param shared whether several processes take a step together
+ * @param processes how many take a step together, and whether batch norm normalizes by the images of all
  */
-export function differentiation(target: Target, shared = false): readonly Pass[] {
+export function differentiation(target: Target, processes: ProcessesMode = 'one'): readonly Pass[] {
   const share = fusesAffine(target)
     ? [poolFirst, groupManyFeatures, shareStatistics, fuseAffine]
     : [poolFirst, groupFeatures, distributeConcat];
-  const gradients = shared ? differentiateShare : differentiate;
+  const gradients = processes === 'one' ? differentiate : differentiateShare;
   const derive = fusesAffine(target) ? [gradients, elideNormalizable, accumulate] : [gradients];
-  return [
-    shared ? sharedTrainingMode : trainingMode,
-    ...clean,
-    ...share,
-    ...clean,
-    ...derive,
-    removeDeadCode,
-    sumAffine,
-    ...clean,
-  ];
+  return [modes[processes], ...clean, ...share, ...clean, ...derive, removeDeadCode, sumAffine, ...clean];
 }
 
 /** From the traced forward pass to the one of evaluation. */

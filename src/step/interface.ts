@@ -31,6 +31,8 @@ export const dropoutInputs = { step: 'step', seed: 'seed' } as const;
 export const processInputs = {
   /** This process's share of the images of the step, from 0 to 1. */
   share: 'process_share',
+  /** The images of the step over all processes, where batch norm normalizes by them all. */
+  images: 'step_images',
   /** The place of this process's first image among those of the step, for dropout's masks. */
   first: 'first_sample',
 } as const;

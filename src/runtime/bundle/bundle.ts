@@ -206,6 +206,7 @@ function describe(
     target: compiled.target,
     kernels: compiled.kernels,
     ...(compiled.processes && { processes: true as const }),
+    ...(compiled.syncBatchNorm && { syncBatchNorm: true as const }),
     remat: compiled.remat,
     ...(compiled.remat === 'custom' && { recomputed: [...compiled.recomputed] }),
     optimizer: compiled.optimizer,

@@ -65,6 +65,8 @@ const manifest = z.object({
   kernels: z.enum(['plain', 'cudnn']).default('plain'),
   /** Whether the training model is for several processes; said only where it is. */
   processes: z.literal(true).optional(),
+  /** Whether batch norm normalizes by the images of all of them; likewise. */
+  syncBatchNorm: z.literal(true).optional(),
   remat: z.enum(['none', 'efficient', 'max', 'custom']),
   /** For a policy or solver of one's own: what it chose (`Compiled.recomputed`). */
   recomputed: extents.optional(),

@@ -38,7 +38,8 @@ export function forwardGraph(bundle: Bundle): Graph {
  */
 export function compileAgain(bundle: Bundle): Compiled {
   const { directory, manifest } = bundle;
-  const { remat, recomputed, target, kernels, processes = false, optimizer, models, segmentBytes } = manifest;
+  const { remat, recomputed, target, kernels, processes = false, syncBatchNorm = false } = manifest;
+  const { optimizer, models, segmentBytes } = manifest;
   if (remat === 'custom' && !recomputed) {
     throw new RequestError(
       `${directory} was compiled with a policy of one's own and doesn't say what it chose; call planMemory in its program`,
@@ -48,6 +49,7 @@ export function compileAgain(bundle: Bundle): Compiled {
     target,
     kernels,
     processes,
+    syncBatchNorm,
     optimizer,
     ...(remat === 'custom' ? { solver: recordedSolver(recomputed ?? []) } : { remat }),
     ...(segmentBytes !== undefined && { segmentBytes }),
@@ -68,21 +70,25 @@ export function compileAgain(bundle: Bundle): Compiled {
  */
 export function lowerAgain(
   bundle: Bundle,
-  options: Pick<CompileOptions, 'target' | 'kernels' | 'processes' | 'remat' | 'optimizer' | 'freeze'>,
+  options: Pick<
+    CompileOptions,
+    'target' | 'kernels' | 'processes' | 'syncBatchNorm' | 'remat' | 'optimizer' | 'freeze'
+  >,
 ): Compiled {
   const { directory, manifest } = bundle;
-  const { target, kernels, processes = false, optimizer, segmentBytes, seed } = manifest;
-  const { remat = manifest.remat } = options;
+  const { target, kernels, optimizer, segmentBytes, seed } = manifest;
+  const { remat = manifest.remat, processes = manifest.processes ?? false } = options;
+  const { syncBatchNorm = processes && manifest.syncBatchNorm === true } = options;
   if (remat === 'custom') {
     throw new RequestError(
       `${directory} was compiled with a policy of one's own, which can't be compiled otherwise here; choose one with --remat, or resume the run in its program`,
     );
   }
   return compileGraph(forwardGraph(bundle), {
-    ...{ target, kernels, processes, optimizer, seed },
+    ...{ target, kernels, optimizer, seed },
     ...(segmentBytes !== undefined && { segmentBytes }),
     ...options,
-    remat,
+    ...{ remat, processes, syncBatchNorm },
   });
 }
 

@@ -55,6 +55,8 @@ export interface StepScalars {
   readonly share?: number;
   /** Place of the process's first image among those of the step. */
   readonly first?: number;
+  /** The images of the step over all processes; those of the batch unless told. */
+  readonly images?: number;
 }
 
 /** A batch as one of several whose mean gradient makes an update. */
@@ -84,6 +86,7 @@ const scalarKinds: Kinds<StepScalars> = {
   accumulation: { expects: '{ share, last }', accepts: (value) => typeof value === 'object' && value !== null },
   share: aShare,
   first: aCount(0),
+  images: aCount(1),
 };
 
 function isShare(value: unknown): boolean {
@@ -206,7 +209,8 @@ export function checkBatch(batch: Batch, { manifest }: Bundle, forTraining: bool
       `${source}: there are [${labels.shape.join(', ')}] labels for ${count} images; give one each`,
     );
   }
-  const least = forTraining ? manifest.leastBatchSize : 1;
+  // What is normalized together is large enough together.
+  const least = forTraining && !manifest.syncBatchNorm ? manifest.leastBatchSize : 1;
   if (count < least) {
     const reason = count === 0 ? 'the batch is empty' : 'batch normalization over one value a channel has no variance';
     throw new RequestError(`${source}: the batch has ${count} images, the network needs at least ${least}: ${reason}`);
@@ -262,7 +266,7 @@ export function stateUpdates({ manifest }: Bundle, inputs: Iterable<string>): St
 export function trainingFeeds(
   { manifest }: Bundle,
   batch: Batch,
-  { learningRate, step, seed, accumulation, share = 1, first = 0 }: StepScalars,
+  { learningRate, step, seed, accumulation, share = 1, first = 0, images }: StepScalars,
 ): [string, TensorData][] {
   const feeds: [string, TensorData][] = [...batchFeeds(batch), [learningRateInput, float32(learningRate)]];
   if (manifest.optimizer.accumulate > 1) {
@@ -271,6 +275,7 @@ export function trainingFeeds(
   }
   if (manifest.dropout) feeds.push([dropoutInputs.step, int64(step)], [dropoutInputs.seed, int64(seed)]);
   if (manifest.processes) feeds.push([processInputs.share, float32(share)]);
+  if (manifest.syncBatchNorm) feeds.push([processInputs.images, float32(images ?? batch.labels.data.length)]);
   if (manifest.processes && manifest.dropout) feeds.push([processInputs.first, int64(first)]);
   return feeds;
 }

@@ -40,7 +40,7 @@ export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<S
   const { state, batch, learningRate, steps, seed = 0, processes } = request;
   const count = batch.labels.data.length;
   const { accumulate } = bundle.manifest.optimizer;
-  const team = processes && new Team(processes, bundle.manifest.leastBatchSize);
+  const team = processes && new Team(processes, bundle);
   const model = await TrainingModel.open(bundle, state, { ...sessionOf(request), link: processes?.link });
   try {
     const losses: number[] = [];

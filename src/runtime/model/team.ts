@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { elementCount, FailureError, type TensorData } from '../../ir/index.js';
+import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
 import { type Deal, type DealtRows, dealtRows, rowsRead } from '../data/deal.js';
 import { PeerFailure } from '../session/mpi/meeting.js';
@@ -25,15 +26,18 @@ interface Told {
 export class Team {
   private stopped = false;
   private readonly waited: number[];
+  /** Fewest images of a step that a process takes, if it takes any: batch norm takes its statistics of them. */
+  private readonly least: number;
   private began: number | undefined;
   private before: readonly number[] | undefined;
 
   constructor(
     private readonly processes: Processes,
-    /** Fewest images of a step that a process takes statistics of. */
-    private readonly least: number,
+    bundle: Bundle,
     private readonly interrupted: () => boolean = () => false,
   ) {
+    const { leastBatchSize, syncBatchNorm } = bundle.manifest;
+    this.least = syncBatchNorm ? 1 : leastBatchSize;
     this.waited = Array.from({ length: processes.size }, () => 0);
   }
 
@@ -78,7 +82,7 @@ export class Team {
   async step(model: TrainingModel, batch: Batch, images: number, scalars: StepScalars): Promise<SharedResult> {
     this.began ??= performance.now();
     const rows = dealtRows(images, this.dealFor('training'));
-    const share = { share: rows.count / images, first: rows.first };
+    const share = { share: rows.count / images, first: rows.first, images };
     const own = await model.step(batch, { ...scalars, ...share }).catch((error: unknown) => {
       throw this.processes.explain(error);
     });

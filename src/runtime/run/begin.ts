@@ -65,6 +65,8 @@ export interface RunPlace extends SessionOptions {
 export interface BeginOptions extends RunPlace, SomeTrainOptions {
   /** Replaces the run that the folder holds. */
   readonly force?: boolean;
+  /** Whether batch norm normalizes by the images of all processes; as in the bundle, where one is trained, unless told. */
+  readonly syncBatchNorm?: boolean | undefined;
   /** Parameters and running statistics to begin with, instead of the network's own. */
   readonly initial?: State | undefined;
   /** Instead of `validSize`: the share of the images that are not for the test, or of all where the data has no parts. */
@@ -115,8 +117,7 @@ export class TrainingRun {
     const optimizer = 'manifest' in source ? source.manifest.optimizer : source.compiled.optimizer;
     const resolved = resolveTrainOptions(withProcesses(options), dataset, optimizer);
     const { team } = place;
-    const isOther = 'manifest' in source && isForProcesses(source) !== (team !== undefined);
-    const again = isOther ? lowerAgain(source, { processes: team !== undefined }) : undefined;
+    const again = 'manifest' in source ? loweredFor(source, team !== undefined, options.syncBatchNorm) : undefined;
     if (!isBatchSource(dataset)) {
       checkDataset(dataset, input, resolved.data);
       requireTwoClasses(dataset, resolved.data);
@@ -279,8 +280,12 @@ function withProcesses<T extends SomeTrainOptions & Pick<RunPlace, 'team'>>(opti
   return { ...options, processes: size === before ? undefined : size };
 }
 
-function isForProcesses({ manifest }: Bundle): boolean {
-  return manifest.processes === true;
+/** A bundle's network compiled for one process or several, where the bundle itself is for the other. */
+function loweredFor(bundle: Bundle, processes: boolean, told: boolean | undefined): Compiled | undefined {
+  const { processes: isForSeveral = false, syncBatchNorm: isSynchronized = false } = bundle.manifest;
+  const syncBatchNorm = told ?? (processes && isSynchronized);
+  if (isForSeveral === processes && isSynchronized === syncBatchNorm) return undefined;
+  return lowerAgain(bundle, { processes, syncBatchNorm });
 }
 
 /** A run's progress with its data elsewhere; the same where it hasn't moved. */

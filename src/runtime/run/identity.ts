@@ -24,6 +24,8 @@ export const loweringSchema = z.object({
   kernels: z.string(),
   /** Whether it is for several processes; said only where it is. */
   processes: z.literal(true).optional(),
+  /** Whether batch norm normalizes by the images of all of them; likewise. */
+  syncBatchNorm: z.literal(true).optional(),
   remat: z.string(),
   /** Version of densec. */
   densec: z.string(),
@@ -59,8 +61,10 @@ export function identityDifference(before: RunIdentity, after: RunIdentity): str
 }
 
 /** How a bundle's training model was compiled. */
-export function loweringOf({ manifest: { target, kernels, processes, remat, densec } }: Bundle): Lowering {
-  return { target, kernels, ...(processes && { processes }), remat, densec };
+export function loweringOf({
+  manifest: { target, kernels, processes, syncBatchNorm, remat, densec },
+}: Bundle): Lowering {
+  return { target, kernels, ...(processes && { processes }), ...(syncBatchNorm && { syncBatchNorm }), remat, densec };
 }
 
 /** From one way of compiling to another, in words: `remat none → max`. */

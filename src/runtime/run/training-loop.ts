@@ -335,7 +335,7 @@ function dataOptions(options: TrainOptions, context: LockedContext): RunDataOpti
 }
 
 function teamOf({ team, bundle, interrupted = () => false }: LockedContext): Team | undefined {
-  return team && new Team(team, bundle.manifest.leastBatchSize, interrupted);
+  return team && new Team(team, bundle, interrupted);
 }
 
 /** Where a run stands at its beginning, or where it goes on. */

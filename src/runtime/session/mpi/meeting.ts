@@ -55,7 +55,7 @@ export class Peers {
    */
   look(count: number, of: 'sums' | 'meetings', waitedMs: number): void {
     const { link, isSeen, board } = this;
-    const late: { readonly rank: number; readonly record: BoardRecord }[] = [];
+    const others: { readonly rank: number; readonly record: BoardRecord }[] = [];
     for (const [rank, peer] of link.peers.entries()) {
       if (!isSeen[rank]) continue;
       const record = board.read(rank);
@@ -65,13 +65,17 @@ export class Peers {
       if (hasEnded && (record[of] < count || waitedMs > 1000)) {
         throw new PeerFailure(`process ${rank} (${this.nameOf(rank)}) has ended, ${progressOf(record)}`, false);
       }
-      if (record[of] < count) late.push({ rank, record });
+      others.push({ rank, record });
     }
     if (waitedMs < 1000 * link.timeout) return;
     const unseen = isSeen.includes(false) ? ['perhaps one on another host'] : [];
-    const names = late.map(({ rank, record }) => `process ${rank} (${this.nameOf(rank)}), ${progressOf(record)}`);
+    const late = others.filter(({ record }) => record[of] < count);
+    // Those that have come may have stopped in the middle of the transfer.
+    const names = (late.length > 0 || unseen.length > 0 ? late : others).map(
+      ({ rank, record }) => `process ${rank} (${this.nameOf(rank)}), ${progressOf(record)}`,
+    );
     throw new FailureError(
-      `process ${link.rank} has waited ${link.timeout} s for ${[...names, ...unseen].join('; ') || 'a transfer'}; look why it is slow, or wait longer with --timeout`,
+      `process ${link.rank} has waited ${link.timeout} s for ${[...names, ...unseen].join('; ')}; look why it is slow, or wait longer with --timeout`,
     );
   }
 

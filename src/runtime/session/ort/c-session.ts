@@ -426,6 +426,8 @@ async function operatorsFor({ link }: SessionRequest): Promise<OwnKernels['table
   return { ...ownOperators, [allReduce.name]: allReduce };
 }
 
+const severity = { error: 3, fatal: 4 } as const;
+
 let environment: Pointer;
 
 function openSession(
@@ -444,10 +446,11 @@ function openSession(
     optimizedModel,
     disabledOptimizers = [],
   } = request;
-  environment ??= made(api.CreateEnv, 3, 'densec');
+  environment ??= made(api.CreateEnv, severity.error, 'densec');
   const options = made(api.CreateSessionOptions);
   try {
-    api.SetSessionLogSeverityLevel(options, 3);
+    // That other processes have ended is told once, by one of those that are left.
+    api.SetSessionLogSeverityLevel(options, request.link ? severity.fatal : severity.error);
     api.SetIntraOpNumThreads(options, threads);
     api.SetSessionGraphOptimizationLevel(options, levels[optimization]);
     if (memoryPattern) api.EnableMemPattern(options);
