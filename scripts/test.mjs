@@ -13,6 +13,8 @@ import { dirname, join } from 'node:path';
 const given = process.argv.slice(2);
 const long = given.includes('--long') || Boolean(process.env.DENSEC_LONG);
 
+const hasMpi = spawnSync('mpiexec', ['--version']).status === 0;
+
 const leftOut = [
   {
     what: 'the package in an empty project',
@@ -20,6 +22,9 @@ const leftOut = [
     how: 'scripts/check-package.sh',
   },
   { what: "ONNX's own checker over written bundles", why: 'needs Python', how: 'scripts/check-onnx.sh' },
+  ...(hasMpi
+    ? []
+    : [{ what: 'runs of several processes', why: 'need an MPI', how: 'apt-get install mpich, then npm test' }]),
   ...(long
     ? []
     : [{ what: 'long runs: test/long, more property cases', why: 'take many minutes', how: 'npm test -- --long' }]),

@@ -29,6 +29,7 @@ import { parseDevice } from '../../src/runtime/session/devices.js';
 import type { Processes } from '../../src/runtime/session/mpi/processes.js';
 import type { SessionOptions } from '../../src/runtime/session/session.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
+import { dryRun, linkSpeed } from '../dry-run.js';
 import { addChoices, attributeOf, chosen } from '../flags.js';
 import { note, warn } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
@@ -77,6 +78,8 @@ interface Flags extends BuildFlags, DataFlags, RunFlags, ProcessFlags {
   readonly resumeFrom?: string;
   readonly force?: boolean;
   readonly syncBatchNorm?: boolean;
+  readonly dryRun?: boolean;
+  readonly link: number;
   readonly allowOvercommit?: boolean;
   readonly json?: boolean;
 }
@@ -105,9 +108,9 @@ export function trainCommand(): Command {
     .argument('[dir]', 'bundle that densec build wrote; without it the flags below describe the network')
     .optionsGroup('Data and files:')
     .option('--data <source>', dataHelp)
-    .requiredOption(
+    .option(
       '--save <dir>',
-      'folder for weights, checkpoints, the bundle, results.csv, curves.svg and report.html',
+      'folder for weights, checkpoints, the bundle, results.csv, curves.svg and report.html (required)',
     )
     .option(
       '--init <file>',
@@ -138,6 +141,12 @@ export function trainCommand(): Command {
       new Option('--timeout <seconds>', 'how long a process waits for the others of its run before it gives up')
         .argParser(wholeNumber(1))
         .default(600),
+    )
+    .option('--dry-run', 'train nothing: predict the step of --processes N, by the cost table and --link')
+    .addOption(
+      new Option('--link <speed>', 'with --dry-run: what lies between two processes')
+        .argParser(linkSpeed)
+        .default(10e9, '10GB/s'),
     )
     .option('--json', 'print a JSON object a line for each event, the result last')
     .addOption(
@@ -176,6 +185,10 @@ export function trainCommand(): Command {
   command.addHelpText('after', examples);
   return command.action(async (directory: string | undefined, flags: Flags, parsed: Command) => {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
+    if (flags.dryRun) return dryRun(directory, flags);
+    if ((flags.save as string | undefined) === undefined) {
+      throw new RequestError("--save DIR is missing: the run's folder, for weights, checkpoints and results");
+    }
     if (mustLaunch(flags)) {
       process.exitCode = await launchProcesses(flags);
       return;
