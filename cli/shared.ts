@@ -163,7 +163,7 @@ function byOptimizer(of: readonly OptimizerName[], key: string): string | undefi
   const values = of.map((kind) => inWords(defaultsOf(kind))[key] ?? '');
   const [first] = values;
   if (of.length === optimizerNames.length && values.every((value) => value === first)) {
-    return first === 'yes' || first === 'no' ? undefined : first;
+    return first === 'yes' || first === 'no' || first === '' ? undefined : first;
   }
   return groupedBy(of, values);
 }

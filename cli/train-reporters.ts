@@ -76,8 +76,9 @@ export function lineReporter(every: number): TrainReporter {
 }
 
 /** Running averages of the epoch, speed and size. */
-function figures({ meanLoss, meanError, imagesPerSecond, memoryBytes }: StepEvent): string {
-  const averages = `loss ${meanLoss.toFixed(4)} · error ${percent(meanError)}`;
+function figures({ meanLoss, meanError, gradientNorm, imagesPerSecond, memoryBytes }: StepEvent): string {
+  const norm = gradientNorm === undefined ? '' : ` · gradient norm ${gradientNorm.toPrecision(3)}`;
+  const averages = `loss ${meanLoss.toFixed(4)} · error ${percent(meanError)}${norm}`;
   return `${averages} · ${speed(imagesPerSecond)} images/s · ${megabytes(memoryBytes)}`;
 }
 
@@ -118,7 +119,8 @@ function showMilestone(event: Extract<TrainEvent, { event: 'epoch' | 'result' }>
 
 function epochLine(event: EpochEvent): string {
   const training = `training: loss ${event.trainLoss.toFixed(4)}, error ${percent(event.trainError)}`;
-  const took = `${duration(event.seconds * 1000)}, ${percent(event.dataWait)} waiting for data`;
+  const norm = event.gradientNorm === undefined ? '' : `gradient norm ${event.gradientNorm.toPrecision(3)}  `;
+  const took = `${norm}${duration(event.seconds * 1000)}, ${percent(event.dataWait)} waiting for data`;
   const head = `epoch ${event.epoch}/${event.epochs}  ${training}`;
   if (event.validLoss === undefined || event.validError === undefined) return `${head}  ${took}`;
   const valid = `validation: loss ${event.validLoss.toFixed(4)}, error ${percent(event.validError)}`;

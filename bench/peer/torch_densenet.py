@@ -13,8 +13,11 @@ reset in between, so it runs on Linux only.
   state.safetensors   parameters, running statistics and counters before the first step
   batch.safetensors   images and labels
   after.safetensors   the state after the last step, and what the optimizer keeps of each parameter: momentum.NAME,
-                      for adamw, adam and rmsprop variance.NAME, for rmsprop centered gradient_mean.NAME
-  losses.json         the loss before each step, the loss in evaluation mode before the first, the whole configuration,
+                      for adamw, adam and rmsprop variance.NAME, for rmsprop centered gradient_mean.NAME; with --ema
+                      ema.NAME, what AveragedModel holds (use_buffers=True, so of running statistics too)
+  losses.json         the loss before each step, the loss in evaluation mode before the first, with --clip-norm what
+                      clip_grad_norm_ gave at each update, with --ema the averaged model's loss in evaluation mode
+                      after the last step, the whole configuration,
                       and how far the same steps in float32 depart from those in float64: the largest difference
                       within a tensor over the tensor's largest value, over all tensors of the state and of momentum;
                       and reluMargin, how close to 0 an operand of a ReLU came in any step. Another implementation
@@ -175,14 +178,45 @@ def weight_decay(options):
     return WEIGHT_DECAYS[options.optimizer] if options.weight_decay is None else options.weight_decay
 
 
-def take_step(run, optimizer, images, labels, step=0, accumulate=1):
+class Clipping:
+    """Clips gradients as the options say, and remembers their norms."""
+
+    def __init__(self, options):
+        self.norm, self.value, self.norms = options.clip_norm, options.clip_value, []
+
+    def apply(self, parameters):
+        if self.norm is not None:
+            self.norms.append(nn.utils.clip_grad_norm_(parameters, self.norm).item())
+        if self.value is not None:
+            nn.utils.clip_grad_value_(parameters, self.value)
+
+
+def averaged(model, options):
+    """The model whose weights are an exponential average of the model's, where the options ask for one."""
+    if options.ema is None:
+        return None
+    average = torch.optim.swa_utils.get_ema_multi_avg_fn(options.ema)
+    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+
+def ema_of(average):
+    """The average's tensors, without the counters."""
+    tensors = {} if average is None else average.module.state_dict()
+    return {f"ema.{name}": tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+
+
+def take_step(run, optimizer, images, labels, step=0, accumulate=1, clipping=None, average=None):
     """One step of training; returns the loss before it. Every `accumulate` steps the weights change."""
     loss = F.cross_entropy(run(images), labels)
     if step % accumulate == 0:
         optimizer.zero_grad()
     (loss / accumulate).backward()
     if (step + 1) % accumulate == 0:
+        if clipping is not None:
+            clipping.apply(run.parameters())
         optimizer.step()
+        if average is not None:
+            average.update_parameters(run)
     return loss.item()
 
 
@@ -264,6 +298,9 @@ def optimizer_facts(options):
         "weightDecay": weight_decay(options),
         "decayNormBias": not options.no_decay_norm_bias,
         "accumulate": options.accumulate,
+        **({} if options.clip_norm is None else {"clipNorm": options.clip_norm}),
+        **({} if options.clip_value is None else {"clipValue": options.clip_value}),
+        **({} if options.ema is None else {"ema": options.ema}),
     }
 
 
@@ -308,16 +345,24 @@ def reference(options, model, images, labels):
     margin = ReluMargin(model)
     accumulate = options.accumulate
     steps = range(options.steps)
-    losses = [take_step(model, optimizer, images.double(), labels, step, accumulate) for step in steps]
+    clipping, average = Clipping(options), averaged(model, options)
+    losses = [
+        take_step(model, optimizer, images.double(), labels, step, accumulate, clipping, average) for step in steps
+    ]
     momentum = momentum_of(model, optimizer)
-    write_safetensors(f"{options.out}/after.safetensors", {**model.state_dict(), **momentum})
+    write_safetensors(f"{options.out}/after.safetensors", {**model.state_dict(), **momentum, **ema_of(average)})
+    extra = {"gradientNorms": clipping.norms} if clipping.norms else {}
+    if average is not None:
+        with torch.no_grad():
+            extra["evalLossOfAverage"] = F.cross_entropy(average.eval()(images.double()), labels).item()
 
     single_optimizer = make_optimizer(single, options)
     for step in steps:
-        take_step(single, single_optimizer, images, labels, step, accumulate)
+        take_step(single, single_optimizer, images, labels, step, accumulate, Clipping(options))
     facts = {
         "losses": losses,
         "evalLossBefore": loss_in_evaluation,
+        **extra,
         "lr": options.lr,
         "optimizer": optimizer_facts(options),
         "batch": options.batch,
@@ -389,6 +434,9 @@ def parse_options():
     parser.add_argument("--centered", action="store_true", help="rmsprop divides by the root of the variance")
     parser.add_argument("--no-decay-norm-bias", action="store_true", help="no weight decay on norms and biases")
     parser.add_argument("--accumulate", type=int, default=1, help="steps whose mean gradient makes an update")
+    parser.add_argument("--clip-norm", type=float, help="clip_grad_norm_ before each update")
+    parser.add_argument("--clip-value", type=float, help="clip_grad_value_ before each update")
+    parser.add_argument("--ema", type=float, help="decay of an exponential average of the weights")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--state", help="safetensors that curve begins with")

@@ -38,7 +38,7 @@ export function stepCommand(): Command {
         .argParser(wholeNumber(1))
         .default(600),
     )
-    .option('--json', 'print JSON: the losses before each step');
+    .option('--json', 'print JSON: the losses before each step, and the gradient norms where gradients are clipped');
   addRunOptions(addSeedOption(command, "seed of dropout's masks"));
   return command.action(async (directory: string, flags: Flags) => {
     const processes = await joinProcesses(flags);
@@ -76,7 +76,8 @@ async function takeSteps(directory: string, flags: Flags, processes: Processes |
   if (lost >= 0)
     note(`warning: the loss is no finite number from step ${lost + 1} on (null in JSON); try a lower --lr`);
   if (json) {
-    printJson({ losses: result.losses, errors: result.errors, count: batch.labels.data.length, save });
+    const { losses, errors, gradientNorms } = result;
+    printJson({ losses, errors, gradientNorms, count: batch.labels.data.length, save });
     return;
   }
   for (const [step, loss] of result.losses.entries()) {

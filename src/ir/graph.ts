@@ -50,9 +50,9 @@ export type Initializer =
 
 /**
  * What an optimizer keeps of a parameter, in its shape: the averaged gradient as a direction, its averaged square, the
- * averaged gradient that the square is centered by, and what the batches since the last update add up to.
+ * averaged gradient that the square is centered by, what the batches since the last update add up to, and its own average.
  */
-export type SlotRole = 'momentum' | 'variance' | 'gradientMean' | 'accumulator';
+export type SlotRole = 'momentum' | 'variance' | 'gradientMean' | 'accumulator' | 'ema';
 
 /** What the caller of a graph passes in. */
 export type GraphInput = { readonly name: string; readonly value: Value } & (
@@ -62,6 +62,7 @@ export type GraphInput = { readonly name: string; readonly value: Value } & (
   /** A frozen parameter stays as it is. */
   | { readonly role: 'parameter'; readonly initializer: Initializer; readonly frozen?: true }
   | { readonly role: 'running'; readonly initializer: Initializer; readonly momentum: number }
+  /** `parameter` may be a running statistic, where the role is `ema`. */
   | { readonly role: SlotRole; readonly initializer: Initializer; readonly parameter: string }
   /** The sum of the weights behind averages that begin at 0, which they are divided by. */
   | { readonly role: 'correction'; readonly initializer: Initializer }

@@ -22,6 +22,7 @@ const inputFacts: Readonly<Record<Role, readonly ('initializer' | 'momentum' | '
   variance: ['initializer', 'parameter'],
   gradientMean: ['initializer', 'parameter'],
   accumulator: ['initializer', 'parameter'],
+  ema: ['initializer', 'parameter'],
   correction: ['initializer'],
 };
 

@@ -63,6 +63,7 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   equal: named('Equal'),
   greater: named('Greater'),
   minimum: named('Min'),
+  clip: named('Clip'),
   neg: named('Neg'),
   exp: named('Exp'),
   log: named('Log'),

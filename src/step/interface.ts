@@ -11,6 +11,8 @@ export const resultOutputs = {
   errors: 'errors',
   logits: 'logits',
   probabilities: 'probabilities',
+  /** The norm of all gradients together, before they are clipped; only of a step that clips them. */
+  gradientNorm: 'gradient_norm',
 } as const;
 
 /** The scalar input that carries the learning rate. */
@@ -46,6 +48,7 @@ const slotPrefixes: Readonly<Record<SlotRole, string>> = {
   variance: 'variance.',
   gradientMean: 'gradient_mean.',
   accumulator: 'accumulated.',
+  ema: 'ema.',
 };
 
 /** What begins the names of an optimizer's own scalars. */
@@ -62,6 +65,11 @@ export function parseSlotName(name: string): { readonly role: SlotRole; readonly
     if (name.startsWith(prefix)) return { role, parameter: name.slice(prefix.length) };
   }
   return undefined;
+}
+
+/** Whether a slot is kept of a state input of a role: of parameters, and the average of running statistics too. */
+export function isKeptOf(slot: SlotRole, role: string): boolean {
+  return role === 'parameter' || (slot === 'ema' && role === 'running');
 }
 
 /** The name of the scalar that a slot's average is divided by. */

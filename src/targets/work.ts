@@ -45,6 +45,7 @@ const kinds: { readonly [K in OperatorName]: KindOf<K> } = {
   equal: 'elementwise',
   greater: 'elementwise',
   minimum: 'elementwise',
+  clip: 'elementwise',
   neg: 'elementwise',
   exp: 'elementwise',
   log: 'elementwise',

@@ -66,6 +66,7 @@ describe.skipIf(!hasMpi)('several processes', () => {
   const optimizers: readonly [string, OptimizerChoice, number][] = [
     ['sgd', { kind: 'sgd' }, 0.02],
     ['adamw, two batches an update', { kind: 'adamw', accumulate: 2 }, 0.002],
+    ['sgd, clipped and averaged', { kind: 'sgd', clipNorm: 0.5, ema: 0.9 }, 0.02],
   ];
 
   it.each(optimizers)(

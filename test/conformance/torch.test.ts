@@ -23,6 +23,10 @@ interface Facts {
   readonly optimizer: OptimizerChoice;
   readonly losses: readonly number[];
   readonly evalLossBefore: number;
+  /** Where gradients are clipped by norm: what clip_grad_norm_ gave at each update. */
+  readonly gradientNorms?: readonly number[];
+  /** Where an average of the weights is kept: its loss after the steps. */
+  readonly evalLossOfAverage?: number;
   readonly lr: number;
   readonly config: DenseNetConfig;
   readonly float32Departure: number;
@@ -66,6 +70,7 @@ describe.each([...variants, ...(runsOwn ? ownVariants : [])])(
     let after: State;
     let ours: StepsResult;
     let evaluation: { readonly loss: number };
+    let ofAverage: { readonly loss: number };
 
     beforeAll(async () => {
       directory = await mkdtemp(join(tmpdir(), 'densec-torch-'));
@@ -84,6 +89,7 @@ describe.each([...variants, ...(runsOwn ? ownVariants : [])])(
       after = (await readSafetensors(file('after.safetensors'))).tensors;
       evaluation = await evaluateBatch(bundle, state, batch);
       ours = await runSteps(bundle, { state, batch, learningRate: lr, steps: losses.length });
+      ofAverage = await evaluateBatch(bundle, ours.state, batch);
     });
 
     afterAll(() => rm(directory, { recursive: true, force: true }));
@@ -101,6 +107,15 @@ describe.each([...variants, ...(runsOwn ? ownVariants : [])])(
       );
     });
 
+    test('has the norms of the gradients, and evaluates the average', () => {
+      const { gradientNorms = [], evalLossOfAverage = ofAverage.loss, optimizer } = facts;
+      const found = optimizer.clipNorm === undefined ? [] : (ours.gradientNorms ?? []);
+      expect(found).toHaveLength(gradientNorms.length);
+      const errors = gradientNorms.map((norm, update) => relativeError(found[update] ?? Number.NaN, norm));
+      expect(errors.filter((error) => !(error <= tolerance.loss))).toEqual([]);
+      expect(relativeError(ofAverage.loss, evalLossOfAverage)).toBeLessThanOrEqual(tolerance.loss);
+    });
+
     test('has the parameters, running statistics and what the optimizer keeps after the steps', () => {
       const found = [...after.keys()].flatMap((name) => describeDeparture(ours.state, after, name, allowed(name)));
       expect(found).toEqual([]);
@@ -108,7 +123,7 @@ describe.each([...variants, ...(runsOwn ? ownVariants : [])])(
     });
 
     function allowed(name: string): number {
-      return parseSlotName(name)
+      return parseSlotName(name) && !name.startsWith('ema.')
         ? Math.max(tolerance.momentum, tolerance.ownDepartures * facts.float32MomentumDeparture)
         : Math.max(tolerance.state, tolerance.ownDepartures * facts.float32Departure);
     }
@@ -121,7 +136,9 @@ test('there are fixtures', () => {
 
 /** What PyTorch has in another form: the weights of adam's averages, and gradients that its parameters hold. */
 function isExtra(name: string): boolean {
-  return isOptimizerState(name) && !['momentum', 'variance', 'gradientMean'].includes(parseSlotName(name)?.role ?? '');
+  return (
+    isOptimizerState(name) && !['momentum', 'variance', 'gradientMean', 'ema'].includes(parseSlotName(name)?.role ?? '')
+  );
 }
 
 function relativeError(value: number, expected = Number.NaN): number {

@@ -57,6 +57,8 @@ row('greater', [u32(2), f32()], {}, 'greater(u32[2], f32[]): both operands must 
 row('minimum', [i64(1), i64(1), i64(1)], {}, 'i64[1]');
 row('minimum', [f32('N', 1), f32(4)], {}, 'f32[N, 4]');
 row('minimum', [i64(1), f32(1)], {}, 'minimum(i64[1], f32[1]): all operands must have one element type');
+row('clip', [f32('N', 3), f32(), f32()], {}, 'f32[N, 3]');
+row('clip', [f32(3), f32(1), f32()], {}, 'clip(f32[3], f32[1], f32[]): the limits must be scalars');
 row('minimum', [], {}, 'minimum takes (parts...), not 0 operands');
 for (const operator of ['neg', 'exp', 'log', 'sqrt', 'reciprocal', 'relu'] as const) {
   row(operator, [f32('N', 3)], {}, 'f32[N, 3]');

@@ -360,6 +360,7 @@ it('tells what is kept of each parameter', () => {
   const kept = (choice: OptimizerChoice): readonly string[] => keptSlots(resolveOptimizer(choice));
   expect(kept({})).toEqual(['momentum']);
   expect(kept({ momentum: 0, nesterov: false })).toEqual([]);
+  expect(kept({ ema: 0.9, accumulate: 2 })).toEqual(['momentum', 'accumulator', 'ema']);
   expect(kept({ kind: 'adamw', accumulate: 2 })).toEqual(['momentum', 'variance', 'accumulator']);
 });
 
@@ -381,6 +382,10 @@ it.each<[string, OptimizerChoice, RegExp]>([
     /optimizer adam: there is no option amsgrad.*; it takes betas/,
   ],
   ['one that is none', { kind: 'lion' } as unknown as OptimizerChoice, /no optimizer lion.*rmsprop/],
+  ['a norm of 0', { clipNorm: 0 }, /largest norm of the gradients is 0; it must be above 0/],
+  ['a limit below 0', { clipValue: -1 }, /largest gradient is -1/],
+  ['two ways to clip', { clipNorm: 1, clipValue: 1 }, /by their norm \(1\) or by value \(1\), not by both/],
+  ['an average that never moves', { ema: 1 }, /decay of the averaged weights is 1; .*below 1/],
   ['half a batch an update', { accumulate: 0.5 }, /batches an update is 0\.5/],
 ])('refuses %s', (_, optimizer, message) => {
   expect(() => compile(densenet({ blockConfig: [1], imageSize: 8 }), { optimizer })).toThrow(message);

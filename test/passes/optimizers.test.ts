@@ -30,17 +30,23 @@ describe.each(optimizerNames)('%s', (kind) => {
     expect(optimizerSchema.parse(before)).toEqual(resolveOptimizer(choice));
   });
 
-  it('keeps nothing of frozen parameters and gives each thing it keeps a next value, accumulating too', () => {
-    const optimizer = { ...choice, decayNormBias: false, accumulate: 2 } as OptimizerChoice;
-    const network = densenet({ blockConfig: [1, 1], growthRate: 4, imageSize: 8 });
-    const { training, segments, optimizer: options } = compile(network, { optimizer, freeze: ['features.conv0'] });
-    const trained = segments.filter(({ role, frozen }) => role === 'parameter' && !frozen).map(({ name }) => name);
-    const slots = training.inputs.flatMap(({ name }) => (parseSlotName(name) ? [name] : []));
-    const expected = keptSlots(options).flatMap((role) => trained.map((name) => slotName(role, name)));
-    expect(slots.sort()).toEqual(expected.sort());
-    const updated = new Set(training.outputs.flatMap((output) => (output.role === 'next' ? [output.of] : [])));
-    for (const name of [...slots, ...trained]) expect(updated).toContain(name);
-  });
+  it.each([{}, { ema: 0.9, clipNorm: 1 }])(
+    'keeps nothing of frozen parameters, all it keeps is updated, %j',
+    (more) => {
+      const optimizer = { ...choice, decayNormBias: false, accumulate: 2, ...more } as OptimizerChoice;
+      const network = densenet({ blockConfig: [1, 1], growthRate: 4, imageSize: 8 });
+      const { training, segments, optimizer: options } = compile(network, { optimizer, freeze: ['features.conv0'] });
+      const trained = segments.filter(({ role, frozen }) => role === 'parameter' && !frozen).map(({ name }) => name);
+      const running = segments.filter(({ role }) => role === 'running').map(({ name }) => name);
+      const slots = training.inputs.flatMap(({ name }) => (parseSlotName(name) ? [name] : []));
+      const expected = keptSlots(options).flatMap((role) =>
+        [...trained, ...(role === 'ema' ? running : [])].map((name) => slotName(role, name)),
+      );
+      expect(slots.sort()).toEqual(expected.sort());
+      const updated = new Set(training.outputs.flatMap((output) => (output.role === 'next' ? [output.of] : [])));
+      for (const name of [...slots, ...trained]) expect(updated).toContain(name);
+    },
+  );
 });
 
 it('refuses to compile what an optimizer does not choose', () => {

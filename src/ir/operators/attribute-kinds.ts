@@ -70,6 +70,7 @@ export const attributeKinds: { readonly [K in OperatorName]: KindsOf<OperatorAtt
   equal: none,
   greater: none,
   minimum: none,
+  clip: none,
   neg: none,
   exp: none,
   log: none,

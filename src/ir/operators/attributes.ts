@@ -42,6 +42,8 @@ export interface OperatorAttributes {
   greater: None;
   /** The smallest of several tensors, element by element. */
   minimum: None;
+  /** The first operand, no element below the second nor above the third; both are scalars. */
+  clip: None;
   neg: None;
   exp: None;
   log: None;

@@ -35,6 +35,7 @@ type Elementwise =
   | 'equal'
   | 'greater'
   | 'minimum'
+  | 'clip'
   | 'neg'
   | 'exp'
   | 'log'
@@ -67,6 +68,17 @@ export const elementwise = {
       );
       const shapes = inputs.types.map((type) => type.shape);
       return [{ dtype, shape: shapes.reduce((a, b) => broadcastShapes(a, b, 'minimum')) }];
+    },
+  },
+  clip: {
+    operands: ['x', 'least', 'most'],
+    elementwise: true,
+    cheap: true,
+    inPlace: () => [[0, 0]],
+    infer(inputs) {
+      for (const operand of [0, 1, 2]) inputs.dtype(operand, 'float32');
+      inputs.require(inputs.shape(1).length === 0 && inputs.shape(2).length === 0, 'the limits must be scalars');
+      return sameAsFirst(inputs);
     },
   },
   neg: unary,

@@ -42,6 +42,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   copy: { none: 'outputs are copied after gradients are derived' },
   head: ofOrder,
   minimum: ofOrder,
+  clip: { none: 'it occurs in updates only' },
   scatterAdd: ofBackward,
   convTranspose2d: ofBackward,
   conv2dInputGrad: ofBackward,

@@ -86,9 +86,14 @@ function schemaOf(kind: OptimizerName): z.ZodObject<{ kind: z.ZodLiteral<Optimiz
     accumulate: common.accumulate.default(commonDefaults.accumulate),
   });
   return schema.check(({ value, issues }) => {
-    const message = conflict?.(value as Chosen<Choices>);
+    const message = conflict?.(value as Chosen<Choices>) ?? clippingConflict(value as Chosen<typeof commonChoices>);
     if (message !== undefined) issues.push({ code: 'custom', input: value, message });
   });
+}
+
+function clippingConflict({ clipNorm, clipValue }: Chosen<typeof commonChoices>): string | undefined {
+  if (clipNorm === undefined || clipValue === undefined) return undefined;
+  return `gradients are clipped by their norm (${clipNorm}) or by value (${clipValue}), not by both; leave out --clip-norm or --clip-value`;
 }
 
 /** The options that an optimizer has unless told. */
@@ -123,12 +128,16 @@ function refuseUnknown(kind: OptimizerName, options: object): void {
   }
 }
 
-/** What is kept of each parameter, as inputs of the training model in their order. */
+/** What is kept of each parameter, and of other state by `isKeptOf`, as inputs of the training model in their order. */
 export function keptSlots(options: OptimizerOptions): readonly SlotRole[] {
   const own = optimizerOf(options)
     .slots(options)
     .map(({ role }) => role);
-  return options.accumulate > 1 ? [...own, 'accumulator'] : own;
+  return [
+    ...own,
+    ...(options.accumulate > 1 ? (['accumulator'] as const) : []),
+    ...(options.ema === undefined ? [] : (['ema'] as const)),
+  ];
 }
 
 /** The scalars that an optimizer keeps beside what it keeps of each parameter, as segments of the state. */
@@ -136,7 +145,8 @@ export function optimizerSegments(options: OptimizerOptions): readonly Segment[]
   const corrected = optimizerOf(options)
     .slots(options)
     .filter((slot) => slot.corrected !== undefined);
-  return corrected.map(({ role }) => {
+  const roles = [...corrected.map(({ role }) => role), ...(options.ema === undefined ? [] : (['ema'] as const))];
+  return roles.map((role) => {
     const name = correctionName(role);
     const tensors = [{ name, shape: [1], offset: 0 }];
     return { name, role: 'optimizer', dtype: 'float32', length: 1, tensors };
@@ -145,8 +155,13 @@ export function optimizerSegments(options: OptimizerOptions): readonly Segment[]
 
 /** An optimizer with its options in words. */
 export function describeOptimizer(options: OptimizerOptions): string {
-  const { kind, weightDecay, decayNormBias, accumulate } = options;
+  const { kind, weightDecay, decayNormBias, accumulate, clipNorm, clipValue, ema } = options;
   const decay = `weight decay ${weightDecay}${decayNormBias ? '' : ' (none on norms and biases)'}`;
-  const batches = accumulate > 1 ? [`an update every ${accumulate} batches`] : [];
-  return [kind, ...optimizerOf(options).words.report(options), decay, ...batches].join(', ');
+  const others = [
+    ...(accumulate > 1 ? [`an update every ${accumulate} batches`] : []),
+    ...(clipNorm === undefined ? [] : [`gradients clipped to norm ${clipNorm}`]),
+    ...(clipValue === undefined ? [] : [`gradients clipped to ±${clipValue}`]),
+    ...(ema === undefined ? [] : [`weights averaged with decay ${ema}`]),
+  ];
+  return [kind, ...optimizerOf(options).words.report(options), decay, ...others].join(', ');
 }

@@ -84,6 +84,11 @@ export class UpdateBuilder {
     return { mean, next: this.mul(mean, wait) };
   }
 
+  /** A scalar that is 0 in a step that only accumulates, and itself in others. */
+  ifUpdating(scalar: Value): Value {
+    return this.accumulation ? this.mul(scalar, this.accumulation.apply) : scalar;
+  }
+
   /** value − step. */
   descend(value: Value, step: Value): Value {
     return this.builder.emit('sub', [value, step], {});

@@ -7,7 +7,7 @@ import { encodeGraph } from '../../onnx/index.js';
 import { version } from '../../version.js';
 import { checkDescription, type DataDescription, encodeDescription } from '../data/description.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
-import { requireFinite } from '../model/weights.js';
+import { requireFinite, weightsOnly } from '../model/weights.js';
 
 /** Metadata keys of a model that densec exported. */
 export const modelKeys = { version: 'densec.version', network: 'densec.network' } as const;
@@ -16,7 +16,7 @@ export const modelKeys = { version: 'densec.version', network: 'densec.network' 
  * Exports a network with its weights: input `images` float32 (N, …inputShape), normalized; outputs `logits` and
  * `probabilities` (N, classes). Plain ONNX operators of opset 17 only. The description goes into the model's metadata.
  * @param network a network, or its forward graph as a bundle keeps it
- * @param state parameters and running statistics by name, as `loadWeights` checks them
+ * @param state parameters and running statistics by name, as `loadWeights` checks them; their average, where it has one
  * @throws RequestError when the description doesn't fit the network; FailureError when a tensor is not finite or
  * the file can't be written
  */
@@ -37,5 +37,5 @@ export async function exportModel(
     // How images were divided is of use to whoever has them only.
     ...encodeDescription({ ...description, split: undefined }),
   };
-  await writeFileAtomic(path, encodeGraph(inferenceGraph(network, state), metadata));
+  await writeFileAtomic(path, encodeGraph(inferenceGraph(network, weightsOnly(state)), metadata));
 }

@@ -16,6 +16,7 @@ import {
   show,
   type TensorData,
 } from '../../ir/index.js';
+import { clips } from '../../passes/optimizers/clip.js';
 import { keptSlots } from '../../passes/optimizers/index.js';
 import {
   accumulationInputs,
@@ -40,6 +41,8 @@ export interface BatchResult {
   readonly loss: number;
   /** Misclassified samples. */
   readonly errors: number;
+  /** Norm of all gradients together before clipping; only of a step that clips and updates. */
+  readonly gradientNorm?: number;
 }
 
 /** The scalars of one training step. */
@@ -102,6 +105,7 @@ function checkBundle(bundle: Bundle): void {
 /** The training model with its state. */
 export class TrainingModel {
   private readonly updates: readonly StateUpdate[];
+  private readonly clips: boolean;
 
   private constructor(
     private readonly session: Session,
@@ -111,6 +115,7 @@ export class TrainingModel {
     private readonly untouched: State,
   ) {
     this.updates = stateUpdates(bundle, inputs);
+    this.clips = clips(bundle.manifest.optimizer);
   }
 
   /**
@@ -143,7 +148,11 @@ export class TrainingModel {
     checkOptions('the scalars of a step', scalars, scalarKinds);
     if (scalars.accumulation) checkOptions('accumulation', scalars.accumulation, partKinds);
     const feeds = trainingFeeds(this.bundle, batch, scalars);
-    return readResult(await this.session.run({ feeds, results: resultNames, updates: this.updates }));
+    const isUpdate = scalars.accumulation?.last ?? true;
+    const results = this.clips ? [...resultNames, resultOutputs.gradientNorm] : resultNames;
+    const outputs = await this.session.run({ feeds, results, updates: this.updates });
+    const norm = isUpdate ? outputs.get(resultOutputs.gradientNorm) : undefined;
+    return { ...readResult(outputs), ...(norm && { gradientNorm: Number(norm.data[0]) }) };
   }
 
   /** A copy of the state: parameters, running statistics, counters and what the optimizer keeps, by name. */

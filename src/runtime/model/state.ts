@@ -10,9 +10,9 @@ import {
   type TensorData,
 } from '../../ir/index.js';
 import type { Segment } from '../../passes/pack-state.js';
-import { isOptimizerState, parseSlotName, slotName } from '../../step/interface.js';
+import { isKeptOf, parseSlotName, slotName } from '../../step/interface.js';
 import type { Bundle } from '../bundle/bundle.js';
-import { loadWeights, type State } from './weights.js';
+import { loadWeights, type State, weightsOnly } from './weights.js';
 
 export type { State } from './weights.js';
 
@@ -35,22 +35,24 @@ export function packTraining(
   kept: readonly SlotRole[],
 ): Map<string, TensorData> {
   const packed = new Map(segments.map((segment) => [segment.name, packSegment(state, segment)]));
-  const trained = segments.filter(({ role, frozen }) => role === 'parameter' && !frozen);
+  const trained = segments.filter(({ frozen }) => !frozen);
   for (const role of kept) {
     const slot = (name: string): string => slotName(role, name);
-    for (const segment of trained) {
+    for (const segment of trained.filter((each) => isKeptOf(role, each.role))) {
       packed.set(slot(segment.name), packSegment(state, segment, slot));
     }
   }
   return packed;
 }
 
-/** The evaluation model's state inputs: parameters and running statistics. @throws as `packTraining` */
+/** The evaluation model's state inputs: parameters and running statistics, as `weightsOnly`. @throws as `packTraining` */
 export function packEvaluation(state: State, segments: readonly Segment[]): Map<string, TensorData> {
+  requireState(state);
+  const weights = weightsOnly(state);
   return new Map(
     segments
       .filter(({ role }) => role === 'parameter' || role === 'running')
-      .map((segment) => [segment.name, packSegment(state, segment)]),
+      .map((segment) => [segment.name, packSegment(weights, segment)]),
   );
 }
 
@@ -78,9 +80,9 @@ export function keptOfFrozen(state: State, segments: readonly Segment[]): Map<st
   return new Map([...state].filter(([name]) => names.has(parseSlotName(name)?.parameter ?? '')));
 }
 
-/** The weights alone: what evaluation needs. */
-export function weightsOnly(state: State): Map<string, TensorData> {
-  return new Map([...state].filter(([name]) => !isOptimizerState(name)));
+function requireState(state: State): void {
+  if (state instanceof Map) return;
+  throw new RequestError(`the state is ${show(state)}; give a Map of tensors by name, as readState returns`);
 }
 
 /** @param nameOf the name in the state of what is kept of a tensor, where it isn't the tensor itself that is packed */
@@ -89,9 +91,7 @@ function packSegment(
   { role, dtype, length, tensors }: Segment,
   nameOf = (name: string): string => name,
 ): TensorData {
-  if (!(state instanceof Map)) {
-    throw new RequestError(`the state is ${show(state)}; give a Map of tensors by name, as readState returns`);
-  }
+  requireState(state);
   const vector = dtype === 'int64' ? new BigInt64Array(length) : new Float32Array(length);
   for (const { name, shape, offset } of tensors) {
     const own = nameOf(name);

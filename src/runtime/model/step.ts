@@ -29,6 +29,8 @@ export interface StepsResult {
   readonly losses: readonly number[];
   /** Share of misclassified images, 0 to 1. */
   readonly errors: readonly number[];
+  /** Norms of the gradients in the steps that update, before they are clipped; where they are clipped. */
+  readonly gradientNorms?: readonly number[];
   readonly state: Map<string, TensorData>;
 }
 
@@ -45,6 +47,7 @@ export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<S
   try {
     const losses: number[] = [];
     const errors: number[] = [];
+    const norms: number[] = [];
     for (let step = 0; step < steps; step++) {
       const first = step - (step % accumulate);
       const end = Math.min(first + accumulate, steps);
@@ -53,10 +56,11 @@ export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<S
       const result = await (team?.step(model, team.rowsOf(batch), count, scalars) ?? model.step(batch, scalars));
       losses.push(result.loss);
       errors.push(result.errors / count);
+      if (result.gradientNorm !== undefined) norms.push(result.gradientNorm);
     }
     const after = await model.state();
     await team?.compare(after, 'after the last step');
-    return { losses, errors, state: after };
+    return { losses, errors, ...(norms.length > 0 && { gradientNorms: norms }), state: after };
   } finally {
     await model.close();
   }

@@ -134,7 +134,8 @@ export class Team {
     const before = this.before ?? waited.map(() => 0);
     for (const [rank, ms] of waited.entries()) this.waited[rank] = (this.waited[rank] ?? 0) + ms - (before[rank] ?? 0);
     this.before = waited;
-    return { loss: total(0) / total(2), errors: total(1), images: total(2) };
+    // What else there is comes of sums over all, and is the same for all.
+    return { ...own, loss: total(0) / total(2), errors: total(1), images: total(2) };
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { DensecError, FailureError, RequestError, type TensorData } from '../../ir/index.js';
 import type { Segment } from '../../passes/pack-state.js';
-import { parseSlotName, slotName } from '../../step/interface.js';
+import { correctionName, isKeptOf, isOptimizerState, parseSlotName, slotName } from '../../step/interface.js';
 import { readSafetensors } from '../files/safetensors.js';
 
 /** Tensors by name. */
@@ -77,7 +77,7 @@ export function matchWeights(tensors: State, layout: readonly Segment[]): Weight
     const base = stripped ?? networkName(own, known);
     if (stripped !== undefined) prefixed ||= before;
     const place = base === undefined ? undefined : wanted.get(base);
-    if (base === undefined || !place || (slot && place.role !== 'parameter')) {
+    if (base === undefined || !place || (slot && !isKeptOf(slot.role, place.role))) {
       unexpected.push(given);
       continue;
     }
@@ -107,7 +107,7 @@ export async function loadWeights(path: string, layout: readonly Segment[]): Pro
 }
 
 /**
- * Reads weights to begin training with, without momentum. Where the file tells another number of classes apart, the
+ * Reads weights to begin training with, without momentum; the average of them where the file has one. Where the file tells another number of classes apart, the
  * network's last layer keeps its fresh values.
  * @param layout as for `matchWeights`
  * @param classes of the network
@@ -123,7 +123,7 @@ export async function loadInitialWeights(
   const { match, metadata } = await readMatch(path, layout);
   const classifier = otherClasses(match.mismatched, classes);
   refuseMismatch(path, match, classifier === undefined ? match.mismatched : []);
-  const state = new Map([...match.state].filter(([name]) => fresh.has(name)));
+  const state = new Map([...weightsOnly(match.state)].filter(([name]) => fresh.has(name)));
   requireFinite(state, path);
   const replaced: string[] = [];
   if (classifier !== undefined) {
@@ -223,6 +223,18 @@ function describeMismatch({ name, file, network }: TensorMismatch): string {
 export function listNames(names: readonly string[]): string {
   const more = names.length - listed;
   return `${names.slice(0, listed).join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
+}
+
+/**
+ * What is evaluated and exported: parameters, running statistics and counters, those that an average is kept of by their
+ * average. It counts once a step has updated it.
+ */
+export function weightsOnly(state: State): Map<string, TensorData> {
+  const isAveraged = state.get(correctionName('ema'))?.data[0] !== 0;
+  const weights = [...state].filter(([name]) => !isOptimizerState(name));
+  return new Map(
+    weights.map(([name, tensor]) => [name, (isAveraged ? state.get(slotName('ema', name)) : undefined) ?? tensor]),
+  );
 }
 
 /** The name of a tensor with a number that is not finite, if there is one. */

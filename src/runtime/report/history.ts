@@ -11,6 +11,8 @@ export interface EpochRecord {
   /** Absent where nothing is held out for validation. */
   readonly validLoss?: number | undefined;
   readonly validError?: number | undefined;
+  /** Mean norm of the gradients before clipping, over the epoch's updates; where they are clipped. */
+  readonly gradientNorm?: number | undefined;
   readonly seconds: number;
 }
 

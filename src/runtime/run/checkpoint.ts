@@ -75,6 +75,10 @@ const progressSchema = z.object({
   lossSum: z.number(),
   errorSum: z.number(),
   imageCount: z.number(),
+  /** Sum of the gradients' norms over the epoch's updates, where gradients are clipped. */
+  normSum: z.number().default(0),
+  /** Those updates. */
+  normCount: z.number().default(0),
   seconds: z.number(),
   epochs: z.array(
     z.object({
@@ -84,6 +88,7 @@ const progressSchema = z.object({
       trainError: z.number(),
       validLoss: optionalNumber,
       validError: optionalNumber,
+      gradientNorm: optionalNumber,
       seconds: z.number(),
     }),
   ),
@@ -102,7 +107,17 @@ const key = 'densec.progress';
 export function newProgress(
   begin: Pick<Progress, 'options' | 'saving' | 'running' | 'model' | 'identity' | 'lowering' | 'data'>,
 ): Progress {
-  const counts = { epoch: 0, batch: 0, step: 0, lossSum: 0, errorSum: 0, imageCount: 0, seconds: 0 };
+  const counts = {
+    epoch: 0,
+    batch: 0,
+    step: 0,
+    lossSum: 0,
+    errorSum: 0,
+    imageCount: 0,
+    normSum: 0,
+    normCount: 0,
+    seconds: 0,
+  };
   return { formatVersion: progressVersion, ...begin, ...counts, earlier: [], relowered: [], epochs: [] };
 }
 

@@ -45,13 +45,15 @@ export function withBatch(progress: Progress, result: BatchResult, images: numbe
     lossSum: progress.lossSum + result.loss * images,
     errorSum: progress.errorSum + result.errors,
     imageCount: progress.imageCount + images,
+    normSum: progress.normSum + (result.gradientNorm ?? 0),
+    normCount: progress.normCount + (result.gradientNorm === undefined ? 0 : 1),
     seconds: progress.seconds + stepMs / 1000,
   };
 }
 
 /** The epoch in progress as the curves tell it. @param valid of the validation, where there is one */
 export function epochRecord(
-  { epoch, lossSum, errorSum, imageCount, seconds }: Progress,
+  { epoch, lossSum, errorSum, imageCount, normSum, normCount, seconds }: Progress,
   learningRate: number,
   valid: { readonly loss: number; readonly error: number } | undefined,
 ): EpochRecord {
@@ -62,6 +64,7 @@ export function epochRecord(
     trainError: errorSum / imageCount,
     validLoss: valid?.loss,
     validError: valid?.error,
+    ...(normCount > 0 && { gradientNorm: normSum / normCount }),
     seconds,
   };
 }
@@ -75,6 +78,8 @@ export function withEpoch(progress: Progress, record: EpochRecord, best: boolean
     lossSum: 0,
     errorSum: 0,
     imageCount: 0,
+    normSum: 0,
+    normCount: 0,
     seconds: 0,
     epochs: [...progress.epochs, record],
     best: best ? { epoch: record.epoch, error: record.validError ?? record.trainError } : progress.best,

@@ -33,6 +33,8 @@ export interface StepEvent {
   readonly meanLoss: number;
   readonly meanError: number;
   readonly learningRate: number;
+  /** Norm of all gradients together before clipping; only of a step that clips and updates. */
+  readonly gradientNorm?: number;
   readonly stepMs: number;
   readonly imagesPerSecond: number;
   /** Share of the epoch's time so far that went by waiting for data, from 0 to 1. */

@@ -185,6 +185,7 @@ class Run {
         meanLoss: this.progress.lossSum / this.progress.imageCount,
         meanError: this.progress.errorSum / this.progress.imageCount,
         learningRate,
+        ...(result.gradientNorm !== undefined && { gradientNorm: result.gradientNorm }),
         stepMs,
         imagesPerSecond: (1000 * count) / stepMs,
         dataWait: this.waits.epoch.share,

@@ -113,6 +113,7 @@ const slotKinds: Readonly<Record<SlotRole, string>> = {
   variance: 'variance',
   gradientMean: 'mean gradient',
   accumulator: 'accumulated gradient',
+  ema: 'average of the weights',
 };
 
 interface Pair {

@@ -46,6 +46,10 @@ export const operatorCases: readonly Case[] = [
       draft.builder.emit('hardSigmoid', [x], { alpha: 1e38, beta: 0 }),
     ];
   }),
+  forwardCase('clip', (draft) => {
+    const x = constant(draft, -3, -0.5, 0, 0.5, 0.75, 3);
+    return [draft.builder.emit('clip', [x, draft.builder.scalar(-0.5), draft.builder.scalar(0.75)], {})];
+  }),
   forwardCase('where', (draft) => {
     const [a, b] = [constant(draft, 1, 2, 3), constant(draft, 9)];
     const condition = draft.builder.emit('greater', [constant(draft, 1, -1, 2), draft.builder.scalar(0)], {});

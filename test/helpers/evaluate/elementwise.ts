@@ -60,6 +60,7 @@ export const elementwise: Kernels<
   | 'equal'
   | 'greater'
   | 'minimum'
+  | 'clip'
   | 'neg'
   | 'exp'
   | 'log'
@@ -103,6 +104,10 @@ export const elementwise: Kernels<
       },
       [call.zeros().fill(Number.POSITIVE_INFINITY)],
     ),
+  clip(call) {
+    const [least, most] = [1, 2].map((index) => at(call.input(index).data, 0)) as [number, number];
+    return map(call, (x) => Math.max(least, Math.min(most, x)));
+  },
   neg: (call) => map(call, (x) => -x),
   exp: (call) => map(call, Math.exp),
   log: (call) => map(call, Math.log),
