@@ -114,7 +114,9 @@ describe.skipIf(!hasMpi)('several processes', () => {
       await untilGone(path('stopped'));
       losses(await densec(['train', '--resume', '--save', path('stopped'), '--processes', '2', '--json']));
       await expectSameEnd(path('whole'), path('stopped'));
-      expect(readFileSync(path('whole', 'report.html'), 'utf8')).toContain('number of processes');
+      const report = readFileSync(path('whole', 'report.html'), 'utf8');
+      expect(report).toContain('number of processes');
+      expect(report).toMatch(/waiting for each other, by process.*0: \d+\.\d %, 1: \d+\.\d %/s);
     },
     120 * seconds,
   );

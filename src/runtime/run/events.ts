@@ -129,6 +129,8 @@ export interface TrainContext extends SessionOptions {
   readonly forecast?: MemoryForecast | undefined;
   /** The processes that take each step together, where there are several; all but the first write nothing. */
   readonly team?: Processes | undefined;
+  /** Shares of the time that each process has spent in sums over all, for the report. */
+  readonly processWaits?: () => readonly number[];
   /** Asked after every step and every batch of an evaluation: whether to save and stop. */
   readonly interrupted?: () => boolean;
 }

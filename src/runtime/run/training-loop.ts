@@ -81,9 +81,13 @@ class Run {
   ) {
     const { dataset } = context;
     const isKnown = !isBatchSource(dataset);
-    this.folder = new RunFolder(context, isKnown ? encodeDescription(describeDataset(dataset)) : undefined);
-    this.progress = progressOf(options, context);
     this.team = teamOf(context);
+    const { team } = this;
+    this.folder = new RunFolder(
+      { ...context, ...(team && { processWaits: () => team.waits }) },
+      isKnown ? encodeDescription(describeDataset(dataset)) : undefined,
+    );
+    this.progress = progressOf(options, context);
   }
 
   static async start(options: TrainOptions, context: LockedContext): Promise<Run> {
