@@ -2,9 +2,16 @@
 
 import { describeOptimizer } from '../src/passes/optimizers/index.js';
 import type { Bundle } from '../src/runtime/bundle/bundle.js';
+import type { Manifest } from '../src/runtime/bundle/manifest.js';
 import { plannedPeak } from '../src/runtime/bundle/replan.js';
 import { describeChoice, sessionChoices } from '../src/runtime/session/session-choice.js';
 import { megabytes, printFacts, printJson } from './output.js';
+
+/** A budget and what is proven of the plan within it, in a line. */
+function describeBudget({ budgetBytes, batchSize, peakBytes, status, gap }: NonNullable<Manifest['solver']>): string {
+  const quality = status === 'optimal' ? 'none faster fits' : `at most ${(100 * gap).toFixed(2)} % from the fastest`;
+  return `${megabytes(budgetBytes)} at batch size ${batchSize}: ${megabytes(peakBytes)}, ${quality}`;
+}
 
 /** Prints what a bundle is, with the live peak that is predicted for a batch size. */
 export function printBundle(bundle: Bundle, json: boolean, batchSize?: number): void {
@@ -41,6 +48,7 @@ export function printBundle(bundle: Bundle, json: boolean, batchSize?: number): 
       'recomputed',
       facts.remat === 'none' ? 'nothing' : `${facts.remat}${recomputed === null ? '' : ` (${recomputed} nodes)`}`,
     ],
+    ...(facts.solver ? [['within', describeBudget(facts.solver)] as const] : []),
     [
       'target',
       facts.kernels === 'plain' ? facts.target : `${facts.target}, with densec's own kernels for ${facts.kernels}`,

@@ -59,3 +59,20 @@ export function pair(text: string): [number, number] {
   }
   return [first, second];
 }
+
+/** Bytes by unit: 1 MB = 10⁶ bytes, 1 MiB = 2²⁰. */
+const units: Readonly<Record<string, number>> = {
+  ...{ '': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 },
+  ...{ KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30, TIB: 2 ** 40 },
+};
+
+/** A size in bytes: 400MB, 0.4GB, 400MiB, or a number of bytes. */
+export function byteSize(text: string): number {
+  const [, number = '', unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? [];
+  const factor = units[unit.toUpperCase()];
+  const bytes = Math.floor(Number(number) * (factor ?? Number.NaN));
+  if (number === '' || !Number.isSafeInteger(bytes) || bytes < 1) {
+    throw new InvalidArgumentError('Give a size, as in 400MB, 0.4GB or 400MiB.');
+  }
+  return bytes;
+}

@@ -19,7 +19,7 @@ import { type CudaOptions, parseDevice } from '../src/runtime/session/devices.js
 import type { SessionOptions } from '../src/runtime/session/session.js';
 import type { KernelsName, TargetName } from '../src/targets/index.js';
 import { addChoice, addChoices, attributeOf, chosen } from './flags.js';
-import { names, seed, wholeNumber } from './parse.js';
+import { byteSize, names, seed, wholeNumber } from './parse.js';
 
 /** Where and with how many threads a graph runs. */
 export interface RunFlags extends CudaOptions {
@@ -58,7 +58,9 @@ export interface BuildFlags extends Partial<Omit<DenseNetConfig, 'imageSize'>> {
   readonly imageSize?: readonly [number, number];
   readonly efficient?: boolean;
   readonly remat?: RematName;
-  readonly memoryBudget?: string;
+  /** Bytes that a step may have alive at once; or what is free, for the whole process. */
+  readonly memoryBudget?: number | 'free';
+  readonly budgetSeconds?: number;
   readonly target: TargetName;
   readonly kernels: KernelsName;
   readonly optimizer: OptimizerName;
@@ -73,7 +75,7 @@ export const networkFlagNames: readonly string[] = [
 ];
 
 /** Those of the flags that say what to recompute. */
-export const rematFlagNames: readonly string[] = ['efficient', 'remat', 'memoryBudget'];
+export const rematFlagNames: readonly string[] = ['efficient', 'remat', 'memoryBudget', 'budgetSeconds'];
 
 /** Those of the flags that describe an optimizer. */
 export const optimizerFlagNames: readonly string[] = [
@@ -125,7 +127,13 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
       ).choices(['none', 'efficient', 'max']),
     )
     .addOption(
-      new Option('--memory-budget <size>', 'cheapest plan that fits, as in 300MB (not in this version: it is refused)'),
+      new Option(
+        '--memory-budget <size>',
+        'in place of a policy: the fastest step of --batch-size images that has at most so much alive at once, as in 400MB; or free, as fast as the whole process fits into what is free',
+      ).argParser((text: string) => (text === 'free' ? text : byteSize(text))),
+    )
+    .addOption(
+      new Option('--budget-seconds <n>', 'how long to look for that step (default: 20)').argParser(wholeNumber(1)),
     )
     .addOption(
       new Option('--target <name>', 'where the models will run').choices(['cpu', 'webgpu', 'cuda']).default('cpu'),
@@ -207,15 +215,16 @@ export function networkConfig(flags: BuildFlags, fallback: DenseNetOptions = {})
 }
 
 /**
- * What the flags ask to recompute.
- * @throws RequestError when they contradict each other, or ask for what this version can't do
+ * The policy that the flags ask for; nothing where they give a budget.
+ * @throws RequestError when they contradict each other
  */
-export function rematOption({ efficient, remat, memoryBudget }: BuildFlags): RematName {
+export function rematOption({ efficient, remat, memoryBudget, budgetSeconds }: BuildFlags): RematName | undefined {
   if (memoryBudget !== undefined) {
-    throw new RequestError(
-      `--memory-budget ${memoryBudget} is not available in this version; choose --remat efficient or --remat max, and see densec plan`,
-    );
+    const policy = efficient ? '--efficient' : remat && `--remat ${remat}`;
+    if (policy) throw new RequestError(`--memory-budget and ${policy} both say what is recomputed; drop one`);
+    return undefined;
   }
+  if (budgetSeconds !== undefined) throw new RequestError('--budget-seconds is for --memory-budget SIZE; give both');
   if (efficient && remat !== undefined && remat !== 'efficient') {
     throw new RequestError(`--efficient means --remat efficient, but --remat ${remat} is given too; drop one`);
   }
@@ -228,12 +237,13 @@ export function optimizerOptions(flags: BuildFlags): OptimizerChoice {
   return { kind: flags.optimizer, ...chosen(choices, flags) } as OptimizerChoice;
 }
 
-/** How to compile what the flags describe. */
+/** How to compile what the flags describe; a budget comes from `memoryOption`. */
 export function compileOptions(flags: BuildFlags & { readonly seed: number }): CompileOptions {
+  const remat = rematOption(flags);
   return {
     target: flags.target,
     kernels: flags.kernels,
-    remat: rematOption(flags),
+    ...(remat && { remat }),
     optimizer: optimizerOptions(flags),
     ...(flags.freeze && { freeze: flags.freeze }),
     seed: flags.seed,

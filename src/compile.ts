@@ -23,8 +23,9 @@ import {
   type TensorData,
 } from './ir/index.js';
 import { comparePeaks, type PeakLine, peakLines } from './memory/peak-lines.js';
-import { plannedLiveBytes, type Schedule, schedule } from './memory/schedule.js';
+import { plannedLiveBytes, type Schedule, schedule, scheduledLiveness } from './memory/schedule.js';
 import { type Freeze, freezeParameters } from './passes/freeze.js';
+import { type Layout, usualLayout } from './passes/layout.js';
 import { leastBatchSize } from './passes/modes.js';
 import { optimize } from './passes/optimize.js';
 import {
@@ -39,6 +40,8 @@ import { numberCollectives, reduceAcrossProcesses } from './passes/reduce-across
 import { rematerialize } from './passes/rematerialize.js';
 import {
   byPredicate,
+  type Certificate,
+  type MemoryBudget,
   type RematName,
   type RematPolicy,
   type RematProblem,
@@ -46,6 +49,7 @@ import {
   rematProblem,
   solve,
   solvers,
+  withinBudget,
 } from './passes/solvers/index.js';
 import { differentiation, evaluation, lowering, ordering, type ProcessesMode, sketch } from './passes/stages.js';
 import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
@@ -62,6 +66,8 @@ export interface CompileOptions {
   readonly remat?: RematName | RematPolicy;
   /** A solver of one's own that makes that choice, in place of `remat`. */
   readonly solver?: RematSolver;
+  /** The most memory that the step may take, in place of both: the fastest plan within it. Await `loadSolver()` before. */
+  readonly memory?: MemoryBudget;
   /** Parameters not to train, by the beginnings of their names or by a predicate; see `freezeParameters`. */
   readonly freeze?: Freeze | undefined;
   /**
@@ -86,6 +92,7 @@ export const compileKinds: Kinds<CompileOptions> = {
   optimizer: anObject,
   remat: either(oneOf(...Object.keys(solvers)), { ...aFunction, expects: 'a function of a node' }),
   solver: aFunction,
+  memory: anObject,
   freeze: either(listOf(aText), { ...aFunction, expects: "a function of a parameter's name" }),
   processes: aFlag,
   syncBatchNorm: aFlag,
@@ -116,10 +123,14 @@ export interface Compiled {
   readonly processes: boolean;
   /** Whether batch norm normalizes by the images of all of them. */
   readonly syncBatchNorm: boolean;
-  /** What is recomputed: the policy's name, or `custom` for a policy or solver of one's own. */
-  readonly remat: RematName | 'custom';
+  /** What is recomputed: the policy's name, `custom` for a policy or solver of one's own, `budget` within a memory budget. */
+  readonly remat: RematName | 'custom' | 'budget';
   /** Positions in the differentiated graph of the nodes that are computed again: with them the same is compiled again. */
   readonly recomputed: readonly number[];
+  /** How the differentiated graph is laid out; other than usual only within a budget. */
+  readonly layout: Layout;
+  /** For a plan within a memory budget, what is proven of it. */
+  readonly certificate?: Certificate;
   readonly optimizer: OptimizerOptions;
   /** What people should know: parameters that the loss doesn't depend on, and what was not done as asked, and why. */
   readonly warnings: readonly string[];
@@ -156,28 +167,47 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
   const { decayNormBias } = optimizer;
   const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
 
-  const differentiated = run(
-    asSources(forward),
-    differentiation(target, processesMode(target, processes, syncBatchNorm)),
-  );
-  const problem = rematProblem(differentiated, target, (again) => {
-    const graph = runUnverified(differentiated, [rematerialize(again), ...sketch(target)]);
-    return { graph, liveBytes: (batchSize) => plannedLiveBytes(graph, batchSize) };
-  });
+  const mode = processesMode(target, processes, syncBatchNorm);
   const [reduced, numbered] = processes ? [[reduceAcrossProcesses], [numberCollectives]] : [[], []];
   const update = [packState(packed), ...reduced, optimize(optimizer, packed)];
-  const step = (again: ReadonlySet<Node>): Schedule =>
-    schedule(
-      run(differentiated, [
-        rematerialize(again),
-        ...ordering,
-        ...update,
-        ...lowering(target),
-        updateEarly,
-        ...numbered,
-      ]),
+  const steps = new Map<RematProblem, (again: ReadonlySet<Node>) => Schedule>();
+  const laidOut = memoized((layout: Layout): RematProblem => {
+    const differentiated = run(asSources(forward), differentiation(target, layout, mode));
+    const remat = (again: ReadonlySet<Node>): Pass => rematerialize(again, layout.holdShare);
+    const step = lastOf(
+      (again: ReadonlySet<Node>): Schedule =>
+        schedule(
+          run(differentiated, [remat(again), ...ordering, ...update, ...lowering(target), updateEarly, ...numbered]),
+        ),
     );
-  const { training, again, warnings } = atMostAll(step, solve(problem, solver), problem, remat);
+    const problem = rematProblem(differentiated, target, {
+      batchSize: options.memory?.batchSize,
+      layout,
+      inLayout: laidOut,
+      predict(again) {
+        const graph = runUnverified(differentiated, [remat(again), ...sketch(target)]);
+        return { graph, liveBytes: (batchSize) => plannedLiveBytes(graph, batchSize) };
+      },
+      ship(again) {
+        const shipped = step(again);
+        return {
+          nodes: shipped.order.map(({ node }) => node),
+          liveBytes: (batchSize) => scheduledLiveness(shipped, batchSize).timeline,
+        };
+      },
+    });
+    steps.set(problem, step);
+    return problem;
+  });
+  const { problem, again: chosen, isFinal, certificate } = solve(laidOut(usualLayout), solver);
+  const step = steps.get(problem);
+  if (!step)
+    throw new RequestError(
+      'the solver answers with a problem that it was not given; return that one, or one by inLayout',
+    );
+  const { training, again, warnings } = isFinal
+    ? { training: step(chosen), again: chosen, warnings: [] }
+    : atMostAll(step, chosen, problem, remat);
 
   const plain = targetOf(target.name);
   const evaluated = schedule(run(forward, [...evaluation, packState(packed), ...lowering(plain)]));
@@ -194,7 +224,9 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
     processes,
     syncBatchNorm,
     remat,
-    recomputed: differentiated.nodes.flatMap((node, position) => (again.has(node) ? [position] : [])),
+    recomputed: problem.graph.nodes.flatMap((node, position) => (again.has(node) ? [position] : [])),
+    layout: problem.layout,
+    ...(certificate && { certificate }),
     optimizer,
     warnings: [...warnUnused(traced.name, unused), ...warnings],
     leastBatchSize: leastBatchSize(forward),
@@ -217,10 +249,16 @@ function processesMode({ name, kernels }: Target, processes: boolean, synchroniz
   return 'several, synchronized';
 }
 
-function rematOf({ remat = 'none', solver }: CompileOptions): { name: Compiled['remat']; solver: RematSolver } {
+function rematOf({ remat, solver, memory }: CompileOptions): { name: Compiled['remat']; solver: RematSolver } {
+  const given = Object.entries({ remat, solver, memory }).flatMap(([name, value]) =>
+    value === undefined ? [] : [name],
+  );
+  if (given.length > 1)
+    throw new RequestError(`compile: ${given.join(' and ')} each choose what is recomputed; give one`);
+  if (memory) return { name: 'budget', solver: withinBudget(memory) };
   if (solver) return { name: 'custom', solver };
   if (typeof remat === 'function') return { name: 'custom', solver: byPredicate(remat) };
-  return { name: remat, solver: solvers[remat] };
+  return { name: remat ?? 'none', solver: solvers[remat ?? 'none'] };
 }
 
 /**
@@ -249,6 +287,28 @@ function atMostAll(
     training: all,
     again: new Set(),
     warnings: [`nothing is computed again in this network, though the policy ${remat} was asked for: ${reason}`],
+  };
+}
+
+/** A function of a choice that remembers its last result: what a solver accepted is what ships. */
+function lastOf(make: (again: ReadonlySet<Node>) => Schedule): typeof make {
+  let last: { readonly again: ReadonlySet<Node>; readonly made: Schedule } | undefined;
+  return (again) => {
+    if (last?.again.size !== again.size || ![...again].every((node) => last?.again.has(node))) {
+      last = { again, made: make(again) };
+    }
+    return last.made;
+  };
+}
+
+/** A function of a layout that makes each once. */
+function memoized(make: (layout: Layout) => RematProblem): typeof make {
+  const made = new Map<string, RematProblem>();
+  return (layout) => {
+    const key = `${layout.parts} ${layout.holdShare}`;
+    const known = made.get(key) ?? make(layout);
+    made.set(key, known);
+    return known;
   };
 }
 

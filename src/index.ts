@@ -23,6 +23,7 @@ export {
 export { type MemoryPlan, planMemory } from './memory/plan.js';
 export { encodeGraph } from './onnx/index.js';
 export type { Freeze } from './passes/freeze.js';
+export type { Layout } from './passes/layout.js';
 export {
   type AdamOptions,
   type AdamwOptions,
@@ -35,13 +36,18 @@ export {
 } from './passes/optimizers/index.js';
 export type { PackedTensor, Segment } from './passes/pack-state.js';
 export {
+  type Certificate,
+  loadSolver,
+  type MemoryBudget,
   type Prediction,
+  type RematChoice,
   type RematName,
   type RematNode,
   type RematPolicy,
   type RematProblem,
   type RematSolver,
   recomputeCheap,
+  type Shipment,
 } from './passes/solvers/index.js';
 export { type Bundle, openBundle, writeBundle } from './runtime/bundle/bundle.js';
 export type { Manifest } from './runtime/bundle/manifest.js';

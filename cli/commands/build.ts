@@ -1,9 +1,10 @@
 /** @file densec build: a network becomes a bundle. */
 
 import { Command, Option } from 'commander';
-import { densenet } from '../../src/builders/index.js';
-import { compile } from '../../src/compile.js';
+import { densenet, traceNetwork } from '../../src/builders/index.js';
+import { compileGraph } from '../../src/compile.js';
 import { prepareOutputFolder, writeBundle } from '../../src/runtime/bundle/bundle.js';
+import { memoryOption, tellBudget } from '../budget.js';
 import { printBundle } from '../describe.js';
 import { note, warn } from '../output.js';
 import { wholeNumber } from '../parse.js';
@@ -30,9 +31,10 @@ export function buildCommand(): Command {
     .option('--processes', 'for several processes (MPI): gradients are summed over them; only densec runs such a step')
     .option('--sync-batch-norm', 'batch norm normalizes by the images of all processes');
   command.addOption(
-    new Option('--batch-size <n>', 'tell the predicted live peak of a step of so many images').argParser(
-      wholeNumber(1),
-    ),
+    new Option(
+      '--batch-size <n>',
+      'images of a step: for --memory-budget, and to tell the predicted live peak',
+    ).argParser(wholeNumber(1)),
   );
   return command.addHelpText('after', examples).action(async (flags: Flags) => {
     const network = densenet(networkConfig(flags));
@@ -42,7 +44,12 @@ export function buildCommand(): Command {
       syncBatchNorm: flags.syncBatchNorm ?? false,
     };
     await prepareOutputFolder(flags.output, flags.force ?? false);
-    const compiled = compile(network, options);
+    const forward = traceNetwork(network);
+    const compiled = compileGraph(forward, {
+      ...options,
+      ...(await memoryOption(flags, flags.batchSize, forward, options)),
+    });
+    tellBudget(compiled);
     for (const text of compiled.warnings) warn(text);
     const bundle = await writeBundle(flags.output, network, compiled, {
       config: network.config,

@@ -26,7 +26,8 @@ export function planCommand(): Command {
       const { schedules, target, kernels } = compileAgain(bundle);
       const plan = planMemory(schedules.training, batchSize);
       const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels), batchSize) / 1000;
-      if (json) printJson(asJson(plan, batchSize, stepMs));
+      const { solver } = bundle.manifest;
+      if (json) printJson({ ...asJson(plan, batchSize, stepMs), ...(solver && { solver }) });
       else show(plan, batchSize, stepMs);
     });
 }

@@ -4,13 +4,14 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
-import { type DenseNet, type DenseNetOptions, densenet } from '../../src/builders/index.js';
-import { type Compiled, compile } from '../../src/compile.js';
+import { type DenseNet, type DenseNetOptions, densenet, traceNetwork } from '../../src/builders/index.js';
+import { type Compiled, compileGraph } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { type OptimizerChoice, optimizerNames, optimizers } from '../../src/passes/optimizers/index.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
-import { lowerAgain } from '../../src/runtime/bundle/replan.js';
+import { forwardGraph, lowerAgain } from '../../src/runtime/bundle/replan.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
+import { dataMemory } from '../../src/runtime/data/memory.js';
 import { knownFrom } from '../../src/runtime/data/record.js';
 import { defaultValidSize, heldOut, imageNotes } from '../../src/runtime/data/run-data.js';
 import { refuseLocked } from '../../src/runtime/files/run-lock.js';
@@ -28,6 +29,7 @@ import { missingLibrary } from '../../src/runtime/session/cuda/libraries.js';
 import { parseDevice } from '../../src/runtime/session/devices.js';
 import type { Processes } from '../../src/runtime/session/mpi/processes.js';
 import type { SessionOptions } from '../../src/runtime/session/session.js';
+import { memoryOption, tellBudget } from '../budget.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { dryRun, linkSpeed } from '../dry-run.js';
 import { addChoices, attributeOf, chosen } from '../flags.js';
@@ -194,6 +196,11 @@ export function trainCommand(): Command {
       return;
     }
     const team = await joinProcesses(flags);
+    if (flags.memoryBudget === 'free' && team) {
+      throw new RequestError(
+        '--memory-budget free is for one process, and several share what is free; give a size for each, as in 400MB',
+      );
+    }
     if (flags.syncBatchNorm && !team) {
       throw new RequestError('--sync-batch-norm is for several processes; add --processes N, or leave it out');
     }
@@ -290,7 +297,7 @@ async function begun(
     ...(flags.imageSize ?? (flags.arch === undefined ? [] : [architectureSize])),
   ];
   const dataset = await readData(data, channels, { ...flags, imageSize, imageWidth });
-  const source = existing ?? compileFlags(forDevice(flags, given), dataset, team !== undefined);
+  const source = existing ?? (await compileFlags(forDevice(flags, given), dataset, team !== undefined));
   const { classes } = 'manifest' in source ? source.manifest : source.network;
   if (classes > Math.max(2, dataset.classes)) {
     note(
@@ -343,10 +350,21 @@ interface Built {
   readonly compiled: Compiled;
 }
 
-function compileFlags(flags: Flags, dataset: Dataset, processes: boolean): Built {
+async function compileFlags(flags: Flags, dataset: Dataset, processes: boolean): Promise<Built> {
   const network = densenet(networkConfig(flags, dataFallback(dataset, flags)));
+  const forward = traceNetwork(network);
   const { syncBatchNorm = false } = flags;
-  const compiled = compile(network, { ...compileOptions(flags), processes, syncBatchNorm });
+  const options = { ...compileOptions(flags), processes, syncBatchNorm };
+  const { batchSize = trainDefaults.batchSize } = chosen(trainChoices, flags);
+  const memory = await memoryOption(
+    flags,
+    batchSize,
+    forward,
+    options,
+    dataMemory(dataset, network.inputShape, flags.dataWorkers),
+  );
+  const compiled = compileGraph(forward, { ...options, ...memory });
+  tellBudget(compiled);
   for (const text of compiled.warnings) warn(text);
   return { network, compiled };
 }
@@ -396,8 +414,10 @@ async function resumed(
   const dataset = await readRunData(run, flags);
   const data = flags.data === undefined ? options.data : place(flags.data);
   refuseOtherShares(flags, progress, dataset);
+  const batchSize = told.batchSize ?? options.batchSize;
   const lowered =
-    compiledAnew(run, flags, given, dataset, team !== undefined) ?? (directory === undefined ? undefined : bundle);
+    (await compiledAnew(run, { ...flags, batchSize }, given, dataset, team !== undefined)) ??
+    (directory === undefined ? undefined : bundle);
   const { device, threads, ...cuda } = sessionOptions(flags);
   const shared = given('threads') ? threads : sessionFlags(flags, team).threads;
   return TrainingRun.resume(dataset, {
@@ -449,13 +469,13 @@ function refuseOtherShares(
  * A run's network as the flags given with --resume ask for it; nothing where they ask for no other models.
  * @throws RequestError where they describe another network or optimizer
  */
-function compiledAnew(
+async function compiledAnew(
   run: OpenedRun,
-  flags: Flags,
+  flags: Flags & { readonly batchSize: number },
   given: (name: string) => boolean,
   dataset: Dataset,
   processes: boolean,
-): Compiled | undefined {
+): Promise<Compiled | undefined> {
   const { bundle, progress } = run;
   const { manifest } = bundle;
   const extra = buildFlagNames.filter(given);
@@ -465,13 +485,16 @@ function compiledAnew(
   const isOtherCount =
     processes !== (manifest.processes === true) || syncBatchNorm !== (manifest.syncBatchNorm === true);
   if (extra.length === 0 && !isElsewhere && !isOtherCount) return undefined;
-  const asked = isElsewhere ? forDevice(flags, given) : flags;
-  const target = given('target') || isElsewhere ? asked.target : manifest.target;
-  const kernels = given('kernels') || target !== manifest.target ? asked.kernels : manifest.kernels;
-  const { remat: before, optimizer: kept } = manifest;
-  const remat = rematFlagNames.some(given) ? rematOption(flags) : before;
+  const placed = isElsewhere ? forDevice(flags, given) : flags;
+  const target = given('target') || isElsewhere ? placed.target : manifest.target;
+  const kernels = given('kernels') || target !== manifest.target ? placed.kernels : manifest.kernels;
+  const { remat: before, optimizer: kept, solver } = manifest;
+  const remat = rematFlagNames.some(given) ? (rematOption(flags) ?? 'budget') : before;
+  // A run within a budget stays within it.
+  const budget = remat === 'budget' ? (flags.memoryBudget ?? solver?.budgetBytes) : undefined;
   const isOnlyLowering = extra.every((name) => !networkFlagNames.includes(name) && !optimizerFlagNames.includes(name));
-  const isSame = target === manifest.target && kernels === manifest.kernels && remat === before;
+  const isSame =
+    target === manifest.target && kernels === manifest.kernels && remat === before && flags.memoryBudget === undefined;
   if (isOnlyLowering && isSame && !isOtherCount && flags.freeze === undefined) return undefined;
   // Without the defaults of switches.
   const isSaid = ([name]: [string, unknown]): boolean => !optimizerFlagNames.includes(name) || given(name);
@@ -482,12 +505,19 @@ function compiledAnew(
     : ({ ...kept, ...optimizerOptions({ ...said, optimizer: kept.kind }) } as OptimizerChoice);
   const options = {
     ...{ target, kernels, optimizer, processes, syncBatchNorm },
-    ...(remat !== 'custom' && { remat }),
+    ...(remat !== 'custom' && remat !== 'budget' && { remat }),
     ...(flags.freeze && { freeze: flags.freeze }),
   };
-  const compiled = networkFlagNames.some(given)
-    ? compile(densenet(networkConfig(flags, dataFallback(dataset, flags))), { ...options, seed: manifest.seed })
-    : lowerAgain(bundle, options);
+  const isDescribed = networkFlagNames.some(given);
+  const forward = isDescribed
+    ? traceNetwork(densenet(networkConfig(flags, dataFallback(dataset, flags))))
+    : forwardGraph(bundle);
+  const data = dataMemory(dataset, manifest.inputShape, flags.dataWorkers);
+  const memory = await memoryOption({ ...flags, memoryBudget: budget }, flags.batchSize, forward, options, data);
+  const compiled = isDescribed
+    ? compileGraph(forward, { ...options, ...memory, seed: manifest.seed })
+    : lowerAgain(bundle, { ...options, ...memory });
+  tellBudget(compiled);
   const difference = differenceFrom(run, compiled);
   if (difference === undefined) {
     for (const warning of compiled.warnings) note(`${pc.yellow('warning:')} ${warning}`);

@@ -1,11 +1,8 @@
 /** @file Groups what many concatenations have in common, so that layers read a few large tensors instead of many small ones. */
 
-import { type GraphBuilder, type Node, type NodeOf, sizeOf, type Value } from '../ir/index.js';
+import { type Graph, type GraphBuilder, type Node, type NodeOf, sizeOf, type Value } from '../ir/index.js';
 import type { Pass } from './pass.js';
 import { rewriteNodes } from './rewrite.js';
-
-/** Into how many parts the largest concatenation is cut; smaller ones into fewer, in proportion to their bytes. */
-const partsOfLargest = 4;
 
 /**
  * In a dense block every layer concatenates all features before it, so operands, and sums of gradients, grow
@@ -14,39 +11,43 @@ const partsOfLargest = 4;
  * are small beside the network's largest concatenation are joined to a `part`. What is left of each concatenation are
  * a few operands of similar size; `distribute-concat` computes with each by itself, so their size is what a layer's
  * backward pass has to hold at a time.
+ * @param parts into how many the largest concatenation is cut; smaller ones into fewer, in proportion to their bytes
  */
-export const groupFeatures: Pass = {
-  name: 'group-features',
-  run(graph) {
-    const formed = new Set(graph.nodes.filter(isFormed).flatMap(({ outputs }) => outputs));
-    const concats = graph.nodes
-      .filter(isChannelConcat)
-      .filter(({ inputs }) => !inputs.some((value) => formed.has(value)));
-    const largest = Math.max(0, ...concats.map(({ outputs }) => elementsOf(outputs)));
-    const families = familiesOf(concats);
-    return rewriteNodes(graph, (node, inputs, builder) => {
-      if (!isChannelConcat(node) || node.inputs.some((value) => formed.has(value))) return undefined;
-      const operands = families.get(node)?.operands(node, inputs, builder) ?? inputs;
-      const target = largest / partsOfLargest;
-      const fitsOne = elementsOf(node.outputs) <= target;
-      const parts = fitsOne ? joined(operands, builder) : joinSmall(operands, target, builder);
-      if (parts.length === 1) return parts;
-      return [builder.emit('concat', parts, { axis: 1 })];
-    });
-  },
-};
+export function groupFeatures(parts: number): Pass {
+  return { name: 'group-features', run: (graph) => grouped(graph, parts) };
+}
+
+function grouped(graph: Graph, partsOfLargest: number): Graph {
+  const formed = new Set(graph.nodes.filter(isFormed).flatMap(({ outputs }) => outputs));
+  const concats = graph.nodes
+    .filter(isChannelConcat)
+    .filter(({ inputs }) => !inputs.some((value) => formed.has(value)));
+  const largest = Math.max(0, ...concats.map(({ outputs }) => elementsOf(outputs)));
+  const families = familiesOf(concats);
+  return rewriteNodes(graph, (node, inputs, builder) => {
+    if (!isChannelConcat(node) || node.inputs.some((value) => formed.has(value))) return undefined;
+    const operands = families.get(node)?.operands(node, inputs, builder) ?? inputs;
+    const target = largest / partsOfLargest;
+    const fitsOne = elementsOf(node.outputs) <= target;
+    const parts = fitsOne ? joined(operands, builder) : joinSmall(operands, target, builder);
+    if (parts.length === 1) return parts;
+    return [builder.emit('concat', parts, { axis: 1 })];
+  });
+}
 
 /** Most parts that one kernel of ours reads. */
 const mostParts = 60;
 
 /** Groups features only where a layer would read more of them than a kernel of ours takes. */
-export const groupManyFeatures: Pass = {
-  name: 'group-many-features',
-  run: (graph) =>
-    graph.nodes.some((node) => isChannelConcat(node) && node.inputs.length > mostParts)
-      ? groupFeatures.run(graph)
-      : graph,
-};
+export function groupManyFeatures(parts: number): Pass {
+  return {
+    name: 'group-many-features',
+    run: (graph) =>
+      graph.nodes.some((node) => isChannelConcat(node) && node.inputs.length > mostParts)
+        ? grouped(graph, parts)
+        : graph,
+  };
+}
 
 function isFormed(node: Node): boolean {
   return node.operator === 'concat' && node.attributes.as !== undefined;

@@ -11,6 +11,7 @@ import {
   type Value,
 } from '../ir/index.js';
 import { convolutionsOf, operandSize } from './convolutions.js';
+import { usualLayout } from './layout.js';
 import type { Pass } from './pass.js';
 
 /**
@@ -30,9 +31,10 @@ import type { Pass } from './pass.js';
  *                                 %dw = …(%dz, %r)     # backward
  * ```
  * @param again forward nodes to compute again, of the candidates that `rematProblem` finds
+ * @param holdShare as `madeTwice` takes it
  */
-export function rematerialize(again: ReadonlySet<Node>): Pass {
-  return { name: 'rematerialize', run: (graph) => new Rematerializer(graph, again).run() };
+export function rematerialize(again: ReadonlySet<Node>, holdShare = usualLayout.holdShare): Pass {
+  return { name: 'rematerialize', run: (graph) => new Rematerializer(graph, again, holdShare).run() };
 }
 
 /** Copies by the value they stand for. */
@@ -55,9 +57,10 @@ class Rematerializer {
   constructor(
     private readonly graph: Graph,
     private readonly again: ReadonlySet<Node>,
+    holdShare: number,
   ) {
     this.builder = new GraphBuilder(graph.name, graph.inputs);
-    this.twice = madeTwice(graph.nodes);
+    this.twice = madeTwice(graph.nodes, holdShare);
   }
 
   run(): Graph {
@@ -132,22 +135,20 @@ class Rematerializer {
   }
 }
 
-/** Of the room that a layer leaves: an eighth goes to what else is alive there; with more, the peak of BC-100 rises. */
-const operandShare = 7 / 8;
-
 /**
  * Parts of convolutions whose operands are not held for the backward pass of the convolution when it is computed again. The
  * backward pass of a block's last layer holds the block's C channels of features and as many of gradients; that of a layer
  * with c channels holds c of both, which leaves room for 2·(C − c). A share of that goes to the layer's operands, the last
  * parts first: these are concatenations, which would be made again too.
+ * @param holdShare of the room that a layer leaves, what its operands may take; the rest is for what else is alive there
  */
-export function madeTwice(nodes: readonly Node[]): ReadonlySet<Node> {
+export function madeTwice(nodes: readonly Node[], holdShare: number): ReadonlySet<Node> {
   const convolutions = convolutionsOf(nodes);
   const sizes = convolutions.map((parts) => parts.reduce((sum, part) => sum + operandSize(part), 0));
   const largest = Math.max(0, ...sizes);
   const twice = new Set<Node>();
   for (const [index, parts] of convolutions.entries()) {
-    let room = operandShare * 2 * (largest - (sizes[index] as number));
+    let room = holdShare * 2 * (largest - (sizes[index] as number));
     for (const part of [...parts].reverse()) {
       const size = operandSize(part);
       if (size <= room) room -= size;
@@ -163,7 +164,8 @@ function copied(copies: Copies, value: Value, { operator }: Node): Value {
   return copy;
 }
 
-function isGroup(node: Node): node is NodeOf<'concat'> {
+/** Whether a node joins features that take its place in memory. */
+export function isGroup(node: Node): node is NodeOf<'concat'> {
   return node.operator === 'concat' && node.attributes.as === 'group';
 }
 

@@ -9,6 +9,7 @@ import { foldCenter } from './fold-center.js';
 import { elideNormalizable, fuseAffine } from './fuse-affine.js';
 import { fuseConvolutions } from './fuse-convolutions.js';
 import { groupFeatures, groupManyFeatures } from './group-features.js';
+import { type Layout, usualLayout } from './layout.js';
 import { lower } from './lower.js';
 import { evaluationMode, sharedTrainingMode, syncedTrainingMode, trainingMode } from './modes.js';
 import type { Pass } from './pass.js';
@@ -34,10 +35,14 @@ const clean: readonly Pass[] = [removeDeadCode, shareSubexpressions];
  * concatenations' readers have in common done once, then the gradients.
  * @param processes how many take a step together, and whether batch norm normalizes by the images of all
  */
-export function differentiation(target: Target, processes: ProcessesMode = 'one'): readonly Pass[] {
+export function differentiation(
+  target: Target,
+  { parts }: Layout = usualLayout,
+  processes: ProcessesMode = 'one',
+): readonly Pass[] {
   const share = fusesAffine(target)
-    ? [poolFirst, groupManyFeatures, shareStatistics, fuseAffine]
-    : [poolFirst, groupFeatures, distributeConcat];
+    ? [poolFirst, groupManyFeatures(parts), shareStatistics, fuseAffine]
+    : [poolFirst, groupFeatures(parts), distributeConcat];
   const gradients = processes === 'one' ? differentiate : differentiateShare;
   const derive = fusesAffine(target) ? [gradients, elideNormalizable, accumulate] : [gradients];
   return [modes[processes], ...clean, ...share, ...clean, ...derive, removeDeadCode, sumAffine, ...clean];

@@ -118,12 +118,15 @@ describe('build', () => {
     ['Nesterov without momentum', ['--momentum', '0', '--nesterov', '-o', 'OUT'], 2, /momentum above 0/],
     ['two recomputations at once', ['--efficient', '--remat', 'max', '-o', 'OUT'], 2, /drop one/],
     ['an unknown recomputation', ['--remat', 'some', '-o', 'OUT'], 2, /none, efficient, max/],
+    ['a memory budget without a batch size', ['--memory-budget', '300MB', '-o', 'OUT'], 2, /give --batch-size N/],
     [
-      'a memory budget, which is not there yet',
-      ['--memory-budget', '300MB', '--batch-size', '8', '-o', 'OUT'],
+      'a memory budget beside a policy',
+      ['--memory-budget', '300MB', '--batch-size', '8', '--remat', 'max', '-o', 'OUT'],
       2,
-      /not available/,
+      /--memory-budget and --remat max both say/,
     ],
+    ['a memory budget of no size', ['--memory-budget', '3 lots', '-o', 'OUT'], 2, /400MB, 0\.4GB or 400MiB/],
+    ['time for a budget without one', ['--budget-seconds', '5', '-o', 'OUT'], 2, /is for --memory-budget SIZE/],
   ])('refuses %s', async (_, flags, code, message) => {
     const out = path('refused');
     const result = await densec(['build', ...flags.map((flag) => (flag === 'OUT' ? out : flag))]);

@@ -11,6 +11,7 @@ import { differentiate } from '../../src/passes/differentiate.js';
 import { distributeConcat } from '../../src/passes/distribute-concat.js';
 import { fuseConvolutions } from '../../src/passes/fuse-convolutions.js';
 import { groupFeatures } from '../../src/passes/group-features.js';
+import { usualLayout } from '../../src/passes/layout.js';
 import { lower } from '../../src/passes/lower.js';
 import { trainingMode } from '../../src/passes/modes.js';
 import { runPasses } from '../../src/passes/pass.js';
@@ -26,7 +27,7 @@ import {
 } from '../../src/passes/solvers/index.js';
 import { sumAffine } from '../../src/passes/sum-affine.js';
 import { targets } from '../../src/targets/index.js';
-import { rematerializeBy } from '../helpers/rematerialize-by.js';
+import { nothingAsked, rematerializeBy } from '../helpers/rematerialize-by.js';
 
 const clean = [removeDeadCode, shareSubexpressions];
 const lowering = [removeDeadCode, elideExpand, lower(targets.cpu), fuseConvolutions];
@@ -34,17 +35,28 @@ const lowering = [removeDeadCode, elideExpand, lower(targets.cpu), fuseConvoluti
 /** Forward and backward pass of a small DenseNet-BC. */
 function differentiated(depth: number): Graph {
   const forward = traceNetwork(densenet({ depth }));
-  const rewrites = [groupFeatures, distributeConcat, ...clean, differentiate, removeDeadCode, sumAffine, ...clean];
+  const rewrites = [
+    groupFeatures(usualLayout.parts),
+    distributeConcat,
+    ...clean,
+    differentiate,
+    removeDeadCode,
+    sumAffine,
+    ...clean,
+  ];
   return runPasses(forward, [trainingMode, ...clean, ...rewrites]);
 }
 
 /** The graph after a solver's choice, predicted as the compiler does. */
 function solved(graph: Graph, solver: RematSolver): Graph {
-  const problem = rematProblem(graph, targets.cpu, (again) => {
-    const lowered = runPasses(rematerialize(again).run(graph), lowering);
-    return { graph: lowered, liveBytes: (batchSize) => plannedLiveBytes(lowered, batchSize) };
+  const problem = rematProblem(graph, targets.cpu, {
+    ...nothingAsked,
+    predict(again) {
+      const lowered = runPasses(rematerialize(again).run(graph), lowering);
+      return { graph: lowered, liveBytes: (batchSize) => plannedLiveBytes(lowered, batchSize) };
+    },
   });
-  return rematerialize(solve(problem, solver)).run(graph);
+  return rematerialize(solve(problem, solver).again).run(graph);
 }
 
 const planned = (graph: Graph): Graph => runPasses(graph, [removeDeadCode, pinOrder, ...lowering, shareSubexpressions]);
@@ -81,7 +93,7 @@ describe('operands of a convolution that is computed again', () => {
   const block = all.filter((parts) =>
     /^features\.denseblock1\.denselayer\d+\.conv1$/.test(parts[0]?.origin.scope ?? ''),
   );
-  const twice = madeTwice(nodes);
+  const twice = madeTwice(nodes, usualLayout.holdShare);
   const sizeOf = (parts: readonly Node[]): number => parts.reduce((sum, part) => sum + operandSize(part), 0);
   const held = (parts: readonly Node[]): readonly Node[] => parts.filter((part) => !twice.has(part));
 

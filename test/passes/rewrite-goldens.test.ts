@@ -32,6 +32,7 @@ import { distributeConcat, shareStatistics } from '../../src/passes/distribute-c
 import { elideNormalizable, fuseAffine } from '../../src/passes/fuse-affine.js';
 import { fuseConvolutions } from '../../src/passes/fuse-convolutions.js';
 import { groupFeatures } from '../../src/passes/group-features.js';
+import { usualLayout } from '../../src/passes/layout.js';
 import { trainingMode } from '../../src/passes/modes.js';
 import { type Pass, runPasses } from '../../src/passes/pass.js';
 import { poolFirst } from '../../src/passes/pool-first.js';
@@ -132,7 +133,7 @@ const denseBlock = (images: Tensor): Tensor => {
 
 describe('group-features', () => {
   it('lets layers share what their concatenations have in common', () => {
-    const graph = rewritten(trace(2, denseBlock), groupFeatures);
+    const graph = rewritten(trace(2, denseBlock), groupFeatures(usualLayout.parts));
     expect(
       nodesOf(graph)
         .split('\n')
@@ -149,7 +150,7 @@ describe('group-features', () => {
 
   it('leaves concatenations alone that have nothing in common', () => {
     const graph = trace(2, (x) => concat([concat([relu(x), x]), relu(x)]));
-    expect(nodesOf(groupFeatures.run(graph))).not.toMatch('as=group');
+    expect(nodesOf(groupFeatures(usualLayout.parts).run(graph))).not.toMatch('as=group');
   });
 });
 
@@ -191,12 +192,12 @@ describe('distribute-concat', () => {
       const y = pointwise(relu(batchNorm(concat([a, b]), { name: 'norm' })), 'mix', 2);
       return add(add(y, a), b);
     });
-    rewritten(graph, groupFeatures, distributeConcat);
+    rewritten(graph, groupFeatures(usualLayout.parts), distributeConcat);
   });
 
   it('is the same for a dense block, grouped or not', () => {
     rewritten(trace(2, denseBlock), distributeConcat);
-    rewritten(trace(2, denseBlock), groupFeatures, distributeConcat);
+    rewritten(trace(2, denseBlock), groupFeatures(usualLayout.parts), distributeConcat);
   });
 });
 
@@ -336,7 +337,7 @@ describe('fuse-affine', () => {
   });
 
   it('keeps groups, and takes parts from them', () => {
-    rewritten(trace(2, denseBlock), groupFeatures, shareStatistics, fuseAffine, removeDeadCode);
+    rewritten(trace(2, denseBlock), groupFeatures(usualLayout.parts), shareStatistics, fuseAffine, removeDeadCode);
   });
 });
 

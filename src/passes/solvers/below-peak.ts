@@ -44,12 +44,15 @@ interface Recomputed {
 }
 
 /** What might be kept, the most worth it first. */
-function recomputedConvolutions({ graph, candidates }: RematProblem, again: ReadonlySet<Node>): readonly Recomputed[] {
+function recomputedConvolutions(
+  { graph, candidates, layout }: RematProblem,
+  again: ReadonlySet<Node>,
+): readonly Recomputed[] {
   const replacing = new Map<Value, Node>();
   for (const node of candidates.keys()) {
     if (traitsOf(node.operator).replacesOperand) replacing.set(node.inputs[0] as Value, node);
   }
-  const twice = madeTwice(graph.nodes);
+  const twice = madeTwice(graph.nodes, layout.holdShare);
   const found = convolutionsOf(graph.nodes)
     .filter((parts) => parts.every((part) => again.has(part)))
     .map((parts): Recomputed => {

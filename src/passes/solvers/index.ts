@@ -10,15 +10,20 @@ export const solvers = { none, efficient, max } as const satisfies Readonly<Reco
 
 export type RematName = keyof typeof solvers;
 
+export { type MemoryBudget, withinBudget } from './budget/budget.js';
+export { loadSolver } from './budget/highs.js';
+export type { Certificate } from './certificate.js';
 export { recomputeCheap } from './efficient.js';
 export { recomputeBottlenecks } from './max.js';
 export { byPredicate, type RematPolicy } from './predicate.js';
 export {
   type Prediction,
+  type RematChoice,
   type RematNode,
   type RematProblem,
   type RematSolver,
   rematProblem,
+  type Shipment,
   solve,
 } from './problem.js';
 export { recordedSolver } from './recorded.js';

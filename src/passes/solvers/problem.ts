@@ -12,6 +12,8 @@ import {
   type Value,
 } from '../../ir/index.js';
 import { nodeMicroseconds, type Target } from '../../targets/index.js';
+import type { Layout } from '../layout.js';
+import type { Certificate } from './certificate.js';
 
 /** A node of the forward pass that the backward pass may compute again instead of finding its results kept. */
 export interface RematNode {
@@ -32,6 +34,14 @@ export interface Prediction {
   liveBytes(batchSize: number): Float64Array;
 }
 
+/** The step as it ships. */
+export interface Shipment {
+  /** The lowered nodes in the order in which the runtime executes them; `source` as in a prediction. */
+  readonly nodes: readonly Node[];
+  /** Bytes alive while each of them runs, at a batch size. */
+  liveBytes(batchSize: number): ArrayLike<number>;
+}
+
 /** The choice that a solver makes. */
 export interface RematProblem {
   /** Forward pass, then backward pass. */
@@ -40,12 +50,32 @@ export interface RematProblem {
   readonly candidates: ReadonlyMap<Node, RematNode>;
   /** Images a step at which bytes and microseconds are counted: so many that what grows with them outweighs the rest. */
   readonly batchSize: number;
+  /** Where the step will run; its table tells what nodes cost. */
+  readonly target: Target;
   /** What memory it takes to compute these nodes again. It lowers the graph anew, which takes a while. */
   predict(again: ReadonlySet<Node>): Prediction;
+  /** How the graph is laid out. */
+  readonly layout: Layout;
+  /** The same network laid out otherwise. */
+  inLayout(layout: Layout): RematProblem;
+  /** What ships if these nodes are computed again: the whole lowering, in the order of execution. It takes longer. */
+  ship(again: ReadonlySet<Node>): Shipment;
 }
 
-/** Chooses the nodes to compute again, from the problem's candidates. */
-export type RematSolver = (problem: RematProblem) => ReadonlySet<Node>;
+/** What a solver chose that has seen what ships: it is taken as it is. */
+export interface RematChoice {
+  /** The problem as it was given, or in another layout. */
+  readonly problem: RematProblem;
+  readonly again: ReadonlySet<Node>;
+  /** For a choice within a budget, what was proven of it. */
+  readonly certificate?: Certificate | undefined;
+}
+
+/**
+ * Chooses the nodes to compute again, from the problem's candidates. A set of them is held against keeping everything, which
+ * replaces it where it takes less memory.
+ */
+export type RematSolver = (problem: RematProblem) => ReadonlySet<Node> | RematChoice;
 
 const nominalBatch = 64;
 
@@ -53,7 +83,12 @@ const nominalBatch = 64;
  * The problem of a differentiated graph. Random numbers and what has no symbolic extent, statistics of batch norm above all,
  * are no candidates: they are kept in any case.
  */
-export function rematProblem(graph: Graph, target: Target, predict: RematProblem['predict']): RematProblem {
+export function rematProblem(
+  graph: Graph,
+  target: Target,
+  more: Pick<RematProblem, 'layout' | 'inLayout' | 'predict' | 'ship'> & { readonly batchSize?: number | undefined },
+): RematProblem {
+  const { batchSize = nominalBatch } = more;
   const candidates = new Map<Node, RematNode>();
   const uses = new Map<Value, Node[]>();
   for (const node of graph.nodes) {
@@ -65,26 +100,30 @@ export function rematProblem(graph: Graph, target: Target, predict: RematProblem
     candidates.set(node, {
       node,
       uses: [...new Set(node.outputs.flatMap((value) => uses.get(value) ?? []))],
-      bytes: node.outputs.reduce((sum, value) => sum + bytesOf(value), 0),
-      microseconds: nodeMicroseconds(node, target, nominalBatch),
+      bytes: node.outputs.reduce((sum, value) => sum + bytesOf(value, batchSize), 0),
+      microseconds: nodeMicroseconds(node, target, batchSize),
     });
   }
-  return { graph, candidates, batchSize: nominalBatch, predict };
+  return { ...more, graph, candidates, batchSize, target };
 }
 
 /**
  * The choice of a solver.
  * @throws RequestError when it names a node that can't be computed again
  */
-export function solve(problem: RematProblem, solver: RematSolver): ReadonlySet<Node> {
-  const again = solver(problem);
-  for (const node of again) {
-    if (problem.candidates.has(node)) continue;
+export function solve(given: RematProblem, solver: RematSolver): RematChoice & { readonly isFinal: boolean } {
+  const chosen = solver(given);
+  const isFinal = !(chosen instanceof Set);
+  const choice = isFinal ? (chosen as RematChoice) : { problem: given, again: chosen };
+  if (!(choice?.again instanceof Set))
+    throw new RequestError('the solver returned no set of nodes; return a Set of candidates');
+  for (const node of choice.again) {
+    if (choice.problem.candidates.has(node)) continue;
     throw new RequestError(
       `the solver chose ${node.operator} of ${node.origin.scope || 'no layer'}, which can't be computed again; choose among the problem's candidates`,
     );
   }
-  return again;
+  return { ...choice, isFinal };
 }
 
 function isCandidate(node: Node): boolean {
@@ -96,6 +135,6 @@ function isCandidate(node: Node): boolean {
   return outputs.every(growsWithBatch);
 }
 
-function bytesOf({ type }: Value): number {
-  return elementCount(concreteShape(type.shape, nominalBatch)) * bytesPerElement[type.dtype];
+function bytesOf({ type }: Value, batchSize: number): number {
+  return elementCount(concreteShape(type.shape, batchSize)) * bytesPerElement[type.dtype];
 }

@@ -1,8 +1,15 @@
-/** @file Chooses what was chosen before: for bundles that keep what a policy or solver of one's own chose. */
+/** @file Chooses what was chosen before: for bundles that keep what a solver chose. */
 
+import type { Layout } from '../layout.js';
 import type { RematSolver } from './problem.js';
 
-/** @param recomputed positions in the differentiated graph (`Compiled.recomputed`) */
-export function recordedSolver(recomputed: readonly number[]): RematSolver {
-  return ({ graph }) => new Set(recomputed.flatMap((position) => graph.nodes[position] ?? []));
+/**
+ * @param recomputed positions in the differentiated graph (`Compiled.recomputed`)
+ * @param layout of that graph
+ */
+export function recordedSolver(recomputed: readonly number[], layout: Layout): RematSolver {
+  return (usual) => {
+    const problem = usual.inLayout(layout);
+    return { problem, again: new Set(recomputed.flatMap((position) => problem.graph.nodes[position] ?? [])) };
+  };
 }

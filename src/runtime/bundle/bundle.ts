@@ -20,6 +20,7 @@ import {
 import { recordPlan } from '../../memory/plan-record.js';
 import type { Schedule } from '../../memory/schedule.js';
 import { encodeGraph } from '../../onnx/index.js';
+import { usualLayout } from '../../passes/layout.js';
 import { dropoutInputs } from '../../step/interface.js';
 import { version } from '../../version.js';
 import { fileFailure, makeFolder, syncFolder, temporaryIn, writeFileAtomic } from '../files/atomic-file.js';
@@ -208,7 +209,9 @@ function describe(
     ...(compiled.processes && { processes: true as const }),
     ...(compiled.syncBatchNorm && { syncBatchNorm: true as const }),
     remat: compiled.remat,
-    ...(compiled.remat === 'custom' && { recomputed: [...compiled.recomputed] }),
+    ...((compiled.remat === 'custom' || compiled.remat === 'budget') && { recomputed: [...compiled.recomputed] }),
+    ...(compiled.layout !== usualLayout && { layout: compiled.layout }),
+    ...(compiled.certificate && { solver: compiled.certificate }),
     optimizer: compiled.optimizer,
     seed,
     dropout: compiled.training.inputs.some(({ name }) => name === dropoutInputs.step),

@@ -45,6 +45,19 @@ const plan = z.object({
   runningShare: z.record(z.string(), z.number()),
 });
 
+const certificate = z.object({
+  status: z.enum(['optimal', 'feasible']),
+  budgetBytes: z.number().positive(),
+  batchSize: z.number().int().positive(),
+  peakBytes: z.number(),
+  microseconds: z.number(),
+  boundMicroseconds: z.number(),
+  gap: z.number().nonnegative(),
+  tried: count,
+  refused: count,
+  seconds: z.number().nonnegative(),
+});
+
 const manifest = z.object({
   formatVersion: z.literal([1, formatVersion]),
   /** Version of densec that built the bundle. */
@@ -67,9 +80,13 @@ const manifest = z.object({
   processes: z.literal(true).optional(),
   /** Whether batch norm normalizes by the images of all of them; likewise. */
   syncBatchNorm: z.literal(true).optional(),
-  remat: z.enum(['none', 'efficient', 'max', 'custom']),
+  remat: z.enum(['none', 'efficient', 'max', 'custom', 'budget']),
   /** For a policy or solver of one's own: what it chose (`Compiled.recomputed`). */
   recomputed: extents.optional(),
+  /** How the graph of these positions is laid out, where that isn't the usual way. */
+  layout: z.object({ parts: z.number().positive(), holdShare: z.number().min(0).max(1) }).optional(),
+  /** For a plan within a memory budget, what is proven of it. */
+  solver: certificate.optional(),
   optimizer: optimizerSchema,
   seed: z.number().int(),
   /** Whether the training model takes the scalars `step` and `seed`, for dropout's masks. */

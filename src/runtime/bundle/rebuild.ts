@@ -22,9 +22,12 @@ function buildCommand(directory: string, manifest: Manifest, network: NonNullabl
     ...flagsOf({ blockConfig }, {}),
     ...flagsOf({ growthRate }, denseNetConfig({ blockConfig })),
     ...flagsOf(network, denseNetConfig({ blockConfig, growthRate })),
+    ...(manifest.solver
+      ? [`--memory-budget ${manifest.solver.budgetBytes}`, `--batch-size ${manifest.solver.batchSize}`]
+      : flagsOf({ remat: manifest.remat }, { remat: 'none' })),
     ...flagsOf(
-      { remat: manifest.remat, target: manifest.target, kernels: manifest.kernels, seed: manifest.seed },
-      { remat: 'none', target: 'cpu', kernels: 'plain', seed: 0 },
+      { target: manifest.target, kernels: manifest.kernels, seed: manifest.seed },
+      { target: 'cpu', kernels: 'plain', seed: 0 },
     ),
     ...flagsOf({ optimizer: kind }, { optimizer: 'sgd' }),
     ...flagsOf(manifest.optimizer, { ...resolveOptimizer({ kind }) }),

@@ -7,9 +7,11 @@ import { FailureError, type Graph, parseGraph, RequestError } from '../../ir/ind
 import { planMemory } from '../../memory/plan.js';
 import { predictedPeak } from '../../memory/plan-record.js';
 import { freezeParameters } from '../../passes/freeze.js';
+import { usualLayout } from '../../passes/layout.js';
 import { runPasses } from '../../passes/pass.js';
 import { recordedSolver } from '../../passes/solvers/index.js';
 import { type Bundle, trainingHash } from './bundle.js';
+import type { Manifest } from './manifest.js';
 import { rebuildAdvice } from './rebuild.js';
 
 /**
@@ -38,9 +40,10 @@ export function forwardGraph(bundle: Bundle): Graph {
  */
 export function compileAgain(bundle: Bundle): Compiled {
   const { directory, manifest } = bundle;
-  const { remat, recomputed, target, kernels, processes = false, syncBatchNorm = false } = manifest;
-  const { optimizer, models, segmentBytes } = manifest;
-  if (remat === 'custom' && !recomputed) {
+  const { remat, recomputed, layout, target, kernels, optimizer, models, segmentBytes } = manifest;
+  const { processes = false, syncBatchNorm = false } = manifest;
+  const isRecorded = remat === 'custom' || remat === 'budget';
+  if (isRecorded && !recomputed) {
     throw new RequestError(
       `${directory} was compiled with a policy of one's own and doesn't say what it chose; call planMemory in its program`,
     );
@@ -51,7 +54,7 @@ export function compileAgain(bundle: Bundle): Compiled {
     processes,
     syncBatchNorm,
     optimizer,
-    ...(remat === 'custom' ? { solver: recordedSolver(recomputed ?? []) } : { remat }),
+    ...(isRecorded ? { solver: recordedSolver(recomputed ?? [], layout ?? usualLayout) } : { remat }),
     ...(segmentBytes !== undefined && { segmentBytes }),
   };
   const compiled = compileGraph(forwardGraph(bundle), options);
@@ -72,14 +75,15 @@ export function lowerAgain(
   bundle: Bundle,
   options: Pick<
     CompileOptions,
-    'target' | 'kernels' | 'processes' | 'syncBatchNorm' | 'remat' | 'optimizer' | 'freeze'
+    'target' | 'kernels' | 'processes' | 'syncBatchNorm' | 'remat' | 'memory' | 'optimizer' | 'freeze'
   >,
 ): Compiled {
   const { directory, manifest } = bundle;
   const { target, kernels, optimizer, segmentBytes, seed } = manifest;
-  const { remat = manifest.remat, processes = manifest.processes ?? false } = options;
+  const { processes = manifest.processes ?? false } = options;
   const { syncBatchNorm = processes && manifest.syncBatchNorm === true } = options;
-  if (remat === 'custom') {
+  const isChosen = options.remat !== undefined || options.memory !== undefined;
+  if (!isChosen && manifest.remat === 'custom') {
     throw new RequestError(
       `${directory} was compiled with a policy of one's own, which can't be compiled otherwise here; choose one with --remat, or resume the run in its program`,
     );
@@ -87,9 +91,16 @@ export function lowerAgain(
   return compileGraph(forwardGraph(bundle), {
     ...{ target, kernels, optimizer, seed },
     ...(segmentBytes !== undefined && { segmentBytes }),
+    ...(!isChosen && rematOf(manifest)),
     ...options,
-    ...{ remat, processes, syncBatchNorm },
+    ...{ processes, syncBatchNorm },
   });
+}
+
+/** What a manifest says of the choice what to recompute. */
+function rematOf({ remat, solver }: Manifest): Pick<CompileOptions, 'remat' | 'memory'> {
+  if (solver) return { memory: { budgetBytes: solver.budgetBytes, batchSize: solver.batchSize } };
+  return remat === 'custom' || remat === 'budget' ? {} : { remat };
 }
 
 /**
