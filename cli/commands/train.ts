@@ -414,6 +414,7 @@ async function resumed(
   const dataset = await readRunData(run, flags);
   const data = flags.data === undefined ? options.data : place(flags.data);
   refuseOtherShares(flags, progress, dataset);
+  tellProcesses(options.processes ?? 1, team?.size ?? 1, flags.syncBatchNorm ?? bundle.manifest.syncBatchNorm ?? false);
   const batchSize = told.batchSize ?? options.batchSize;
   const lowered =
     (await compiledAnew(run, { ...flags, batchSize }, given, dataset, team !== undefined)) ??
@@ -429,6 +430,15 @@ async function resumed(
     ...cuda,
     team,
   });
+}
+
+/** Tells what another number of processes means. */
+function tellProcesses(before: number, now: number, syncBatchNorm: boolean): void {
+  if (before === now) return;
+  const norm = syncBatchNorm && now > 1 ? 'over all of them, as before' : 'each process by its own share of a step';
+  note(
+    `${now} ${now === 1 ? 'process goes' : 'processes go'} on with the run of ${before}: batch norm normalizes ${norm}; the epoch in progress keeps its steps, from the next one on a step has ${now} times --batch-size images`,
+  );
 }
 
 /** The data that a run began with, where it is now. */
