@@ -3,7 +3,7 @@
 import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type DenseNetConfig, densenet } from '../src/builders/index.js';
+import { type DenseNetConfig, densenet, type LossChoice } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
 import type { OptimizerChoice } from '../src/passes/optimizers/index.js';
 import type { RematName } from '../src/passes/solvers/index.js';
@@ -18,6 +18,8 @@ import type { GpuRequest } from './gpu-steps.js';
 /** What `reference` of bench/peer/torch_densenet.py writes to losses.json, as far as it is read here. */
 interface Reference {
   readonly optimizer: OptimizerChoice;
+  /** Absent where it is the plain cross-entropy. */
+  readonly loss?: LossChoice;
   readonly losses: readonly number[];
   readonly lr: number;
   readonly config: DenseNetConfig;
@@ -51,9 +53,9 @@ async function compareSteps(
   { device, directory }: GpuRequest,
 ): Promise<CheckRow> {
   const text = await readFile(join(fixture, 'losses.json'), 'utf8');
-  const { config, optimizer, lr, losses, float32Departure } = JSON.parse(text) as Reference;
+  const { config, optimizer, loss: kind, lr, losses, float32Departure } = JSON.parse(text) as Reference;
   const network = densenet(config);
-  const compiled = compile(network, { optimizer, remat, target: 'cuda', kernels });
+  const compiled = compile(network, { optimizer, loss: kind, remat, target: 'cuda', kernels });
   const bundle = await writeBundle(join(directory, 'fixture'), network, compiled, { config, force: true });
   const state = await readState(join(fixture, 'state.safetensors'), bundle);
   const batch = await readBatch(join(fixture, 'batch.safetensors'), bundle, true);

@@ -2,12 +2,13 @@
 
 import { type Compiled, type CompileOptions, compileGraph } from '../src/compile.js';
 import { type Graph, RequestError } from '../src/ir/index.js';
-import { loadSolver } from '../src/passes/solvers/index.js';
+import { type BudgetProgress, loadSolver } from '../src/passes/solvers/index.js';
 import type { DataMemory } from '../src/runtime/data/memory.js';
 import { forecastMemory } from '../src/runtime/measure/forecast.js';
 import { type FreeMemory, freeMemory } from '../src/runtime/measure/free-memory.js';
 import { targets } from '../src/targets/index.js';
 import { megabytes, note } from './output.js';
+import { drawsBars } from './progress.js';
 
 /** What was asked. */
 interface BudgetFlags {
@@ -44,7 +45,17 @@ export async function memoryOption(
   note(
     `looking for the fastest step of ${batchSize} images within ${megabytes(budgetBytes)} alive at once, for at most ${seconds} s`,
   );
-  return { memory: { budgetBytes, batchSize, seconds } };
+  return { memory: { budgetBytes, batchSize, seconds, ...(drawsBars() && { onProgress: draw }) } };
+}
+
+/** Draws how far the search is over the last time. */
+function draw({ seconds, limitSeconds, best, boundMicroseconds }: BudgetProgress): void {
+  const above = best && boundMicroseconds > 0 ? 100 * (1 - boundMicroseconds / best.microseconds) : undefined;
+  const found = best
+    ? `${megabytes(best.peakBytes)}, ${(best.microseconds / 1000).toFixed(1)} ms a step as modelled`
+    : 'none fits so far';
+  const bound = above === undefined ? '' : `, at most ${above.toFixed(2)} % above the fastest`;
+  process.stderr.write(`\r${seconds.toFixed(0)} of ${limitSeconds} s: ${found}${bound}\x1b[K`);
 }
 
 /** Bytes that may be alive so that the forecast of the whole process fits into what is free. */
@@ -85,6 +96,7 @@ function placeOf({ limitedBy }: FreeMemory): string {
 /** Says what was found within a budget. */
 export function tellBudget({ certificate }: Compiled): void {
   if (!certificate) return;
+  if (drawsBars()) process.stderr.write('\r\x1b[K');
   const { status, gap, peakBytes, budgetBytes, microseconds, tried, seconds } = certificate;
   const quality =
     status === 'optimal'

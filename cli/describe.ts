@@ -1,10 +1,12 @@
 /** @file The facts of a bundle, as build and info tell them. */
 
+import { describeLoss, taskOf } from '../src/builders/losses/index.js';
 import { describeOptimizer } from '../src/passes/optimizers/index.js';
 import type { Bundle } from '../src/runtime/bundle/bundle.js';
 import type { Manifest } from '../src/runtime/bundle/manifest.js';
 import { plannedPeak } from '../src/runtime/bundle/replan.js';
 import { describeChoice, sessionChoices } from '../src/runtime/session/session-choice.js';
+import { tasks } from '../src/step/tasks.js';
 import { megabytes, printFacts, printJson } from './output.js';
 
 /** A budget and what is proven of the plan within it, in a line. */
@@ -43,7 +45,7 @@ export function printBundle(bundle: Bundle, json: boolean, batchSize?: number): 
     ...(frozen > 0 ? [['of them frozen', frozen] as const] : []),
     ['layers', facts.layers],
     ['input', `[N, ${inputShape.join(', ')}]`],
-    ['classes', facts.classes],
+    [tasks[taskOf(facts.loss)].outputs, facts.classes],
     [
       'recomputed',
       facts.remat === 'none' ? 'nothing' : `${facts.remat}${recomputed === null ? '' : ` (${recomputed} nodes)`}`,
@@ -53,6 +55,7 @@ export function printBundle(bundle: Bundle, json: boolean, batchSize?: number): 
       'target',
       facts.kernels === 'plain' ? facts.target : `${facts.target}, with densec's own kernels for ${facts.kernels}`,
     ],
+    ['loss', describeLoss(facts.loss)],
     ...(facts.processes
       ? [['processes', facts.syncBatchNorm ? 'several, with batch norm over all' : 'several'] as const]
       : []),

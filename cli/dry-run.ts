@@ -7,6 +7,7 @@ import { openBundle } from '../src/runtime/bundle/bundle.js';
 import { lowerAgain } from '../src/runtime/bundle/replan.js';
 import { defaultLatencyUs, forecastProcesses, type ManyProcesses } from '../src/runtime/measure/many-processes.js';
 import { trainDefaults } from '../src/runtime/run/options.js';
+import { lossChoice } from './loss.js';
 import { grouped, megabytes, note, percent, printJson, printTable } from './output.js';
 import { type BuildFlags, compileOptions, networkConfig } from './shared.js';
 
@@ -37,7 +38,7 @@ async function compiledFor(
 ): Promise<Compiled> {
   const options = { processes: true, syncBatchNorm };
   if (directory !== undefined) return lowerAgain(await openBundle(directory), options);
-  return compile(densenet(networkConfig(flags)), { ...compileOptions(flags), ...options });
+  return compile(densenet(networkConfig(flags)), { ...compileOptions(flags, await lossChoice(flags)), ...options });
 }
 
 function printForecast({ link, sums, sumBytes, livePeakBytes, forecasts }: ManyProcesses, batchSize: number): void {

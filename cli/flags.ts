@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import type { Choice, Choices, Chosen, TextForm } from '../src/choices.js';
-import { finiteNumber, imageExtents, pair, seed, wholeNumber, wholeNumbers } from './parse.js';
+import { finiteNumber, imageExtents, numbersOrName, pair, seed, wholeNumber, wholeNumbers } from './parse.js';
 
 /** Adds a choice's flag, and that of its negation. @param fallback what goes where the flag isn't given, in words */
 export function addChoice(command: Command, choice: Choice<unknown>, fallback?: string): Command {
@@ -48,6 +48,8 @@ function parserOf(text: Exclude<TextForm, { kind: 'switch' | 'name' }>): (text: 
       return pair;
     case 'counts':
       return wholeNumbers;
+    case 'numbers':
+      return numbersOrName;
     case 'seed':
       return seed;
     case 'extents':

@@ -44,6 +44,11 @@ export function finiteNumbers(text: string): number[] {
   return text.split(',').map(finiteNumber);
 }
 
+/** Finite numbers separated by commas, or a word or file that stands for them. */
+export function numbersOrName(text: string): number[] | string {
+  return /^[\d.eE+,\s-]+$/.test(text) ? finiteNumbers(text) : text;
+}
+
 /** Names separated by commas. */
 export function names(text: string): string[] {
   const found = text.split(',').map((name) => name.trim());

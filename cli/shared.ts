@@ -2,7 +2,9 @@
 
 import { type Command, Option } from 'commander';
 import { denseNetChoices, denseNetDefaults } from '../src/builders/densenet-config.js';
+import type { LossChoice } from '../src/builders/index.js';
 import { architectures, type DenseNetConfig, type DenseNetOptions, denseNetConfig } from '../src/builders/index.js';
+import { defaultLossName, type LossName, losses, lossFlags, lossNames } from '../src/builders/losses/index.js';
 import type { CompileOptions } from '../src/compile.js';
 import { RequestError } from '../src/ir/index.js';
 import {
@@ -14,7 +16,7 @@ import {
   optimizerNames,
   optimizers,
 } from '../src/passes/optimizers/index.js';
-import type { RematName } from '../src/passes/solvers/index.js';
+import { type RematName, solvers } from '../src/passes/solvers/index.js';
 import { type CudaOptions, parseDevice } from '../src/runtime/session/devices.js';
 import type { SessionOptions } from '../src/runtime/session/session.js';
 import type { KernelsName, TargetName } from '../src/targets/index.js';
@@ -64,6 +66,7 @@ export interface BuildFlags extends Partial<Omit<DenseNetConfig, 'imageSize'>> {
   readonly target: TargetName;
   readonly kernels: KernelsName;
   readonly optimizer: OptimizerName;
+  readonly loss?: LossName;
   readonly freeze?: string[];
 }
 
@@ -83,12 +86,16 @@ export const optimizerFlagNames: readonly string[] = [
   ...optimizerFlags().map(({ choice }) => attributeOf(choice)),
 ];
 
+/** Those of the flags that describe a loss. */
+export const lossFlagNames: readonly string[] = ['loss', ...lossFlags().map(({ choice }) => attributeOf(choice))];
+
 /** Those of all flags that decide a bundle's models. */
 export const buildFlagNames: readonly string[] = [
   ...networkFlagNames,
   ...rematFlagNames,
   ...['target', 'kernels'],
   ...optimizerFlagNames,
+  ...lossFlagNames,
   'freeze',
 ];
 
@@ -124,7 +131,7 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
       new Option(
         '--remat <policy>',
         'what to recompute: efficient as above, max also 1×1 convolutions where the peak falls by it (default: none)',
-      ).choices(['none', 'efficient', 'max']),
+      ).choices(Object.keys(solvers)),
     )
     .addOption(
       new Option(
@@ -146,12 +153,28 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
         .choices(['plain', 'cudnn'])
         .default('plain'),
     );
+  addLossOptions(command.optionsGroup('Loss:'));
   return addOptimizerOptions(command.optionsGroup('Optimizer:')).addOption(
     new Option(
       '--freeze <a,b>',
       "leave parameters as they are whose names begin so: 'features' trains the classifier alone (default: all are trained)",
     ).argParser(names),
   );
+}
+
+/** Adds --loss and a flag for each option that a loss has, which tells whose it is. */
+function addLossOptions(command: Command): Command {
+  const kinds = lossNames.map((kind) => `${kind}, ${losses[kind].words.help}`).join('; ');
+  command.addOption(
+    new Option(
+      '--loss <name>',
+      `what training makes small, as PyTorch defines it: ${kinds} (default: ${defaultLossName})`,
+    ).choices(lossNames),
+  );
+  for (const { choice, of, fallback } of lossFlags()) {
+    addChoice(command, choice, fallback === undefined ? `none; of ${of}` : `${of} ${fallback}`);
+  }
+  return command;
 }
 
 /** Adds --optimizer and a flag for each option that an optimizer has, each of which tells whose it is. */
@@ -237,14 +260,18 @@ export function optimizerOptions(flags: BuildFlags): OptimizerChoice {
   return { kind: flags.optimizer, ...chosen(choices, flags) } as OptimizerChoice;
 }
 
-/** How to compile what the flags describe; a budget comes from `memoryOption`. */
-export function compileOptions(flags: BuildFlags & { readonly seed: number }): CompileOptions {
+/**
+ * How to compile what the flags describe; a budget comes from `memoryOption`.
+ * @param loss as `lossChoice` tells it
+ */
+export function compileOptions(flags: BuildFlags & { readonly seed: number }, loss: LossChoice): CompileOptions {
   const remat = rematOption(flags);
   return {
     target: flags.target,
     kernels: flags.kernels,
     ...(remat && { remat }),
     optimizer: optimizerOptions(flags),
+    loss,
     ...(flags.freeze && { freeze: flags.freeze }),
     seed: flags.seed,
   };

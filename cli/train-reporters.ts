@@ -1,7 +1,10 @@
 /** @file How a training run is shown: a bar in a terminal, lines elsewhere, JSON for programs. */
 
 import pc from 'picocolors';
+import { formatError } from '../src/runtime/report/text.js';
 import type { EpochEvent, EvaluationEvent, StepEvent, TrainEvent } from '../src/runtime/run/events.js';
+import { type Task, tasks } from '../src/step/tasks.js';
+import { otherFigures, printOutputs } from './figures.js';
 import { duration, grouped, megabytes, note, percent, printFacts, printJson } from './output.js';
 import { type Progress, startProgress } from './progress.js';
 
@@ -22,7 +25,8 @@ export function jsonReporter(): TrainReporter {
 }
 
 /** A bar for the epoch or the evaluation in progress, and a line for each epoch that is done. */
-export function terminalReporter(): TrainReporter {
+/** @param task what the network tells, which says what its error is */
+export function terminalReporter(task: Task): TrainReporter {
   const left = remainingTime();
   let bar: { readonly of: string; readonly progress: Progress } | undefined;
   const stop = (): void => {
@@ -41,13 +45,13 @@ export function terminalReporter(): TrainReporter {
       if (event.event === 'step') {
         const { epoch, epochs, batch, batches } = event;
         const progress = barFor(`epoch ${epoch}`, `epoch ${epoch}/${epochs}`, batches, 'steps', batch - 1);
-        progress.update(batch, `${runLeft(event, left(event))}${figures(event)}`);
+        progress.update(batch, `${runLeft(event, left(event))}${figures(event, task)}`);
       } else if (event.event === 'evaluation') {
         const progress = barFor(event.split, evaluationLabels[event.split], event.count, 'images', 0);
         progress.update(event.done);
       } else if (event.event === 'epoch' || event.event === 'result') {
         stop();
-        showMilestone(event);
+        showMilestone(event, task);
       }
     },
     stop,
@@ -60,25 +64,26 @@ const evaluationLabels: Readonly<Record<EvaluationEvent['split'], string>> = {
 };
 
 /** A line every `every` steps, and one for each epoch. */
-export function lineReporter(every: number): TrainReporter {
+export function lineReporter(every: number, task: Task): TrainReporter {
   const left = remainingTime();
   return {
     show(event) {
-      if (event.event === 'epoch' || event.event === 'result') return showMilestone(event);
+      if (event.event === 'epoch' || event.event === 'result') return showMilestone(event, task);
       if (event.event !== 'step') return;
       const ms = left(event);
       if (event.batch % every !== 0 && event.batch !== event.batches) return;
       const place = `epoch ${event.epoch}/${event.epochs}  step ${event.batch}/${event.batches}`;
-      note(`${place}  ${runLeft(event, ms)}${figures(event)} · ${event.stepMs.toFixed(0)} ms/step`);
+      note(`${place}  ${runLeft(event, ms)}${figures(event, task)} · ${event.stepMs.toFixed(0)} ms/step`);
     },
     stop: () => undefined,
   };
 }
 
 /** Running averages of the epoch, speed and size. */
-function figures({ meanLoss, meanError, gradientNorm, imagesPerSecond, memoryBytes }: StepEvent): string {
+function figures(event: StepEvent, task: Task): string {
+  const { meanLoss, meanError, gradientNorm, imagesPerSecond, memoryBytes } = event;
   const norm = gradientNorm === undefined ? '' : ` · gradient norm ${gradientNorm.toPrecision(3)}`;
-  const averages = `loss ${meanLoss.toFixed(4)} · error ${percent(meanError)}${norm}`;
+  const averages = `loss ${meanLoss.toFixed(4)} · ${errorOf(task, meanError)}${norm}`;
   return `${averages} · ${speed(imagesPerSecond)} images/s · ${megabytes(memoryBytes)}`;
 }
 
@@ -100,11 +105,12 @@ function remainingTime(): (event: StepEvent) => number {
   };
 }
 
-function showMilestone(event: Extract<TrainEvent, { event: 'epoch' | 'result' }>): void {
-  if (event.event === 'epoch') note(epochLine(event));
+function showMilestone(event: Extract<TrainEvent, { event: 'epoch' | 'result' }>, task: Task): void {
+  if (event.event === 'epoch') note(epochLine(event, task));
   else if (event.testError !== undefined) {
     printFacts([
-      ['test error', percent(event.testError)],
+      [`test ${tasks[task].error}`, formatError(task, event.testError)],
+      ...otherFigures('test ', event.testMetrics),
       ['test loss', (event.testLoss ?? 0).toFixed(4)],
       ['best epoch', event.bestEpoch ?? 0],
       ['waiting for data', percent(event.dataWait)],
@@ -114,15 +120,22 @@ function showMilestone(event: Extract<TrainEvent, { event: 'epoch' | 'result' }>
       ...(event.skippedImages > 0 ? [['images left out', event.skippedImages] as const] : []),
       ['saved in', event.save],
     ]);
+    if (event.testOutputs) printOutputs(event.testOutputs);
   }
 }
 
-function epochLine(event: EpochEvent): string {
-  const training = `training: loss ${event.trainLoss.toFixed(4)}, error ${percent(event.trainError)}`;
+function epochLine(event: EpochEvent, task: Task): string {
+  const training = `training: loss ${event.trainLoss.toFixed(4)}, ${errorOf(task, event.trainError)}`;
   const norm = event.gradientNorm === undefined ? '' : `gradient norm ${event.gradientNorm.toPrecision(3)}  `;
   const took = `${norm}${duration(event.seconds * 1000)}, ${percent(event.dataWait)} waiting for data`;
   const head = `epoch ${event.epoch}/${event.epochs}  ${training}`;
   if (event.validLoss === undefined || event.validError === undefined) return `${head}  ${took}`;
-  const valid = `validation: loss ${event.validLoss.toFixed(4)}, error ${percent(event.validError)}`;
+  const more = otherFigures('', event.validMetrics).map(([name, value]) => `, ${name} ${value}`);
+  const valid = `validation: loss ${event.validLoss.toFixed(4)}, ${errorOf(task, event.validError)}${more.join('')}`;
   return `${head}  ${valid}  ${took}${event.best ? pc.green('  best so far') : ''}`;
+}
+
+/** A task's error with its name: `error 5.24 %`. */
+function errorOf(task: Task, error: number): string {
+  return `${tasks[task].error} ${formatError(task, error)}`;
 }

@@ -37,7 +37,7 @@ function image(direction = directions[0], random: () => number): number[] {
 }
 
 /** Numbers in [0, 1), the same every time (a linear congruential generator). */
-function noise(seed: number): () => number {
+export function noise(seed: number): () => number {
   let state = seed;
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

@@ -34,7 +34,7 @@ export interface Choice<T> {
 /** What a flag's text is: nothing (a switch), a number, a name of several, … */
 export type TextForm =
   | { readonly kind: 'switch' }
-  | { readonly kind: 'number' | 'pair' | 'counts' | 'seed' | 'extents' }
+  | { readonly kind: 'number' | 'pair' | 'counts' | 'numbers' | 'seed' | 'extents' }
   | { readonly kind: 'count'; readonly least: number }
   | { readonly kind: 'name'; readonly names: readonly string[] };
 
@@ -87,6 +87,25 @@ export function counts(declaration: Declaration, one: string): Choice<readonly n
     issues.push(issue(value, `the ${one} ${at + 1} is ${value[at]}; it must be a whole number, at least 1`));
   });
   return { ...declaration, text: { kind: 'counts' }, schema };
+}
+
+/**
+ * Numbers, one at least; the flag's text may also be a word or a file that stands for them.
+ * @param one the name of each; `range` what each must be, in words
+ */
+export function numbers(
+  declaration: Declaration,
+  one: string,
+  range: string,
+  fits: (value: number) => boolean,
+): Choice<readonly number[]> {
+  const error = wrong(declaration.name, 'a list of numbers');
+  const schema = z.array(z.number({ error }), { error }).check(({ value, issues }) => {
+    const at = value.findIndex((entry) => !(Number.isFinite(entry) && fits(entry)));
+    if (value.length === 0) issues.push(issue(value, `the ${declaration.name} are none; give at least one number`));
+    if (at >= 0) issues.push(issue(value, `the ${one} ${at} is ${value[at]}; it must be ${range}`));
+  });
+  return { ...declaration, text: { kind: 'numbers' }, schema };
 }
 
 /** Two numbers. @param one the name of each; `range` what both must be, in words */
@@ -152,6 +171,7 @@ function kindOf(text: TextForm): Kind {
       return oneOfKind(...text.names);
     case 'pair':
     case 'counts':
+    case 'numbers':
       return anArray;
   }
 }

@@ -1,6 +1,7 @@
 /** @file The compiler from end to end: a network in the DSL becomes a training graph and an evaluation graph. */
 
-import { checkForward, initialize, type Network, traceNetwork } from './builders/index.js';
+import { checkForward, initialize, lossOfNetwork, type Network, traceNetwork } from './builders/index.js';
+import { aLoss, checkLoss, type LossChoice, type LossOptions, resolveLoss, taskOf } from './builders/losses/index.js';
 import {
   aCount,
   aFlag,
@@ -11,6 +12,7 @@ import {
   aText,
   checkOptions,
   either,
+  findOutput,
   type Graph,
   type GraphInput,
   int64Tensor,
@@ -54,6 +56,8 @@ import {
 import { differentiation, evaluation, lowering, ordering, type ProcessesMode, sketch } from './passes/stages.js';
 import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
+import { resultOutputs } from './step/interface.js';
+import type { Task } from './step/tasks.js';
 import { type KernelsName, type Target, type TargetName, targetOf } from './targets/index.js';
 
 /** What to compile a network for. */
@@ -62,6 +66,8 @@ export interface CompileOptions {
   /** Whether the training step may use operators of our own (`cudnn`, for the target cuda); by default ONNX's only. */
   readonly kernels?: KernelsName;
   readonly optimizer?: OptimizerChoice;
+  /** What training makes small, instead of the network's own choice; the cross-entropy where there is neither. */
+  readonly loss?: LossChoice | undefined;
   /** What to compute again instead of keeping it: a named policy or one's own. */
   readonly remat?: RematName | RematPolicy;
   /** A solver of one's own that makes that choice, in place of `remat`. */
@@ -90,6 +96,7 @@ export const compileKinds: Kinds<CompileOptions> = {
   target: oneOf('cpu', 'cuda', 'webgpu'),
   kernels: oneOf('plain', 'cudnn'),
   optimizer: anObject,
+  loss: aLoss,
   remat: either(oneOf(...Object.keys(solvers)), { ...aFunction, expects: 'a function of a node' }),
   solver: aFunction,
   memory: anObject,
@@ -132,6 +139,7 @@ export interface Compiled {
   /** For a plan within a memory budget, what is proven of it. */
   readonly certificate?: Certificate;
   readonly optimizer: OptimizerOptions;
+  readonly loss: LossOptions;
   /** What people should know: parameters that the loss doesn't depend on, and what was not done as asked, and why. */
   readonly warnings: readonly string[];
   /** Smallest batch that can be trained on. */
@@ -143,17 +151,46 @@ export interface Compiled {
  * @throws RequestError when the network's shapes don't fit or an option is out of range
  */
 export function compile(network: Network, options: CompileOptions = {}): Compiled {
-  return compileGraph(traceNetwork(network), options);
+  const { loss: told, ...rest } = checkOptions('compile', options, compileKinds);
+  const forward = traceNetwork(network, told);
+  return compileForward(forward, lossOfNetwork(network, told), rest);
 }
 
 /**
  * Compiles a forward graph: one as `traceNetwork` gives it, or that a bundle keeps. What it marks as frozen stays so.
- * @throws RequestError when the graph is no forward pass of a classifier or an option is out of range
+ * @param given.loss which of the losses the graph has; without it, one of its own where it isn't the plain cross-entropy
+ * @throws RequestError when the graph is no forward pass, the loss is one of another task, or an option is out of range
  */
 export function compileGraph(traced: Graph, given: CompileOptions = {}): Compiled {
-  checkForward(traced);
-  const options = checkOptions('compile', given, compileKinds);
+  const { loss: told, ...options } = checkOptions('compile', given, compileKinds);
+  const { classes, task } = checkForward(traced);
+  const loss = told === undefined ? lossOfGraph(traced, task) : resolveLoss(told);
+  if (taskOf(loss) !== task) {
+    throw new RequestError(
+      `the graph ${traced.name} has targets for ${task}, but ${loss.kind} is a loss of ${taskOf(loss)}`,
+    );
+  }
+  checkLoss(loss, classes, `the graph ${traced.name}`);
+  return compileForward(traced, loss, options);
+}
+
+/** The plain cross-entropy where a graph has that; what else it may be is not told. */
+function lossOfGraph(graph: Graph, task: Task): LossOptions {
+  const { value } = findOutput(graph, resultOutputs.loss);
+  const node = graph.nodes.find(({ outputs }) => outputs[0] === value);
+  const isPlain =
+    node?.operator === 'crossEntropy' && node.inputs.length === 2 && node.attributes.smoothing === undefined;
+  return isPlain ? resolveLoss() : { kind: 'own', task };
+}
+
+/** As `compileGraph`, with options that have been checked. */
+export function compileForward(traced: Graph, loss: LossOptions, options: Omit<CompileOptions, 'loss'>): Compiled {
   const { kernels = 'plain', processes = false, syncBatchNorm = false } = options;
+  if (processes && loss.kind === 'cross-entropy' && loss.classWeights) {
+    throw new RequestError(
+      'class weights divide by the weights of the whole batch, of which a process sees its share only; leave them out, or train in one process',
+    );
+  }
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
   const { name: remat, solver } = rematOf(options);
@@ -228,6 +265,7 @@ export function compileGraph(traced: Graph, given: CompileOptions = {}): Compile
     layout: problem.layout,
     ...(certificate && { certificate }),
     optimizer,
+    loss,
     warnings: [...warnUnused(traced.name, unused), ...warnings],
     leastBatchSize: leastBatchSize(forward),
   };

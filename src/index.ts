@@ -36,6 +36,7 @@ export {
 } from './passes/optimizers/index.js';
 export type { PackedTensor, Segment } from './passes/pack-state.js';
 export {
+  type BudgetProgress,
   type Certificate,
   loadSolver,
   type MemoryBudget,
@@ -53,6 +54,7 @@ export { type Bundle, openBundle, writeBundle } from './runtime/bundle/bundle.js
 export type { Manifest } from './runtime/bundle/manifest.js';
 export { forwardGraph } from './runtime/bundle/replan.js';
 export { type ArrayDatasetOptions, arrayDataset, type LabelledImages } from './runtime/data/arrays.js';
+export { balancedPositives, balancedWeights } from './runtime/data/balance.js';
 export { type Augment, type Batch, type BatchFormat, createBatch, makeBatch } from './runtime/data/batches.js';
 export {
   type Augmentation,
@@ -69,10 +71,12 @@ export type { DataDescription } from './runtime/data/description.js';
 export { loadBatch } from './runtime/data/file-batches.js';
 export type { BatchesRequest, BatchSource, ImageCounts, RunPart } from './runtime/data/source.js';
 export { exportModel } from './runtime/deploy/export.js';
-export { type LabelledImage, labelBatch, labelFiles } from './runtime/deploy/label.js';
+export { type LabelledImage, labelBatch, labelFiles, type NamedValue } from './runtime/deploy/label.js';
 export { type Candidate, Predictor } from './runtime/deploy/predictor.js';
 export { readSafetensors, writeSafetensors } from './runtime/files/safetensors.js';
-export { EvaluationModel, TrainingModel } from './runtime/model/model.js';
+export type { ClassError, ConfusedPair, Confusion } from './runtime/model/metrics/confusion.js';
+export type { Metrics, NamedFigures, OutputFigures } from './runtime/model/metrics/index.js';
+export { type EvaluatedBatch, EvaluationModel, TrainingModel } from './runtime/model/model.js';
 export { readState } from './runtime/model/state.js';
 export {
   type LoadedWeights,
@@ -85,9 +89,11 @@ export {
 } from './runtime/model/weights.js';
 export type { Evaluation } from './runtime/run/evaluation.js';
 export type { ResultEvent, TrainContext, TrainEvent } from './runtime/run/events.js';
+export type { ScheduleFunction, ScheduleMoment } from './runtime/run/learning-rate.js';
 export type { TrainOptions } from './runtime/run/options.js';
 export { type EvaluateOptions, type RunOptions, Trainer, type TrainerOptions } from './runtime/run/trainer.js';
 export { train } from './runtime/run/training-loop.js';
 export type { SessionOptions } from './runtime/session/session.js';
+export type { Task } from './step/tasks.js';
 export type { KernelsName, TargetName } from './targets/index.js';
 export { version } from './version.js';

@@ -1,6 +1,6 @@
 /** @file The compiler's other product: a trained network as a plain model, its weights inside. */
 
-import { type Network, traceNetwork } from './builders/index.js';
+import { checkForward, type Network, traceNetwork } from './builders/index.js';
 import type { Graph, TensorData } from './ir/index.js';
 import { elideExpand, removeDeadCode } from './passes/clean.js';
 import { foldBatchNorm } from './passes/fold-batch-norm.js';
@@ -11,8 +11,9 @@ import { portable } from './targets/index.js';
 
 /**
  * The graph of a trained network: input `images` float32 (N, …inputShape), outputs `logits` and `probabilities`
- * (N, classes), which no node of the graph reads. Batch norm is folded into the convolutions before it, or else is one operator; dropout is gone.
- * @param network a network, or its forward graph as a bundle keeps it
+ * (N, classes), or `predictions` of a regression, which no node of the graph reads. Batch norm is folded into the convolutions before it, or else is one operator; dropout is gone.
+ * @param network a network, or its forward graph as a bundle keeps it; of a network that was compiled with a `loss` told to
+ * `compile`, the graph (`compiled.forward`)
  * @param state parameters and running statistics by name, as `loadWeights` checks them
  * @param observe told of the graph after each pass
  * @throws RequestError when the network's shapes don't fit
@@ -22,9 +23,10 @@ export function inferenceGraph(
   state: ReadonlyMap<string, TensorData>,
   observe?: (pass: Pass, graph: Graph) => void,
 ): Graph {
+  const forward = 'nodes' in network ? network : traceNetwork(network);
   // WebGPU's lowering uses ONNX's own operators only, so the model runs wherever ONNX does.
   const passes = [
-    inferenceOutputs,
+    inferenceOutputs(checkForward(forward).task),
     bindState(state),
     foldBatchNorm,
     elideExpand,
@@ -32,5 +34,5 @@ export function inferenceGraph(
     removeDeadCode,
     ownOutputs,
   ];
-  return runPasses('nodes' in network ? network : traceNetwork(network), passes, observe);
+  return runPasses(forward, passes, observe);
 }

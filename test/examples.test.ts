@@ -55,3 +55,15 @@ it('own-policy takes a place between the policies that come with densec', async 
   expect(own).toBeGreaterThanOrEqual(efficient as number);
   expect(figure(lines, 'test error')).toBeLessThan(0.5);
 });
+
+it('several-labels tells for each of three shapes whether it is there', async () => {
+  const lines = await run('several-labels');
+  expect(figure(lines, 'test: mean AUC')).toBeGreaterThan(0.95);
+  expect(lines.slice(-2).map((line) => line.replace(/\d+/g, ''))).toEqual(Array(2).fill('bar  %, beam  %, dot  %'));
+});
+
+it('regression tells how bright and how large discs are', async () => {
+  const lines = await run('regression');
+  expect(figure(lines, 'test: mean absolute error')).toBeLessThan(0.5);
+  expect(lines.at(-1)).toMatch(/^brightness \d\.\d\d \(is \d\.\d\d\), radius \d\.\d\d \(is \d\.\d\d\)$/);
+});

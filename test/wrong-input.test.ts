@@ -231,7 +231,7 @@ describe('densenet', () => {
       /the architecture is 'densenet122' \(did you mean densenet121\?\); it must be densenet121, /,
     ],
     [{ arch: 'constructor' }, /the architecture is 'constructor'; it must be/],
-    [{ classes: 1 }, /the number of classes is 1; it must be at least 2/],
+    [{ classes: 0 }, /the number of classes is 0; it must be a whole number, at least 1/],
     [{ blockConfig: 3 }, /the block configuration is 3; it must be a list/],
     [{ depth: '40' }, /depth is '40'; it must be a number/],
     [{ smallInputs: 'yes' }, /the small inputs is 'yes'; it must be true or false/],

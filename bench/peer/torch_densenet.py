@@ -11,7 +11,7 @@ reset in between, so it runs on Linux only.
 
 `reference` takes a few steps on one batch in float64 and writes to DIR, numbers stored as float32:
   state.safetensors   parameters, running statistics and counters before the first step
-  batch.safetensors   images and labels
+  batch.safetensors   images and labels, of a regression targets
   after.safetensors   the state after the last step, and what the optimizer keeps of each parameter: momentum.NAME,
                       for adamw, adam and rmsprop variance.NAME, for rmsprop centered gradient_mean.NAME; with --ema
                       ema.NAME, what AveragedModel holds (use_buffers=True, so of running statistics too)
@@ -178,6 +178,43 @@ def weight_decay(options):
     return WEIGHT_DECAYS[options.optimizer] if options.weight_decay is None else options.weight_decay
 
 
+def floats(text):
+    return None if text is None else [float(value) for value in text.split(",")]
+
+
+def make_loss(options, dtype):
+    """The loss that the options name, a function of outputs and targets."""
+    weights = {
+        name: None if values is None else torch.tensor(values, dtype=dtype)
+        for name, values in [("class", floats(options.class_weights)), ("pos", floats(options.pos_weight))]
+    }
+    return {
+        "cross-entropy": nn.CrossEntropyLoss(weight=weights["class"], label_smoothing=options.label_smoothing),
+        "bce": nn.BCEWithLogitsLoss(pos_weight=weights["pos"]),
+        "mse": nn.MSELoss(),
+        "l1": nn.L1Loss(),
+        "huber": nn.HuberLoss(delta=options.huber_delta),
+    }[options.loss]
+
+
+def loss_facts(options):
+    """The loss, its fields named as in a bundle's manifest."""
+    own = {
+        "cross-entropy": {"classWeights": floats(options.class_weights), "labelSmoothing": options.label_smoothing},
+        "bce": {"positiveWeights": floats(options.pos_weight)},
+        "huber": {"delta": options.huber_delta},
+    }.get(options.loss, {})
+    return {"kind": options.loss, **{name: value for name, value in own.items() if value is not None}}
+
+
+def make_targets(options):
+    """Random targets: classes, labels of 0 and 1, or numbers."""
+    shape = (options.batch, options.classes)
+    if options.loss == "cross-entropy":
+        return torch.randint(0, options.classes, (options.batch,))
+    return torch.randint(0, 2, shape).float() if options.loss == "bce" else torch.randn(shape) * 2
+
+
 class Clipping:
     """Clips gradients as the options say, and remembers their norms."""
 
@@ -205,9 +242,9 @@ def ema_of(average):
     return {f"ema.{name}": tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
 
 
-def take_step(run, optimizer, images, labels, step=0, accumulate=1, clipping=None, average=None):
+def take_step(run, optimizer, images, labels, step=0, accumulate=1, loss_of=F.cross_entropy, clipping=None, average=None):
     """One step of training; returns the loss before it. Every `accumulate` steps the weights change."""
-    loss = F.cross_entropy(run(images), labels)
+    loss = loss_of(run(images), labels)
     if step % accumulate == 0:
         optimizer.zero_grad()
     (loss / accumulate).backward()
@@ -334,12 +371,15 @@ def reference(options, model, images, labels):
                 tensor.add_(torch.rand_like(tensor) * 0.3)
     os.makedirs(options.out, exist_ok=True)
     write_safetensors(f"{options.out}/state.safetensors", model.state_dict())
-    write_safetensors(f"{options.out}/batch.safetensors", {"images": images, "labels": labels})
+    name = "targets" if options.loss in ("mse", "l1", "huber") else "labels"
+    write_safetensors(f"{options.out}/batch.safetensors", {"images": images, name: labels})
+    exact = labels.double() if labels.is_floating_point() else labels
+    loss_of = make_loss(options, torch.float64)
 
     single = copy.deepcopy(model)
     model.double()
     with torch.no_grad():
-        loss_in_evaluation = F.cross_entropy(model.eval()(images.double()), labels).item()
+        loss_in_evaluation = loss_of(model.eval()(images.double()), exact).item()
     model.train()
     optimizer = make_optimizer(model, options)
     margin = ReluMargin(model)
@@ -347,7 +387,7 @@ def reference(options, model, images, labels):
     steps = range(options.steps)
     clipping, average = Clipping(options), averaged(model, options)
     losses = [
-        take_step(model, optimizer, images.double(), labels, step, accumulate, clipping, average) for step in steps
+        take_step(model, optimizer, images.double(), exact, step, accumulate, loss_of, clipping, average) for step in steps
     ]
     momentum = momentum_of(model, optimizer)
     write_safetensors(f"{options.out}/after.safetensors", {**model.state_dict(), **momentum, **ema_of(average)})
@@ -358,13 +398,15 @@ def reference(options, model, images, labels):
 
     single_optimizer = make_optimizer(single, options)
     for step in steps:
-        take_step(single, single_optimizer, images, labels, step, accumulate, Clipping(options))
+        loss_in_single = make_loss(options, torch.float32)
+        take_step(single, single_optimizer, images, labels, step, accumulate, loss_in_single, Clipping(options))
     facts = {
         "losses": losses,
         "evalLossBefore": loss_in_evaluation,
         **extra,
         "lr": options.lr,
         "optimizer": optimizer_facts(options),
+        "loss": loss_facts(options),
         "batch": options.batch,
         "seed": options.seed,
         "torch": torch.__version__.split("+")[0],
@@ -434,6 +476,11 @@ def parse_options():
     parser.add_argument("--centered", action="store_true", help="rmsprop divides by the root of the variance")
     parser.add_argument("--no-decay-norm-bias", action="store_true", help="no weight decay on norms and biases")
     parser.add_argument("--accumulate", type=int, default=1, help="steps whose mean gradient makes an update")
+    parser.add_argument("--loss", choices=["cross-entropy", "bce", "mse", "l1", "huber"], default="cross-entropy")
+    parser.add_argument("--class-weights", help="of the cross-entropy, as in 1,2.5,1")
+    parser.add_argument("--label-smoothing", type=float, default=0.0, help="of the cross-entropy")
+    parser.add_argument("--pos-weight", help="of bce, as in 1,2.5,1")
+    parser.add_argument("--huber-delta", type=float, default=1.0)
     parser.add_argument("--clip-norm", type=float, help="clip_grad_norm_ before each update")
     parser.add_argument("--clip-value", type=float, help="clip_grad_value_ before each update")
     parser.add_argument("--ema", type=float, help="decay of an exponential average of the weights")
@@ -452,7 +499,7 @@ def main():
     config = configuration(options)
     model = DenseNet(config, options.efficient)
     images = torch.randn(options.batch, options.channels, options.size, options.size)
-    labels = torch.randint(0, options.classes, (options.batch,))
+    labels = make_targets(options)
     {"bench": bench, "reference": reference, "curve": curve}[options.task](options, model, images, labels)
 
 

@@ -6,6 +6,7 @@ import { compileGraph } from '../../src/compile.js';
 import { prepareOutputFolder, writeBundle } from '../../src/runtime/bundle/bundle.js';
 import { memoryOption, tellBudget } from '../budget.js';
 import { printBundle } from '../describe.js';
+import { lossChoice } from '../loss.js';
 import { note, warn } from '../output.js';
 import { wholeNumber } from '../parse.js';
 import { addBuildOptions, addSeedOption, type BuildFlags, compileOptions, networkConfig } from '../shared.js';
@@ -38,13 +39,14 @@ export function buildCommand(): Command {
   );
   return command.addHelpText('after', examples).action(async (flags: Flags) => {
     const network = densenet(networkConfig(flags));
+    const loss = await lossChoice(flags);
     const options = {
-      ...compileOptions(flags),
+      ...compileOptions(flags, loss),
       processes: flags.processes ?? false,
       syncBatchNorm: flags.syncBatchNorm ?? false,
     };
     await prepareOutputFolder(flags.output, flags.force ?? false);
-    const forward = traceNetwork(network);
+    const forward = traceNetwork(network, loss);
     const compiled = compileGraph(forward, {
       ...options,
       ...(await memoryOption(flags, flags.batchSize, forward, options)),

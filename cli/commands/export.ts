@@ -2,6 +2,7 @@
 
 import { stat } from 'node:fs/promises';
 import { Command, Option } from 'commander';
+import { taskOf } from '../../src/builders/losses/index.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { openBundle } from '../../src/runtime/bundle/bundle.js';
 import { forwardGraph } from '../../src/runtime/bundle/replan.js';
@@ -26,7 +27,9 @@ interface Flags {
 
 export function exportCommand(): Command {
   return new Command('export')
-    .description('Write a trained network as one ONNX model: weights inside, batch norm folded, images in, logits out.')
+    .description(
+      'Write a trained network as one ONNX model: weights inside, batch norm folded, images in; logits and probabilities out, or the numbers of a regression.',
+    )
     .argument('<dir>', 'bundle that densec build wrote, or bundle/ in the folder of a densec train')
     .requiredOption('--weights <file>', "safetensors: ours, or by the seed's or torchvision's names")
     .requiredOption('-o, --output <file>', 'ONNX file to write')
@@ -46,7 +49,7 @@ export function exportCommand(): Command {
         "shorter side of image files in pixels before the middle is cut out (default: the weights', else the network's size)",
       ).argParser(wholeNumber(1)),
     )
-    .option('--labels <file>', "names of the classes, one a line (default: the weights')")
+    .option('--labels <file>', "names of the classes (labels, values), one a line (default: the weights')")
     .option('--force', 'replace the file')
     .option('--json', 'print JSON: output, bytes, inputs, outputs, normalization, classNames')
     .addHelpText('after', help)
@@ -54,7 +57,9 @@ export function exportCommand(): Command {
       await refuseExisting(flags);
       const bundle = await openBundle(directory);
       const forward = forwardGraph(bundle);
-      const { inputShape, classes } = bundle.manifest;
+      const { inputShape, classes, loss } = bundle.manifest;
+      const task = taskOf(loss);
+      const outputs = task === 'values' ? ['predictions'] : ['logits', 'probabilities'];
       const loaded = await loadWeights(flags.weights, bundle.manifest.state);
       const { state, metadata } = loaded;
       noteNames(flags.weights, loaded);
@@ -71,7 +76,7 @@ export function exportCommand(): Command {
           output: flags.output,
           bytes,
           inputs: { images: ['N', ...inputShape] },
-          outputs: { logits: ['N', classes], probabilities: ['N', classes] },
+          outputs: Object.fromEntries(outputs.map((name) => [name, ['N', classes]])),
           ...description,
           split: undefined,
         });
@@ -79,11 +84,11 @@ export function exportCommand(): Command {
       }
       printFacts([
         ['images', `[N, ${inputShape.join(', ')}]`],
-        ['logits, probabilities', `[N, ${classes}]`],
+        [outputs.join(', '), `[N, ${classes}]`],
         ['size', megabytes(bytes)],
         ['mean', description.normalization?.mean.join(', ') ?? 'unknown'],
         ['deviation', description.normalization?.std.join(', ') ?? 'unknown'],
-        ['class names', description.classNames ? 'inside' : 'none'],
+        [`names of ${task}`, description.classNames ? 'inside' : 'none'],
       ]);
     });
 }

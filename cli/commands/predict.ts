@@ -14,7 +14,7 @@ import { addRunOptions, type RunFlags, sessionOptions } from '../shared.js';
 
 interface Flags extends RunFlags {
   readonly batch?: string;
-  readonly top: number;
+  readonly top?: number;
   readonly json?: boolean;
   readonly csv?: boolean;
 }
@@ -34,17 +34,21 @@ export function predictCommand(): Command {
     .argument('[images...]', `image files: ${imageKinds}; or folders of them`)
     .option('--batch <file>', 'safetensors instead of image files: images float32 (N, C, H, W), normalized')
     .addOption(
-      new Option('--top <k>', 'how many classes of each image, the likeliest first')
-        .argParser(wholeNumber(1))
-        .default(1),
+      new Option(
+        '--top <k>',
+        'how many classes of each image, the likeliest first (default: 1; of labels all in their order)',
+      ).argParser(wholeNumber(1)),
     )
     .addOption(
       new Option(
         '--csv',
-        'print CSV, a row an image: image, class, label, probability (of each of the likeliest classes), error',
+        'print CSV, a row an image: image, class, label, probability (of each of the likeliest classes), error; with labels or values a column for each',
       ).conflicts('json'),
     )
-    .option('--json', 'print JSON: predictions (image, top: class, label, probability from 0 to 1), failed');
+    .option(
+      '--json',
+      'print JSON: predictions (image, top: class, label, probability from 0 to 1; values: name, value), failed',
+    );
   addRunOptions(command).addHelpText('after', examples);
   return command.action(async (path: string, images: string[], flags: Flags) => {
     const { batch, top, json, csv } = flags;
@@ -53,14 +57,18 @@ export function predictCommand(): Command {
     }
     const files = await withoutFolders(images);
     const predictor = await Predictor.open(path, sessionOptions(flags));
+    if (predictor.task === 'values' && top !== undefined) {
+      await predictor.close();
+      throw new RequestError(`${path} predicts numbers, of which none is likeliest; leave out --top`);
+    }
     const predictions: LabelledImage[] = [];
-    const shown = Math.min(top, predictor.classes);
+    const table = csvTable(predictor, top);
     try {
       const labelled = batch === undefined ? labelFiles(predictor, files, top) : labelBatch(predictor, batch, top);
       for await (const prediction of labelled) {
-        if (csv && predictions.length === 0) process.stdout.write(csvRow(csvHeader(shown)));
+        if (csv && predictions.length === 0) process.stdout.write(csvRow(table.header));
         predictions.push(prediction);
-        if (csv) process.stdout.write(csvRow(csvCells(prediction, shown)));
+        if (csv) process.stdout.write(csvRow(table.cells(prediction)));
         if ('error' in prediction) note(prediction.error);
         else if (!json && !csv) show(prediction);
       }
@@ -75,6 +83,8 @@ export function predictCommand(): Command {
     }
   });
 }
+
+type Told = Exclude<LabelledImage, { readonly error: string }>;
 
 /** Folders replaced by the images in them. @throws FailureError for a folder without any */
 async function withoutFolders(paths: readonly string[]): Promise<string[]> {
@@ -93,20 +103,40 @@ async function withoutFolders(paths: readonly string[]): Promise<string[]> {
   return files;
 }
 
-function show({ image, top }: Exclude<LabelledImage, { readonly error: string }>): void {
+function show({ image, top, values = [] }: Told): void {
   const classes = top.map(({ label, probability }) => `${label} ${percent(probability)}`);
-  process.stdout.write(`${image}  ${classes.join('  ')}\n`);
+  const numbers = values.map(({ name, value }) => `${name} ${Number(value.toPrecision(6))}`);
+  process.stdout.write(`${image}  ${[...classes, ...numbers].join('  ')}\n`);
+}
+
+/** Predictions as a table: of classes the likeliest ones, of labels and values a column for each. */
+function csvTable(
+  { task, names, classes }: Predictor,
+  top: number | undefined,
+): { readonly header: string[]; cells(prediction: LabelledImage): (string | number)[] } {
+  const isRanked = task === 'classes' || top !== undefined;
+  const shown = Math.min(top ?? 1, classes);
+  const columns = isRanked ? rankedColumns(shown) : names;
+  return {
+    header: ['image', ...columns, 'error'],
+    cells: (prediction) => {
+      if ('error' in prediction) return [prediction.image, ...columns.map(() => ''), prediction.error];
+      return [prediction.image, ...(isRanked ? rankedCells(prediction) : numbersOf(prediction)), ''];
+    },
+  };
 }
 
 /** The columns' names: those of the second class end in _2, and so on. */
-function csvHeader(top: number): string[] {
+function rankedColumns(top: number): string[] {
   const names = (rank: number): string[] =>
     ['class', 'label', 'probability'].map((name) => (rank === 0 ? name : `${name}_${rank + 1}`));
-  return ['image', ...Array.from({ length: top }, (_, rank) => names(rank)).flat(), 'error'];
+  return Array.from({ length: top }, (_, rank) => names(rank)).flat();
 }
 
-function csvCells(prediction: LabelledImage, top: number): (string | number)[] {
-  if ('error' in prediction) return [prediction.image, ...new Array<string>(3 * top).fill(''), prediction.error];
-  const cells = prediction.top.flatMap((candidate) => [candidate.class, candidate.label, candidate.probability]);
-  return [prediction.image, ...cells, ''];
+function rankedCells({ top }: Told): (string | number)[] {
+  return top.flatMap((candidate) => [candidate.class, candidate.label, candidate.probability]);
+}
+
+function numbersOf({ top, values }: Told): number[] {
+  return values ? values.map(({ value }) => value) : top.map(({ probability }) => probability);
 }

@@ -2,13 +2,16 @@
 
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
+import { taskOf } from '../../src/builders/losses/index.js';
 import { RequestError } from '../../src/ir/index.js';
 import { openBundle } from '../../src/runtime/bundle/bundle.js';
 import { writeSafetensors } from '../../src/runtime/files/safetensors.js';
 import { readBatch, runSteps } from '../../src/runtime/model/step.js';
 import { loadWeights } from '../../src/runtime/model/weights.js';
+import { formatError } from '../../src/runtime/report/text.js';
 import type { Processes } from '../../src/runtime/session/mpi/processes.js';
-import { note, percent, printJson } from '../output.js';
+import { tasks } from '../../src/step/tasks.js';
+import { note, printJson } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import { failTogether, joinProcesses, type ProcessFlags } from '../processes.js';
 import { addRunOptions, addSeedOption, type RunFlags, sessionOptions } from '../shared.js';
@@ -29,7 +32,10 @@ export function stepCommand(): Command {
     .description('Run training steps on one batch from a file, and save the state after them.')
     .argument('<dir>', 'bundle that densec build wrote')
     .requiredOption('--state <file>', "safetensors by PyTorch's names; momentum.<parameter> where momentum isn't zero")
-    .requiredOption('--batch <file>', 'safetensors: images float32 (N, C, H, W), normalized; labels int64 (N)')
+    .requiredOption(
+      '--batch <file>',
+      'safetensors: images float32 (N, C, H, W), normalized; labels int64 (N), with other losses labels or targets float32 (N, K)',
+    )
     .addOption(new Option('--lr <x>', 'learning rate').argParser(finiteNumber).makeOptionMandatory())
     .addOption(new Option('--steps <k>', 'steps on the same batch').argParser(wholeNumber(1)).default(1))
     .requiredOption('--save <file>', 'safetensors to write: parameters, momentum, running statistics')
@@ -80,7 +86,10 @@ async function takeSteps(directory: string, flags: Flags, processes: Processes |
     printJson({ losses, errors, gradientNorms, count: batch.labels.data.length, save });
     return;
   }
+  const task = taskOf(bundle.manifest.loss);
   for (const [step, loss] of result.losses.entries()) {
-    process.stdout.write(`step ${step + 1}  loss ${loss.toFixed(6)}  error ${percent(result.errors[step] ?? 0)}\n`);
+    process.stdout.write(
+      `step ${step + 1}  loss ${loss.toFixed(6)}  ${tasks[task].error} ${formatError(task, result.errors[step])}\n`,
+    );
   }
 }

@@ -4,7 +4,14 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
-import { type DenseNet, type DenseNetOptions, densenet, traceNetwork } from '../../src/builders/index.js';
+import {
+  type DenseNet,
+  type DenseNetOptions,
+  densenet,
+  type LossChoice,
+  traceNetwork,
+} from '../../src/builders/index.js';
+import { lossDifference, resolveLoss, taskOf } from '../../src/builders/losses/index.js';
 import { type Compiled, compileGraph } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
 import { type OptimizerChoice, optimizerNames, optimizers } from '../../src/passes/optimizers/index.js';
@@ -13,7 +20,7 @@ import { forwardGraph, lowerAgain } from '../../src/runtime/bundle/replan.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
 import { dataMemory } from '../../src/runtime/data/memory.js';
 import { knownFrom } from '../../src/runtime/data/record.js';
-import { defaultValidSize, heldOut, imageNotes } from '../../src/runtime/data/run-data.js';
+import { defaultValidSize, heldOut, imageNotes, trainedOn } from '../../src/runtime/data/run-data.js';
 import { refuseLocked } from '../../src/runtime/files/run-lock.js';
 import { freeMemory } from '../../src/runtime/measure/free-memory.js';
 import { describeMemory } from '../../src/runtime/measure/memory-advice.js';
@@ -23,7 +30,7 @@ import { TrainingRun } from '../../src/runtime/run/begin.js';
 import { differenceFrom, type OpenedRun, openRun } from '../../src/runtime/run/bundle-in-place.js';
 import type { Progress } from '../../src/runtime/run/checkpoint.js';
 import type { ResultEvent } from '../../src/runtime/run/events.js';
-import { trainChoices, trainDefaults } from '../../src/runtime/run/options.js';
+import { type TrainOptions, trainChoices, trainDefaults } from '../../src/runtime/run/options.js';
 import { describeChange, withOptions } from '../../src/runtime/run/segments.js';
 import { missingLibrary } from '../../src/runtime/session/cuda/libraries.js';
 import { parseDevice } from '../../src/runtime/session/devices.js';
@@ -33,6 +40,7 @@ import { memoryOption, tellBudget } from '../budget.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { dryRun, linkSpeed } from '../dry-run.js';
 import { addChoices, attributeOf, chosen } from '../flags.js';
+import { lossChoice, taskOfFlags } from '../loss.js';
 import { note, warn } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import {
@@ -53,6 +61,7 @@ import {
   compileOptions,
   groupedBy,
   inWords,
+  lossFlagNames,
   networkConfig,
   networkFlagNames,
   optimizerFlagNames,
@@ -167,7 +176,9 @@ export function trainCommand(): Command {
     validSize: `a tenth, at most ${defaultValidSize}; none where there is a val/`,
     limit: 'all',
     processes: 'one',
+    ...{ lrFactor: '0.1', lrEvery: '30', lrPatience: '10', lrMin: '0', patience: 'none: all epochs are trained' },
     augment: 'yes, but not for IDX and SVHN',
+    colorJitter: 'none',
   });
   command
     .addOption(
@@ -227,20 +238,24 @@ async function train(
   const stopWatching = watchInterrupts(() => run.stop());
   if (team?.rank === 0) onLauncherStop(stopNoted(() => run.stop()));
   if (!team || team.rank === 0) tellMemory(run);
+  const task = taskOf(run.bundle.manifest.loss);
   const reporter =
     team && team.rank > 0
       ? silentReporter()
       : flags.json
         ? jsonReporter()
         : drawsBars()
-          ? terminalReporter()
-          : lineReporter(flags.printFreq);
+          ? terminalReporter(task)
+          : lineReporter(flags.printFreq, task);
   let result: ResultEvent;
   try {
     result = await run.run((event) => reporter.show(event));
   } finally {
     reporter.stop();
     stopWatching();
+  }
+  if (result.stoppedEarly) {
+    note(`ended after epoch ${result.epochs}: the validation error has not fallen since epoch ${result.bestEpoch}`);
   }
   if (!result.interrupted) return;
   note(
@@ -296,10 +311,11 @@ async function begun(
     flags.channels,
     ...(flags.imageSize ?? (flags.arch === undefined ? [] : [architectureSize])),
   ];
-  const dataset = await readData(data, channels, { ...flags, imageSize, imageWidth });
+  const task = existing ? taskOf(existing.manifest.loss) : taskOfFlags(flags);
+  const dataset = await readData(data, channels, { ...flags, task, imageSize, imageWidth });
   const source = existing ?? (await compileFlags(forDevice(flags, given), dataset, team !== undefined));
   const { classes } = 'manifest' in source ? source.manifest : source.network;
-  if (classes > Math.max(2, dataset.classes)) {
+  if (task === 'classes' && classes > Math.max(2, dataset.classes)) {
     note(
       `the network tells ${classes} classes apart, ${data} has ${dataset.classes}: --classes ${dataset.classes} builds one for it`,
     );
@@ -352,10 +368,16 @@ interface Built {
 
 async function compileFlags(flags: Flags, dataset: Dataset, processes: boolean): Promise<Built> {
   const network = densenet(networkConfig(flags, dataFallback(dataset, flags)));
-  const forward = traceNetwork(network);
+  const { validShare, seed, limit } = flags;
+  const { validSize: told, batchSize = trainDefaults.batchSize } = chosen(trainChoices, flags);
+  const trained = (): ArrayLike<number> => {
+    const validSize = heldOut(dataset, { validSize: told, validShare, limit });
+    return trainedOn(dataset, { validSize, seed, limit });
+  };
+  const loss = await lossChoice(flags, { dataset, trainedOn: trained, outputs: network.classes });
+  const forward = traceNetwork(network, loss);
   const { syncBatchNorm = false } = flags;
-  const options = { ...compileOptions(flags), processes, syncBatchNorm };
-  const { batchSize = trainDefaults.batchSize } = chosen(trainChoices, flags);
+  const options = { ...compileOptions(flags, loss), processes, syncBatchNorm };
   const memory = await memoryOption(
     flags,
     batchSize,
@@ -376,9 +398,11 @@ function place(data: string): string {
 
 /** What the data set says of a network whose flags leave it open. */
 function dataFallback(dataset: Dataset, flags: Flags): DenseNetOptions {
-  const { imageSize, imageWidth, channels } = dataset;
+  const { imageSize, imageWidth, channels, classes, task = 'classes' } = dataset;
   const own = { imageSize, imageWidth, channels };
-  return flags.arch === undefined ? { ...own, classes: Math.max(2, dataset.classes) } : {};
+  // No architecture's thousand classes are labels or values.
+  if (task !== 'classes') return flags.arch === undefined ? { ...own, classes } : { classes };
+  return flags.arch === undefined ? { ...own, classes: Math.max(2, classes) } : {};
 }
 
 /** Flags with the target and the kernels that a device asks for, where nothing else was asked. */
@@ -415,6 +439,7 @@ async function resumed(
   const data = flags.data === undefined ? options.data : place(flags.data);
   refuseOtherShares(flags, progress, dataset);
   tellProcesses(options.processes ?? 1, team?.size ?? 1, flags.syncBatchNorm ?? bundle.manifest.syncBatchNorm ?? false);
+  await refuseOtherLoss(flags, given, bundle, dataset, options);
   const batchSize = told.batchSize ?? options.batchSize;
   const lowered =
     (await compiledAnew(run, { ...flags, batchSize }, given, dataset, team !== undefined)) ??
@@ -447,7 +472,9 @@ function readRunData({ progress, bundle }: OpenedRun, flags: Flags): Promise<Dat
   const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
   const { limit } = options;
   const data = flags.data === undefined ? options.data : place(flags.data);
-  const read = readData(data, channels, { ...flags, imageSize, imageWidth, limit, known: knownFrom(progress.data) });
+  const known = knownFrom(progress.data);
+  const task = taskOf(bundle.manifest.loss);
+  const read = readData(data, channels, { ...flags, task, imageSize, imageWidth, limit, known });
   return read.catch((error: unknown) => {
     if (flags.data !== undefined || !(error instanceof FailureError)) throw error;
     throw new FailureError(`${error.message}; if the data of this run has moved, say where it is with --data`, {
@@ -475,6 +502,27 @@ function refuseOtherShares(
   }
 }
 
+/** @throws RequestError when the flags given with --resume describe another loss than the run's */
+async function refuseOtherLoss(
+  flags: Flags,
+  given: (name: string) => boolean,
+  { manifest: { loss: kept, classes: outputs } }: Bundle,
+  dataset: Dataset,
+  options: TrainOptions,
+): Promise<void> {
+  const told = lossFlagNames.filter(given);
+  if (told.length === 0) return;
+  const kind = flags.loss ?? (kept.kind === 'own' ? undefined : kept.kind);
+  const data = { dataset, trainedOn: () => trainedOn(dataset, options), outputs };
+  const asked = (await lossChoice(flags, data, kind)) as { readonly kind: string };
+  const base = asked.kind === kept.kind ? kept : {};
+  const difference = lossDifference(kept, resolveLoss({ ...base, ...asked } as LossChoice));
+  if (difference === undefined) return;
+  throw new RequestError(
+    `the run in ${flags.save} goes on with its own loss, and ${told.map(flagOf).join(', ')} would change it (${difference}); leave them out to resume it, or begin a new run with --init`,
+  );
+}
+
 /**
  * A run's network as the flags given with --resume ask for it; nothing where they ask for no other models.
  * @throws RequestError where they describe another network or optimizer
@@ -488,7 +536,7 @@ async function compiledAnew(
 ): Promise<Compiled | undefined> {
   const { bundle, progress } = run;
   const { manifest } = bundle;
-  const extra = buildFlagNames.filter(given);
+  const extra = buildFlagNames.filter((name) => given(name) && !lossFlagNames.includes(name));
   const { device } = progress.running;
   const isElsewhere = given('device') && parseDevice(flags.device).target !== parseDevice(device).target;
   const { syncBatchNorm = processes && manifest.syncBatchNorm === true } = flags;
@@ -498,7 +546,7 @@ async function compiledAnew(
   const placed = isElsewhere ? forDevice(flags, given) : flags;
   const target = given('target') || isElsewhere ? placed.target : manifest.target;
   const kernels = given('kernels') || target !== manifest.target ? placed.kernels : manifest.kernels;
-  const { remat: before, optimizer: kept, solver } = manifest;
+  const { remat: before, optimizer: kept, loss, solver } = manifest;
   const remat = rematFlagNames.some(given) ? (rematOption(flags) ?? 'budget') : before;
   // A run within a budget stays within it.
   const budget = remat === 'budget' ? (flags.memoryBudget ?? solver?.budgetBytes) : undefined;
@@ -519,13 +567,14 @@ async function compiledAnew(
     ...(flags.freeze && { freeze: flags.freeze }),
   };
   const isDescribed = networkFlagNames.some(given);
+  const told = loss.kind === 'own' ? undefined : loss;
   const forward = isDescribed
-    ? traceNetwork(densenet(networkConfig(flags, dataFallback(dataset, flags))))
+    ? traceNetwork(densenet(networkConfig(flags, dataFallback(dataset, flags))), told)
     : forwardGraph(bundle);
   const data = dataMemory(dataset, manifest.inputShape, flags.dataWorkers);
   const memory = await memoryOption({ ...flags, memoryBudget: budget }, flags.batchSize, forward, options, data);
   const compiled = isDescribed
-    ? compileGraph(forward, { ...options, ...memory, seed: manifest.seed })
+    ? compileGraph(forward, { ...options, ...memory, loss: told, seed: manifest.seed })
     : lowerAgain(bundle, { ...options, ...memory });
   tellBudget(compiled);
   const difference = differenceFrom(run, compiled);

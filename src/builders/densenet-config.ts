@@ -56,7 +56,11 @@ export const denseNetChoices = {
     'at least 0 and below 1',
     (value) => value >= 0 && value < 1,
   ),
-  classes: count({ name: 'number of classes', flag: '--classes <n>', help: 'number of classes' }),
+  classes: count({
+    name: 'number of classes',
+    flag: '--classes <n>',
+    help: 'number of classes, or of outputs with another --loss',
+  }),
   /** Height of the images, and width where `imageWidth` is absent. */
   imageSize: extents({
     name: 'image size',
@@ -159,9 +163,6 @@ export function denseNetConfig(options: DenseNetOptions = {}): DenseNetConfig {
     initFeatures: chosen.initFeatures ?? 2 * chosen.growthRate,
   });
   const config = imageWidth === undefined || imageWidth === square.imageSize ? square : { ...square, imageWidth };
-  if (config.classes < 2) {
-    throw new RequestError(`the number of classes is ${config.classes}; it must be at least 2, to tell images apart`);
-  }
   checkCompression(config);
   checkImageSize(config);
   checkSize(config);

@@ -12,5 +12,11 @@ export type {
   PoolOptions,
 } from './layer-options.js';
 export * from './layers.js';
+export { absoluteError } from './losses/absolute-error.js';
+export { type BinaryCrossEntropyOptions, binaryCrossEntropy } from './losses/binary-cross-entropy.js';
+export { type CrossEntropyOptions, crossEntropy } from './losses/cross-entropy.js';
+export { type HuberOptions, huber } from './losses/huber.js';
+export type { LossChoice, LossName, LossOptions } from './losses/index.js';
+export { squaredError } from './losses/squared-error.js';
 export * from './network.js';
 export * from './tensor.js';

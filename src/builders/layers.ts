@@ -211,14 +211,6 @@ export function flatten(x: Tensor): Tensor {
   return reshape(x, [samples, features]);
 }
 
-/** Mean over the batch of the cross-entropy of softmax(logits) (N, K) with integer labels (N). */
-export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
-  checkTensors('crossEntropy', logits, labels);
-  const [loss] = logits.builder.emitAll('crossEntropy', [logits.value, labels.value], {});
-  if (!loss) throw new InternalError('crossEntropy has no output');
-  return logits.with(loss);
-}
-
 /** Number of samples whose largest logit is not at their label, a scalar. */
 export function countErrors(logits: Tensor, labels: Tensor): Tensor {
   checkTensors('countErrors', logits, labels);

@@ -6,13 +6,15 @@ import {
   aName,
   batch,
   checkFields,
-  checkValue,
+  either,
   formatShape,
   type Graph,
   GraphBuilder,
+  InternalError,
   type Kinds,
   listOf,
   must,
+  oneOf,
   RequestError,
   sameType,
   show,
@@ -20,31 +22,40 @@ import {
   type TensorType,
 } from '../ir/index.js';
 import { batchInputs, resultOutputs } from '../step/interface.js';
-import { countErrors, crossEntropy } from './layers.js';
+import { type Task, taskNames, tasks } from '../step/tasks.js';
+import { sumErrors } from './errors.js';
+import { aLoss, checkLoss, type LossChoice, type LossOptions, resolveLoss, taskOf, traceLoss } from './losses/index.js';
 import { Tensor } from './tensor.js';
 
-/** A classifier as a plain function in the DSL. */
+/** A loss of one's own, a scalar: of the network's outputs (N, K) and the targets, as the network's `task` has them. */
+export type LossFunction = (logits: Tensor, labels: Tensor) => Tensor;
+
+/** A network as a plain function in the DSL: of classes, or with another loss of labels or numbers. */
 export interface Network {
   /** A name for messages and files. */
   readonly name: string;
   /** Extents of one sample, (C, H, W) for images. */
   readonly inputShape: readonly number[];
-  /** Number of classes K, at least 2; 1 only with a loss of one's own. */
+  /** Number of outputs K: classes, at least 2; labels or values, at least 1. */
   readonly classes: number;
   /** Maps `images` (N, …inputShape) to logits (N, classes). */
   forward(images: Tensor): Tensor;
-  /** What training makes small, a scalar; by default the cross-entropy. */
-  loss?(logits: Tensor, labels: Tensor): Tensor;
+  /** What training makes small: one of the losses, where `compile` isn't told another, or a function; else the cross-entropy. */
+  readonly loss?: LossChoice | LossFunction;
+  /** What a loss function's targets are; `classes` unless told. */
+  readonly task?: Task;
 }
 
 /**
- * The forward pass: inputs `images` float32 (N, …inputShape), `labels` int64 (N) and the network's state; results
- * `loss` (scalar), `errors` (scalar: misclassified samples) and `logits` (N, classes). Batch norm and dropout are
- * still free of a mode.
+ * The forward pass: inputs `images` float32 (N, …inputShape), `labels` or `targets` as the loss's task has them, and the
+ * network's state; results `loss` (scalar), `errors` (scalar: the sum of the task's error over the samples) and `logits`
+ * (N, classes). Batch norm and dropout are still free of a mode.
+ * @param told the loss, instead of the network's
  * @throws RequestError naming the layer when shapes don't fit
  */
-export function traceNetwork(network: Network): Graph {
-  checkNetwork(network);
+export function traceNetwork(network: Network, told?: LossChoice): Graph {
+  const loss = lossOfNetwork(network, told);
+  const { input, dtype, shape } = tasks[taskOf(loss)];
   const builder = new GraphBuilder(network.name);
   const images = new Tensor(
     builder,
@@ -53,9 +64,7 @@ export function traceNetwork(network: Network): Graph {
       { name: batchInputs.images, role: 'batch' },
     ),
   );
-  const labels = images.with(
-    builder.input({ dtype: 'int64', shape: [batch] }, { name: batchInputs.labels, role: 'batch' }),
-  );
+  const targets = images.with(builder.input({ dtype, shape: shape(network.classes) }, { name: input, role: 'batch' }));
 
   const logits = requireTensor(network.forward(images), 'forward', network);
   if (logits.shape.length !== 2 || logits.shape[0] !== batch || logits.shape[1] !== network.classes) {
@@ -63,17 +72,44 @@ export function traceNetwork(network: Network): Graph {
       `the network ${network.name} returns the shape [${logits.shape.join(', ')}], expected logits [${batch}, ${network.classes}]`,
     );
   }
-  const [loss, errors] = builder.within({ scope: 'loss' }, () => [
-    network.loss ? requireTensor(network.loss(logits, labels), 'loss', network) : crossEntropy(logits, labels),
-    countErrors(logits, labels),
+  const [value, errors] = builder.within({ scope: 'loss' }, () => [
+    loss.kind === 'own' ? ownLoss(network, logits, targets) : traceLoss(loss, logits, targets),
+    sumErrors[taskOf(loss)](logits, targets),
   ]);
-  if (loss.shape.length !== 0)
-    throw new RequestError(`the loss has the shape [${loss.shape.join(', ')}], expected a scalar`);
+  if (value.shape.length !== 0)
+    throw new RequestError(`the loss has the shape [${value.shape.join(', ')}], expected a scalar`);
   return builder.finish([
-    { name: resultOutputs.loss, role: 'result', value: loss.value },
+    { name: resultOutputs.loss, role: 'result', value: value.value },
     { name: resultOutputs.errors, role: 'result', value: errors.value },
     { name: resultOutputs.logits, role: 'result', value: logits.value },
   ]);
+}
+
+/**
+ * The loss that a network is trained by, with all of its options.
+ * @param told instead of the network's
+ * @throws RequestError when it doesn't fit the network, or both are functions' work
+ */
+export function lossOfNetwork(network: Network, told?: LossChoice): LossOptions {
+  const named = checkNetwork(network);
+  const { loss: own, task } = network;
+  if (typeof own === 'function') {
+    if (told === undefined) return { kind: 'own', task: task ?? 'classes' };
+    throw new RequestError(`${named} has a loss function of its own; leave out one of it and the loss told`);
+  }
+  const loss = resolveLoss(told ?? own);
+  if (task !== undefined && task !== taskOf(loss)) {
+    throw new RequestError(
+      `${named}: task is '${task}', but the loss ${loss.kind} is one of ${taskOf(loss)}; leave out task`,
+    );
+  }
+  checkLoss(loss, network.classes, named);
+  return loss;
+}
+
+function ownLoss(network: Network, logits: Tensor, targets: Tensor): Tensor {
+  if (typeof network.loss !== 'function') throw new InternalError(`${network.name} has no loss function`);
+  return requireTensor(network.loss(logits, targets), 'loss', network);
 }
 
 /** What a forward graph takes and gives. */
@@ -81,6 +117,7 @@ interface ForwardFacts {
   /** Extents of one sample. */
   readonly inputShape: readonly number[];
   readonly classes: number;
+  readonly task: Task;
 }
 
 /**
@@ -90,21 +127,26 @@ interface ForwardFacts {
 export function checkForward(graph: Graph): ForwardFacts {
   const fail = (what: string): never => {
     throw new RequestError(
-      `the graph ${graph.name} is no forward pass: ${what}; it takes images f32[${batch}, …] and labels i64[${batch}] and gives loss, errors and logits, as traceNetwork traces it`,
+      `the graph ${graph.name} is no forward pass: ${what}; it takes images f32[${batch}, …] and labels i64[${batch}] (or labels or targets f32[${batch}, K]) and gives loss, errors and logits, as traceNetwork traces it`,
     );
   };
   const typeOf = (name: string, among: Graph['inputs'] | Graph['outputs']): TensorType =>
     among.find((each) => each.name === name)?.value.type ?? fail(`it has no ${name}`);
   const images = typeOf('images', graph.inputs).shape;
   if (images[0] !== batch) fail(`its images are ${formatShape(images)}`);
-  if (!sameType(typeOf('labels', graph.inputs), { dtype: 'int64', shape: [batch] })) fail('its labels are others');
   for (const name of ['loss', 'errors']) {
     const { shape } = typeOf(name, graph.outputs);
     if (shape.length > 0) fail(`its ${name} has the shape ${formatShape(shape)}`);
   }
   const [samples, classes, ...others] = typeOf('logits', graph.outputs).shape;
   if (samples !== batch || typeof classes !== 'number' || others.length > 0) return fail('its logits are no matrix');
-  return { inputShape: staticShape(images.slice(1), 'a sample'), classes };
+  const task = taskNames.find((name) => {
+    const { input, dtype, shape } = tasks[name];
+    const found = graph.inputs.find((each) => each.name === input);
+    return found !== undefined && sameType(found.value.type, { dtype, shape: shape(classes) });
+  });
+  if (task === undefined) return fail('its labels are others');
+  return { inputShape: staticShape(images.slice(1), 'a sample'), classes, task };
 }
 
 const networkKinds: Kinds<Network> = {
@@ -112,10 +154,12 @@ const networkKinds: Kinds<Network> = {
   inputShape: must(listOf(aCount(1))),
   classes: must(aCount(1)),
   forward: must(aFunction),
-  loss: aFunction,
+  loss: either(aLoss, { ...aFunction, expects: 'a function of logits and labels' }),
+  task: oneOf(...taskNames),
 };
 
-function checkNetwork(network: Network): void {
+/** @returns what messages call it */
+function checkNetwork(network: Network): string {
   if (typeof network !== 'object' || network === null) {
     throw new RequestError(
       `the network is ${show(network)}; give an object with ${Object.keys(networkKinds).join(', ')}`,
@@ -123,7 +167,7 @@ function checkNetwork(network: Network): void {
   }
   const named = typeof network.name === 'string' && network.name !== '' ? `the network ${network.name}` : 'the network';
   checkFields(named, network, networkKinds);
-  if (network.loss === undefined) checkValue(`${named}: classes`, network.classes, aCount(2));
+  return named;
 }
 
 /** What a function of the network returned. @throws RequestError when that is no tensor of the network */

@@ -205,6 +205,8 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   dropoutMask: 'composite',
   crossEntropy: 'composite',
   crossEntropyGrad: 'composite',
+  binaryCrossEntropy: 'composite',
+  binaryCrossEntropyGrad: 'composite',
   countErrors: 'composite',
 };
 

@@ -10,25 +10,46 @@ import {
   type Value,
 } from '../ir/index.js';
 import { resultOutputs } from '../step/interface.js';
+import type { Task } from '../step/tasks.js';
 import { removeDeadCode } from './clean.js';
+import { sigmoid } from './lowering/index.js';
 import type { Pass } from './pass.js';
 import { Rewriter } from './rewrite.js';
 
-/** Replaces loss and errors by softmax(logits); inputs that nothing reads any more, as the labels, are gone. */
-export const inferenceOutputs: Pass = {
-  name: 'inference-outputs',
-  run(graph) {
-    const logits = graph.outputs.find(({ name }) => name === resultOutputs.logits);
-    if (!logits) throw new InternalError(`the graph ${graph.name} has no logits`);
-    const builder = new GraphBuilder(graph.name, graph.inputs);
-    for (const node of graph.nodes) builder.append(node);
-    const value = builder.within({ scope: resultOutputs.probabilities, phase: 'forward' }, () =>
-      softmax(builder, logits.value),
-    );
-    const probabilities: GraphOutput = { name: resultOutputs.probabilities, role: 'result', value };
-    return withoutUnreadInputs(removeDeadCode.run(builder.finish([logits, probabilities])));
-  },
+/**
+ * Replaces loss and errors by what the task asks of the logits: softmax, a sigmoid of each, or the numbers themselves;
+ * inputs that nothing reads any more, as the labels, are gone.
+ */
+export function inferenceOutputs(task: Task): Pass {
+  return {
+    name: 'inference-outputs',
+    run(graph) {
+      const logits = graph.outputs.find(({ name }) => name === resultOutputs.logits);
+      if (!logits) throw new InternalError(`the graph ${graph.name} has no logits`);
+      const builder = new GraphBuilder(graph.name, graph.inputs);
+      for (const node of graph.nodes) builder.append(node);
+      return withoutUnreadInputs(removeDeadCode.run(builder.finish(deployed[task](builder, logits))));
+    },
+  };
+}
+
+/** What an exported model gives. */
+const deployed: Readonly<Record<Task, (builder: GraphBuilder, logits: GraphOutput) => readonly GraphOutput[]>> = {
+  classes: (builder, logits) => withProbabilities(builder, logits, softmax),
+  labels: (builder, logits) => withProbabilities(builder, logits, sigmoid),
+  values: (_, { value }) => [{ name: resultOutputs.predictions, role: 'result', value }],
 };
+
+function withProbabilities(
+  builder: GraphBuilder,
+  logits: GraphOutput,
+  probability: (builder: GraphBuilder, logits: Value) => Value,
+): readonly GraphOutput[] {
+  const value = builder.within({ scope: resultOutputs.probabilities, phase: 'forward' }, () =>
+    probability(builder, logits.value),
+  );
+  return [logits, { name: resultOutputs.probabilities, role: 'result', value }];
+}
 
 /**
  * Gives outputs that further nodes read a node of their own: tools that put conversions before outputs, as those that

@@ -2,15 +2,23 @@
 
 import type { SlotRole } from '../ir/index.js';
 
-/** A batch, in models and in batch files: `images` float32 (N, …), `labels` int64 (N). */
-export const batchInputs = { images: 'images', labels: 'labels' } as const;
+/**
+ * A batch, in models and in batch files: `images` float32 (N, …) and `labels`, int64 (N) for classes, float32 (N, K) for
+ * labels of which an image may have several; or `targets` float32 (N, K), the numbers of a regression.
+ */
+export const batchInputs = { images: 'images', labels: 'labels', targets: 'targets' } as const;
 
-/** What a batch gave: `loss` and `errors` (misclassified samples) are scalars, `logits` and `probabilities` (N, classes). */
+/**
+ * What a batch gave: `loss` and `errors` are scalars, `logits`, `probabilities` and `predictions` (N, K). `errors` is the
+ * sum over the samples of the task's error: misclassified or not, the share of wrong labels, the mean absolute error.
+ */
 export const resultOutputs = {
   loss: 'loss',
   errors: 'errors',
   logits: 'logits',
   probabilities: 'probabilities',
+  /** The numbers of a regression, in exported models. */
+  predictions: 'predictions',
   /** The norm of all gradients together, before they are clipped; only of a step that clips them. */
   gradientNorm: 'gradient_norm',
 } as const;

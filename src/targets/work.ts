@@ -104,6 +104,8 @@ const kinds: { readonly [K in OperatorName]: KindOf<K> } = {
   dropoutMask: 'elementwise',
   crossEntropy: 'elementwise',
   crossEntropyGrad: 'elementwise',
+  binaryCrossEntropy: 'elementwise',
+  binaryCrossEntropyGrad: 'elementwise',
   countErrors: 'reduction',
 };
 

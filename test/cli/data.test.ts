@@ -71,6 +71,7 @@ describe('densec train on SVHN', () => {
       loss: expect.closeTo(result?.testLoss as number, 6),
       error: result?.testError,
       count: 5,
+      ...(result?.testMetrics as object),
     });
     // Other training images would have another mean: it is the weights' own that counts.
     const X = { name: 'X', shape: [32, 32, 3, 1], data: new Uint8Array(3072).fill(200) };
@@ -141,6 +142,7 @@ describe('densec train on an image folder', () => {
       loss: expect.closeTo(result?.testLoss as number, 6),
       error: result?.testError,
       count: 5,
+      ...(result?.testMetrics as object),
     });
     rmSync(join(folder, 'train', 'cat'), { recursive: true });
     rmSync(join(folder, 'val', 'cat'), { recursive: true });

@@ -50,7 +50,15 @@ describe('train', () => {
       save: path('run'),
     });
     expect(events.at(-1)?.testError).toBeGreaterThanOrEqual(0);
-    const files = ['best.safetensors', 'bundle', 'curves.svg', 'last.safetensors', 'report.html', 'results.csv'];
+    const files = [
+      'best.safetensors',
+      'bundle',
+      'curves.svg',
+      'last.safetensors',
+      'metrics.csv',
+      'report.html',
+      'results.csv',
+    ];
     expect(readdirSync(path('run')).sort()).toEqual(files);
   });
 
@@ -67,6 +75,19 @@ describe('train', () => {
     const test = readFileSync(path('run', 'results.csv'), 'utf8').trim().split(',').at(-1);
     expect(result.json()).toMatchObject({ count: 40 });
     expect((result.json().error as number).toFixed(5)).toBe(test);
+    const { classes, confusion, confused, error } = result.json() as {
+      classes: { count: number; errors: number }[];
+      confusion: number[][];
+      confused: { class: number; takenFor: number; count: number }[];
+      error: number;
+    };
+    const wrong = classes.reduce((sum, { errors }) => sum + errors, 0);
+    expect([classes.length, confusion.length, wrong]).toEqual([3, 3, Math.round(40 * error)]);
+    expect(confused.reduce((sum, { count }) => sum + count, 0)).toBe(wrong);
+    for (const { class: label, takenFor, count } of confused) expect(confusion[label]?.[takenFor]).toBe(count);
+    const table = await densec(['eval', path('run', 'bundle'), ...flags.slice(0, -1)]);
+    expect(table.stdout).toMatch(/class +images +wrong +error/);
+    expect(readFileSync(path('run', 'report.html'), 'utf8')).toContain('<h2>Test by class</h2>');
   });
 
   it('repeats a run bit for bit from the same seed, and runs otherwise from another', async () => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type DenseNetConfig, densenet } from '../../src/builders/index.js';
+import { type DenseNetConfig, densenet, type LossChoice } from '../../src/builders/index.js';
 import { compile } from '../../src/compile.js';
 import type { TensorData } from '../../src/ir/index.js';
 import type { OptimizerChoice } from '../../src/passes/optimizers/index.js';
@@ -21,6 +21,8 @@ import type { KernelsName } from '../../src/targets/index.js';
 /** What `reference` of bench/peer/torch_densenet.py writes to losses.json. */
 interface Facts {
   readonly optimizer: OptimizerChoice;
+  /** Absent where it is the plain cross-entropy. */
+  readonly loss?: LossChoice;
   readonly losses: readonly number[];
   readonly evalLossBefore: number;
   /** Where gradients are clipped by norm: what clip_grad_norm_ gave at each update. */
@@ -56,6 +58,9 @@ const ownVariants = [
   { fixture: 'imagenet-odd', remat: 'efficient' },
   { fixture: 'imagenet-odd', remat: 'max' },
   { fixture: 'adamw-groups', remat: 'max' },
+  { fixture: 'weights-smoothing', remat: 'max' },
+  { fixture: 'bce-pos-weight', remat: 'efficient' },
+  { fixture: 'huber', remat: 'max' },
 ].map((variant) => ({ ...variant, remat: variant.remat as RematName, kernels: 'cudnn' as KernelsName }));
 
 /** Node's binding knows no operators of ours. */
@@ -75,10 +80,11 @@ describe.each([...variants, ...(runsOwn ? ownVariants : [])])(
     beforeAll(async () => {
       directory = await mkdtemp(join(tmpdir(), 'densec-torch-'));
       facts = JSON.parse(await readFile(file('losses.json'), 'utf8')) as Facts;
-      const { config, optimizer, lr, losses } = facts;
+      const { config, optimizer, loss, lr, losses } = facts;
       const network = densenet(config);
       const compiled = compile(network, {
         optimizer,
+        loss,
         remat,
         kernels,
         ...(kernels === 'cudnn' && { target: 'cuda' }),

@@ -4,6 +4,7 @@ import type { Shape } from '../../src/ir/index.js';
 import { convolutionCases } from './cases/convolution.js';
 import { type Case, differentiableCase } from './cases/draft.js';
 import { operatorCases } from './cases/forward.js';
+import { lossCases } from './cases/losses.js';
 import { movementCases } from './cases/movement.js';
 import { normalizationCases } from './cases/normalization.js';
 import { orderCases } from './cases/order.js';
@@ -150,6 +151,7 @@ export const differentiableCases: readonly Case[] = [
   ...convolutionCases,
   ...poolingCases,
   ...normalizationCases,
+  ...lossCases,
 ];
 
 /** Cases of operators without a gradient. */

@@ -9,6 +9,7 @@ import { contraction } from './evaluate/contraction.js';
 import { convolution } from './evaluate/convolution.js';
 import { elementwise } from './evaluate/elementwise.js';
 import { Call, type Kernel, type Kernels } from './evaluate/kernel.js';
+import { losses } from './evaluate/losses.js';
 import { movement } from './evaluate/movement.js';
 import { normalization } from './evaluate/normalization.js';
 
@@ -21,6 +22,7 @@ const kernels: Kernels<OperatorName> = {
   ...contraction,
   ...convolution,
   ...normalization,
+  ...losses,
 };
 
 /** Arrays for a graph's inputs, by name. */

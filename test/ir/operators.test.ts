@@ -351,6 +351,29 @@ row(
 );
 row('crossEntropy', [f32('N', 5, 1), i64('N')], {}, 'crossEntropy(f32[N, 5, 1], i64[N]): operand 0 must have 2 axes');
 row('crossEntropyGrad', [f32(), f32('N', 5), i64('N')], {}, 'f32[N, 5]');
+row('crossEntropy', [f32('N', 5), i64('N'), f32(5)], { smoothing: 0.1 }, 'f32[], f32[N, 5]');
+row(
+  'crossEntropy',
+  [f32('N', 5), i64('N'), f32(4)],
+  {},
+  'crossEntropy(f32[N, 5], i64[N], f32[4]): the weights must have the shape [5], one for each column of the logits',
+);
+row('crossEntropyGrad', [f32(), f32('N', 5), i64('N'), f32(5)], {}, 'f32[N, 5]');
+row('binaryCrossEntropy', [f32('N', 5), f32('N', 5)], {}, 'f32[]');
+row('binaryCrossEntropy', [f32('N', 5), f32('N', 5), f32(5)], {}, 'f32[]');
+row(
+  'binaryCrossEntropy',
+  [f32('N', 5), i64('N')],
+  {},
+  'binaryCrossEntropy(f32[N, 5], i64[N]): operand 1 must be float32',
+);
+row(
+  'binaryCrossEntropy',
+  [f32('N', 5), f32('N', 1)],
+  {},
+  'binaryCrossEntropy(f32[N, 5], f32[N, 1]): the targets must have the shape [N, 5], one for each logit',
+);
+row('binaryCrossEntropyGrad', [f32(), f32('N', 5), f32('N', 5)], {}, 'f32[N, 5]');
 row('countErrors', [f32('N', 5), i64('N')], {}, 'f32[]');
 
 const shown = ({ operator, inputs, attributes }: Row<OperatorName>): string =>

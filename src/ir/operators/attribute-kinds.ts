@@ -60,6 +60,7 @@ const reduction = { axes: wholes, keepDims: flag };
 const convolution = { stride: pair, pads, groups: whole };
 const window = { kernel: pair, stride: pair, pads };
 const epsilon = { epsilon: real };
+const smoothing = { smoothing: optional(real) };
 
 /** The attributes of every operator; a missing one fails the type check. */
 export const attributeKinds: { readonly [K in OperatorName]: KindsOf<OperatorAttributes[K]> } = {
@@ -127,7 +128,9 @@ export const attributeKinds: { readonly [K in OperatorName]: KindsOf<OperatorAtt
   reluGrad: none,
   dropout: { rate: real, key: whole },
   dropoutMask: { rate: real, key: whole, shape },
-  crossEntropy: none,
-  crossEntropyGrad: none,
+  crossEntropy: smoothing,
+  crossEntropyGrad: smoothing,
+  binaryCrossEntropy: none,
+  binaryCrossEntropyGrad: none,
   countErrors: none,
 };

@@ -12,6 +12,11 @@ export type Pads = readonly [top: number, left: number, bottom: number, right: n
 /** No attributes. */
 export type None = Readonly<Record<never, never>>;
 
+/** The share of a sample's weight that all classes get in equal parts; none where absent. */
+interface Smoothing {
+  readonly smoothing?: number;
+}
+
 /** A window sliding over an image. */
 export interface Window {
   readonly kernel: Pair;
@@ -183,9 +188,11 @@ export interface OperatorAttributes {
    * `firstSample`, where that is given.
    */
   dropoutMask: { readonly rate: number; readonly key: number; readonly shape: Shape };
-  /** Mean over the batch of −log softmax(logits)[label]; also gives the log probabilities (N, K). */
-  crossEntropy: None;
-  crossEntropyGrad: None;
+  /** Mean over the batch of −log softmax(logits)[label]; also gives the log probabilities (N, K). See `losses`. */
+  crossEntropy: Smoothing;
+  crossEntropyGrad: Smoothing;
+  binaryCrossEntropy: None;
+  binaryCrossEntropyGrad: None;
   /** How many samples' largest logit is not at their label, as a float32 scalar. */
   countErrors: None;
 }

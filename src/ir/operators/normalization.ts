@@ -1,4 +1,4 @@
-/** @file Batch normalization and losses. */
+/** @file Batch normalization. */
 
 import { formatShape, sameShape, staticDim } from '../shape.js';
 import { type Definitions, float, type Operands, sameAsFirst } from './definition.js';
@@ -14,10 +14,7 @@ type Normalization =
   | 'affineRelu'
   | 'affineReluGrad'
   | 'centerGrad'
-  | 'channelSums'
-  | 'crossEntropy'
-  | 'crossEntropyGrad'
-  | 'countErrors';
+  | 'channelSums';
 
 /** Requires one value a channel in each of the operands from `first` on. */
 function checkChannelVectors(inputs: Operands, channelsOf: number, first: number): void {
@@ -32,15 +29,6 @@ function checkVectors(inputs: Operands, operands: readonly number[], channels: n
   for (const index of operands) {
     inputs.require(sameShape(inputs.shape(index), [channels]), `operand ${index} must have the shape [${channels}]`);
   }
-}
-
-function checkLabels(inputs: Operands, logits: number, labels: number): void {
-  const shape = inputs.ranked(logits, 2);
-  inputs.dtype(labels, 'int64');
-  inputs.require(
-    sameShape(inputs.shape(labels), shape.slice(0, 1)),
-    `the labels must be integers of the shape ${formatShape(shape.slice(0, 1))}, one a sample`,
-  );
 }
 
 export const normalization = {
@@ -160,30 +148,6 @@ export const normalization = {
       inputs.require(sameShape(inputs.shape(0), inputs.shape(1)), 'both operands must have one shape');
       const sums = float(inputs.shape(0).slice(1, 2));
       return [sums, sums];
-    },
-  },
-  crossEntropy: {
-    operands: ['logits', 'labels'],
-    composite: true,
-    infer(inputs) {
-      checkLabels(inputs, 0, 1);
-      return [float([]), float(inputs.shape(0))];
-    },
-  },
-  crossEntropyGrad: {
-    operands: ['lossGradient', 'logProbabilities', 'labels'],
-    composite: true,
-    infer(inputs) {
-      checkLabels(inputs, 1, 2);
-      return [float(inputs.shape(1))];
-    },
-  },
-  countErrors: {
-    operands: ['logits', 'labels'],
-    composite: true,
-    infer(inputs) {
-      checkLabels(inputs, 0, 1);
-      return [float([])];
     },
   },
 } satisfies Definitions<Normalization>;

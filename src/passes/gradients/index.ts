@@ -3,6 +3,7 @@
 import type { OperatorName } from '../../ir/index.js';
 import * as contraction from './contraction.js';
 import * as elementwise from './elementwise.js';
+import * as losses from './losses.js';
 import * as movement from './movement.js';
 import * as normalization from './normalization.js';
 import type { GradientRule, NoGradient } from './rule.js';
@@ -19,6 +20,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   ...movement,
   ...contraction,
   ...normalization,
+  ...losses,
 
   equal: piecewiseConstant,
   greater: piecewiseConstant,
@@ -55,6 +57,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   centerGrad: ofBackward,
   reluGrad: ofBackward,
   crossEntropyGrad: ofBackward,
+  binaryCrossEntropyGrad: ofBackward,
 };
 
 export { BackwardNode, type GradientRule, type NoGradient } from './rule.js';

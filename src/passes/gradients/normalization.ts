@@ -1,6 +1,6 @@
-/** @file Gradients of batch normalization's two halves and of the cross-entropy. */
+/** @file Gradients of batch normalization's two halves. */
 
-import { floatTensor, type GraphBuilder, RequestError, type Value } from '../../ir/index.js';
+import { floatTensor, type GraphBuilder, type Value } from '../../ir/index.js';
 import { channelCount, imagesOf, sumOverProcesses } from '../across-processes.js';
 import { centerGradient } from '../center-gradient.js';
 import type { GradientRule } from './rule.js';
@@ -81,18 +81,6 @@ export const batchStatistics: GradientRule<'batchStatistics'> = {
     const scale = atVariance ? perElement(times(builder, atVariance, builder.scalar(2))) : zeros();
     const centered = builder.emit('sub', [shift, times(builder, node.output(0), scale)], {});
     return [builder.emit('affine', [x, scale, centered], {})];
-  },
-};
-
-export const crossEntropy: GradientRule<'crossEntropy'> = {
-  saves: { inputs: [1], outputs: [1] },
-  backward(node) {
-    if (node.gradientOrNone(1)) {
-      throw new RequestError(
-        "the log probabilities of crossEntropy can't be part of the loss; make them of the logits",
-      );
-    }
-    return [node.builder.emit('crossEntropyGrad', [node.gradient(), node.output(1), node.input(1)], {}), undefined];
   },
 };
 

@@ -3,6 +3,7 @@
 import type { CompositeName } from '../../ir/index.js';
 import { conv2dAdd, conv2dInputGrad, conv2dWeightGrad, im2col } from './convolution.js';
 import { dropoutMask } from './dropout.js';
+import { binaryCrossEntropy, binaryCrossEntropyGrad, countErrors, crossEntropy, crossEntropyGrad } from './losses.js';
 import {
   affine,
   affineRelu,
@@ -11,9 +12,6 @@ import {
   center,
   centerGrad,
   channelSums,
-  countErrors,
-  crossEntropy,
-  crossEntropyGrad,
   normalizable,
   normalizer,
   reluGrad,
@@ -42,6 +40,8 @@ export const loweringRules: LoweringRules = {
   channelSums,
   crossEntropy,
   crossEntropyGrad,
+  binaryCrossEntropy,
+  binaryCrossEntropyGrad,
   countErrors,
   sizeOf,
   dropoutMask,
@@ -55,6 +55,7 @@ export const loweringRules: LoweringRules = {
 };
 
 export { swapLastAxes } from './convolution.js';
+export { sigmoid } from './losses.js';
 export { expandBatch, splitBySlices } from './movement.js';
 export {
   floatScalar,

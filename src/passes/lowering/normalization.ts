@@ -1,16 +1,9 @@
-/** @file Lowering of batch statistics, normalization's gradient, ReLU's gradient and the cross-entropy. */
+/** @file Lowering of batch statistics, normalization's gradient and ReLU's gradient. */
 
-import {
-  floatTensor,
-  type GraphBuilder,
-  int64Tensor,
-  sizeOf as sizeOfShape,
-  type TensorData,
-  type Value,
-} from '../../ir/index.js';
+import { floatTensor, type GraphBuilder, sizeOf as sizeOfShape, type TensorData, type Value } from '../../ir/index.js';
 import { imagesOf, shareInput, sumOverProcesses } from '../across-processes.js';
 import { centerGradient } from '../center-gradient.js';
-import { batchDim, type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
+import { type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
 
 /**
  * The mask [y > 0] as min(1, 1e38·y), cheaper on the CPU than comparing and casting, or as what isn't 0 of a ReLU's result.
@@ -134,37 +127,6 @@ export const channelSums: LoweringRule<'channelSums'> = (_, inputs, context) => 
   return [sumOver(context, product(context.builder, a, b), axes), sumOver(context, a, axes)];
 };
 
-/** log softmax by subtracting each row's largest logit first, so that nothing overflows. */
-export const crossEntropy: LoweringRule<'crossEntropy'> = (_, inputs, { builder }) => {
-  const [logits, labels] = [operand(inputs, 0), operand(inputs, 1)];
-  const largest = builder.emit('reduceMax', [logits], { axes: [1], keepDims: true });
-  const shifted = builder.emit('sub', [logits, largest], {});
-  const sum = builder.emit('reduceSum', [builder.emit('exp', [shifted], {})], { axes: [1], keepDims: true });
-  const logProbabilities = builder.emit('sub', [shifted, builder.emit('log', [sum], {})], {});
-  const chosen = product(builder, oneHot(builder, labels, logits), logProbabilities);
-  const perSample = builder.emit('reduceSum', [chosen], { axes: [1], keepDims: false });
-  const mean = builder.emit('reduceMean', [perSample], { axes: [0], keepDims: false });
-  return [builder.emit('neg', [mean], {}), logProbabilities];
-};
-
-/** (softmax − one-hot) / N, times the gradient at the loss. */
-export const crossEntropyGrad: LoweringRule<'crossEntropyGrad'> = (_, inputs, { builder }) => {
-  const [gradient, logProbabilities, labels] = [operand(inputs, 0), operand(inputs, 1), operand(inputs, 2)];
-  const probabilities = builder.emit('exp', [logProbabilities], {});
-  const difference = builder.emit('sub', [probabilities, oneHot(builder, labels, logProbabilities)], {});
-  const count = builder.emit('sizeOf', [], { shape: [batchDim(labels)] });
-  return [builder.emit('div', [product(builder, difference, gradient), count], {})];
-};
-
-export const countErrors: LoweringRule<'countErrors'> = (_, inputs, { builder }) => {
-  const [logits, labels] = [operand(inputs, 0), operand(inputs, 1)];
-  const predicted = builder.emit('argMax', [logits], { axis: 1 });
-  const hit = builder.emit('cast', [builder.emit('equal', [predicted, labels], {})], { to: 'float32' });
-  const hits = builder.emit('reduceSum', [hit], { axes: [0], keepDims: false });
-  const count = builder.emit('sizeOf', [], { shape: [batchDim(labels)] });
-  return [builder.emit('sub', [count, hits], {})];
-};
-
 /** The number of elements of a shape: a multiple of the batch size that the images have. */
 export const sizeOf: LoweringRule<'sizeOf'> = (node, _, { builder, samples: count }) => {
   const { factor, symbols } = sizeOfShape(node.attributes.shape);
@@ -185,17 +147,4 @@ function joined(builder: GraphBuilder, parts: readonly Value[]): Value {
 
 function filledVector(length: number, value: number): TensorData {
   return floatTensor([length], new Float32Array(length).fill(value));
-}
-
-/** Labels (N) as rows of (N, K) with a 1 at the label. */
-function oneHot(builder: GraphBuilder, labels: Value, logits: Value): Value {
-  const classes = logits.type.shape[1] as number;
-  const all = builder.constant(
-    int64Tensor(
-      [1, classes],
-      Array.from({ length: classes }, (_, label) => label),
-    ),
-  );
-  const matches = builder.emit('equal', [reshaped(builder, labels, [batchDim(labels), 1]), all], {});
-  return builder.emit('cast', [matches], { to: 'float32' });
 }

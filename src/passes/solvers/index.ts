@@ -10,7 +10,7 @@ export const solvers = { none, efficient, max } as const satisfies Readonly<Reco
 
 export type RematName = keyof typeof solvers;
 
-export { type MemoryBudget, withinBudget } from './budget/budget.js';
+export { type BudgetProgress, type MemoryBudget, withinBudget } from './budget/budget.js';
 export { loadSolver } from './budget/highs.js';
 export type { Certificate } from './certificate.js';
 export { recomputeCheap } from './efficient.js';

@@ -11,6 +11,7 @@ import {
   traitsOf,
   type Value,
 } from '../../ir/index.js';
+import { resultOutputs } from '../../step/interface.js';
 import { nodeMicroseconds, type Target } from '../../targets/index.js';
 import type { Layout } from '../layout.js';
 import type { Certificate } from './certificate.js';
@@ -81,7 +82,7 @@ const nominalBatch = 64;
 
 /**
  * The problem of a differentiated graph. Random numbers and what has no symbolic extent, statistics of batch norm above all,
- * are no candidates: they are kept in any case.
+ * are no candidates: they are kept in any case. So is what the loss makes of the logits: the backward pass begins with it.
  */
 export function rematProblem(
   graph: Graph,
@@ -95,8 +96,9 @@ export function rematProblem(
     if (node.origin.phase === 'forward') continue;
     for (const value of new Set(node.inputs)) uses.set(value, [...(uses.get(value) ?? []), node]);
   }
+  const ofLoss = madeOfLogits(graph);
   for (const node of graph.nodes) {
-    if (!isCandidate(node)) continue;
+    if (ofLoss.has(node) || !isCandidate(node)) continue;
     candidates.set(node, {
       node,
       uses: [...new Set(node.outputs.flatMap((value) => uses.get(value) ?? []))],
@@ -124,6 +126,18 @@ export function solve(given: RematProblem, solver: RematSolver): RematChoice & {
     );
   }
   return { ...choice, isFinal };
+}
+
+/** The nodes that depend on the logits, where a graph has any. */
+function madeOfLogits({ nodes, outputs }: Graph): ReadonlySet<Node> {
+  const reached = new Set(outputs.flatMap(({ name, value }) => (name === resultOutputs.logits ? [value] : [])));
+  const found = new Set<Node>();
+  for (const node of nodes) {
+    if (!node.inputs.some((value) => reached.has(value))) continue;
+    found.add(node);
+    for (const value of node.outputs) reached.add(value);
+  }
+  return found;
 }
 
 function isCandidate(node: Node): boolean {

@@ -213,6 +213,7 @@ function describe(
     ...(compiled.layout !== usualLayout && { layout: compiled.layout }),
     ...(compiled.certificate && { solver: compiled.certificate }),
     optimizer: compiled.optimizer,
+    loss: compiled.loss,
     seed,
     dropout: compiled.training.inputs.some(({ name }) => name === dropoutInputs.step),
     models: {

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { denseNetSchema } from '../../builders/densenet-config.js';
+import { lossSchema, resolveLoss } from '../../builders/losses/index.js';
 import { FailureError } from '../../ir/index.js';
 import { optimizerSchema } from '../../passes/optimizers/index.js';
 
@@ -68,6 +69,7 @@ const manifest = z.object({
   /** The DenseNet's configuration, for people; absent where the network is one's own. */
   network: denseNetSchema.optional(),
   inputShape: extents,
+  /** Outputs: classes, labels or values, as the loss has them. */
   classes: count,
   parameters: count,
   /** Convolutions and linear layers. */
@@ -88,6 +90,8 @@ const manifest = z.object({
   /** For a plan within a memory budget, what is proven of it. */
   solver: certificate.optional(),
   optimizer: optimizerSchema,
+  /** What training makes small; bundles from before it could be chosen don't say. */
+  loss: lossSchema.default(resolveLoss()),
   seed: z.number().int(),
   /** Whether the training model takes the scalars `step` and `seed`, for dropout's masks. */
   dropout: z.boolean(),

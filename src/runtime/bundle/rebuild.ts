@@ -1,6 +1,7 @@
 /** @file How to make a bundle anew: the command that builds it, or its program. */
 
 import { denseNetConfig } from '../../builders/index.js';
+import { defaultLossName, lossFlags } from '../../builders/losses/index.js';
 import { resolveOptimizer } from '../../passes/optimizers/index.js';
 import type { Bundle } from './bundle.js';
 import type { Manifest } from './manifest.js';
@@ -31,9 +32,22 @@ function buildCommand(directory: string, manifest: Manifest, network: NonNullabl
     ),
     ...flagsOf({ optimizer: kind }, { optimizer: 'sgd' }),
     ...flagsOf(manifest.optimizer, { ...resolveOptimizer({ kind }) }),
+    ...lossFlagsOf(manifest),
     ...flagsOf({ freeze: frozen }, { freeze: [] }),
   ];
   return ['densec build', ...flags, `-o ${directory}`, '--force'].join(' ');
+}
+
+/** Flags for what departs from the plain cross-entropy. */
+function lossFlagsOf({ loss }: Manifest): string[] {
+  const values: Readonly<Record<string, unknown>> = loss;
+  const told = lossFlags().filter(
+    ({ key, of, fallback }) => of === loss.kind && values[key] !== undefined && values[key] !== fallback,
+  );
+  return [
+    ...flagsOf({ loss: loss.kind }, { loss: defaultLossName }),
+    ...told.map(({ key, choice }) => `${choice.flag.split(' ')[0]} ${String(values[key])}`),
+  ];
 }
 
 /** Flags for what departs from the defaults; option names are the flags', but for epsilon. */

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { densenet, traceNetwork } from '../../builders/index.js';
-import { type Compiled, type CompileOptions, compileGraph } from '../../compile.js';
+import { type Compiled, type CompileOptions, compileForward } from '../../compile.js';
 import { FailureError, type Graph, parseGraph, RequestError } from '../../ir/index.js';
 import { planMemory } from '../../memory/plan.js';
 import { predictedPeak } from '../../memory/plan-record.js';
@@ -40,7 +40,7 @@ export function forwardGraph(bundle: Bundle): Graph {
  */
 export function compileAgain(bundle: Bundle): Compiled {
   const { directory, manifest } = bundle;
-  const { remat, recomputed, layout, target, kernels, optimizer, models, segmentBytes } = manifest;
+  const { remat, recomputed, layout, target, kernels, optimizer, loss, models, segmentBytes } = manifest;
   const { processes = false, syncBatchNorm = false } = manifest;
   const isRecorded = remat === 'custom' || remat === 'budget';
   if (isRecorded && !recomputed) {
@@ -57,7 +57,7 @@ export function compileAgain(bundle: Bundle): Compiled {
     ...(isRecorded ? { solver: recordedSolver(recomputed ?? [], layout ?? usualLayout) } : { remat }),
     ...(segmentBytes !== undefined && { segmentBytes }),
   };
-  const compiled = compileGraph(forwardGraph(bundle), options);
+  const compiled = compileForward(forwardGraph(bundle), loss, options);
   if (trainingHash(compiled) !== models.training.sha256) {
     throw new FailureError(
       `${directory} was built by densec ${manifest.densec}, which compiled its network otherwise; to see a plan, ${rebuildAdvice(bundle)}`,
@@ -79,7 +79,7 @@ export function lowerAgain(
   >,
 ): Compiled {
   const { directory, manifest } = bundle;
-  const { target, kernels, optimizer, segmentBytes, seed } = manifest;
+  const { target, kernels, optimizer, loss, segmentBytes, seed } = manifest;
   const { processes = manifest.processes ?? false } = options;
   const { syncBatchNorm = processes && manifest.syncBatchNorm === true } = options;
   const isChosen = options.remat !== undefined || options.memory !== undefined;
@@ -88,7 +88,7 @@ export function lowerAgain(
       `${directory} was compiled with a policy of one's own, which can't be compiled otherwise here; choose one with --remat, or resume the run in its program`,
     );
   }
-  return compileGraph(forwardGraph(bundle), {
+  return compileForward(forwardGraph(bundle), loss, {
     ...{ target, kernels, optimizer, seed },
     ...(segmentBytes !== undefined && { segmentBytes }),
     ...(!isChosen && rematOf(manifest)),

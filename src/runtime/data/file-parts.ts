@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { FailureError, RequestError } from '../../ir/errors.js';
+import { rowOf, targetTensor } from './batches.js';
 import { hash, purpose } from './random.js';
 import { mostPicked, pickStratified } from './stratify.js';
 import type { DatasetOptions, FileSplit, SeedSplit } from './types.js';
@@ -23,11 +24,15 @@ export interface FileParts {
 }
 
 /** A split of files, in the order given. */
-export function fileSplit(entries: readonly { readonly file: string; readonly label: number }[]): FileSplit {
+export function fileSplit(
+  entries: readonly { readonly file: string; readonly label: number; readonly targets?: ArrayLike<number> }[],
+): FileSplit {
+  const rows = entries.flatMap(({ targets }) => (targets ? [targets] : []));
   return {
     count: entries.length,
     files: entries.map(({ file }) => file),
     labels: Uint16Array.from(entries, ({ label }) => label),
+    ...(rows.length > 0 && { targets: targetTensor(rows).data }),
   };
 }
 
@@ -91,14 +96,14 @@ function divide(
   const count = Math.min(Math.round(testShare * all.count), mostPicked(all.labels));
   if (testShare > 0 && count === 0) {
     throw new FailureError(
-      `${place}: ${all.count} images are too few to set ${percent(testShare)} aside for the test with one of each class left; give more, a larger --test-share, or 0 for no test`,
+      `${place}: ${all.count} images are too few to set ${percent(testShare)} aside for the test with one${all.targets ? '' : ' of each class'} left; give more, a larger --test-share, or 0 for no test`,
     );
   }
   const { picked, rest } = pickStratified(all.labels, count, hash(purpose.test, seed));
   const note =
     count === 0
       ? `${place} has no images set apart for the test, and none are`
-      : `${place} has no images set apart for the test: ${count} of its ${all.count} are now (${percent(testShare)} of each class, by the seed ${seed}; --test-share)`;
+      : `${place} has no images set apart for the test: ${count} of its ${all.count} are now (${percent(testShare)}${all.targets ? '' : ' of each class'}, by the seed ${seed}; --test-share)`;
   return {
     train: select(all, rest),
     test: select(all, picked),
@@ -133,16 +138,22 @@ export function listed(names: readonly string[]): string {
 }
 
 /** Some images of a split, by their indices. */
-export function select({ files, labels }: FileSplit, indices: ArrayLike<number>): FileSplit {
-  return fileSplit(Array.from(indices, (index) => ({ file: files[index] as string, label: labels[index] as number })));
+export function select({ files, labels, targets, count }: FileSplit, indices: ArrayLike<number>): FileSplit {
+  return fileSplit(
+    Array.from(indices, (index) => ({
+      ...{ file: files[index] as string, label: labels[index] as number },
+      ...(targets && { targets: rowOf(targets, count, index) }),
+    })),
+  );
 }
 
 function percent(share: number): string {
   return `${Number((100 * share).toFixed(2))} %`;
 }
 
-function hashOfNames({ files, labels }: FileSplit, folder: string): string {
+function hashOfNames({ files, labels, targets }: FileSplit, folder: string): string {
   const base = join(folder, '/');
   const names = files.map((file) => (file.startsWith(base) ? file.slice(base.length) : file).replaceAll('\\', '/'));
-  return createHash('sha256').update(labels).update(names.join('\n')).digest('hex');
+  const named = createHash('sha256').update(labels).update(names.join('\n'));
+  return (targets ? named.update(targets) : named).digest('hex');
 }

@@ -1,8 +1,11 @@
 /** @file Data sets as a network needs them: its channels, its image size, its classes. */
 
+import { describeLoss, type LossOptions, taskOf } from '../../builders/losses/index.js';
 import { RequestError } from '../../ir/index.js';
+import type { Task } from '../../step/tasks.js';
 import { checkLabels } from './batches.js';
 import { type Dataset, type DatasetOptions, loadDataset } from './dataset.js';
+import { listed } from './file-parts.js';
 import { extentsOf } from './types.js';
 
 /**
@@ -23,19 +26,21 @@ export function loadDatasetFor(
   return loadDataset(source, { ...options, channels });
 }
 
-/** What a network takes and tells apart. */
+/** What a network takes and tells. */
 export interface NetworkInput {
   /** (C, H, W). */
   readonly inputShape: readonly number[];
   readonly classes: number;
+  readonly loss: LossOptions;
 }
 
 /**
  * Checks that a data set's images and labels fit a network.
  * @throws RequestError when the images have another size; FailureError for a label the network has no class for
  */
-export function checkDataset(dataset: Dataset, { inputShape, classes }: NetworkInput, source: string): void {
-  const { channels } = dataset;
+export function checkDataset(dataset: Dataset, { inputShape, classes, loss }: NetworkInput, source: string): void {
+  const { channels, task = 'classes' } = dataset;
+  checkTask(task, loss, source);
   const [height, width] = extentsOf(dataset);
   const shape = [channels, height, width];
   if (shape.join() !== inputShape.join()) {
@@ -43,12 +48,41 @@ export function checkDataset(dataset: Dataset, { inputShape, classes }: NetworkI
       `${source} has images of [${shape.join(', ')}], the network takes [${inputShape.join(', ')}]; build it with --image-size ${height === width ? height : `${height}x${width}`} --channels ${channels}`,
     );
   }
+  if (task !== 'classes') {
+    checkTargets(dataset, classes, source);
+    return;
+  }
   checkLabels(dataset.train, classes, `${source} (training)`);
   checkLabels(dataset.test, classes, `${source} (test)`);
 }
 
+/** @throws RequestError when a data set tells something else of its images than a network is trained to */
+function checkTask(task: Task, loss: LossOptions, source: string): void {
+  const asked = taskOf(loss);
+  if (asked === task) return;
+  const remedy =
+    asked === 'classes'
+      ? `train with a loss of ${task} (--loss)`
+      : 'give a CSV file with columns of them, or another --loss';
+  throw new RequestError(
+    `${source} has ${task} for its images, the network is trained to tell ${asked} (${describeLoss(loss)}); ${remedy}`,
+  );
+}
+
+function checkTargets(
+  { classes: found, classNames, task = 'classes' }: Dataset,
+  classes: number,
+  source: string,
+): void {
+  if (found === classes) return;
+  throw new RequestError(
+    `${source} has ${found} ${task} for each image${classNames ? ` (${listed(classNames)})` : ''}, the network tells ${classes}; build it with --classes ${found}, or choose other columns with --targets`,
+  );
+}
+
 /** @throws RequestError when all training images are of one class: any network would tell them apart */
-export function requireTwoClasses({ train, classNames }: Dataset, source: string): void {
+export function requireTwoClasses({ train, classNames, task = 'classes' }: Dataset, source: string): void {
+  if (task !== 'classes') return;
   const [only] = train.labels;
   if (only === undefined || train.labels.some((label: number) => label !== only)) return;
   throw new RequestError(

@@ -5,7 +5,7 @@ import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { Region } from './image-file.js';
 
 /** Keeps the uses of one seed apart. */
-export const purpose = { order: 1, validation: 2, augmentation: 3, test: 4 } as const;
+export const purpose = { order: 1, validation: 2, augmentation: 3, test: 4, color: 5 } as const;
 
 /** Black pixels around an image from which a crop of the old size is taken. */
 const cropBorder = 4;

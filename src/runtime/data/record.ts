@@ -23,6 +23,8 @@ export const dataRecordSchema = z.object({
   rules: z.literal(2).optional(),
   /** How images without parts were divided. */
   split: z.object({ testShare: z.number(), seed: z.number(), images: z.string() }).optional(),
+  /** The names of the targets, where the task is another than classes. */
+  targets: z.array(z.string()).optional(),
 });
 
 /** What a checkpoint says of the data set. */
@@ -30,7 +32,7 @@ export type DataRecord = z.infer<typeof dataRecordSchema>;
 
 /** What to remember of a data set. */
 export function recordDataset(dataset: Dataset): DataRecord {
-  const { normalization, skipped = [], split } = dataset;
+  const { normalization, skipped = [], split, task = 'classes', classNames } = dataset;
   const { mean, std } = normalization;
   return {
     normalization: { mean: [...mean], std: [...std] },
@@ -39,12 +41,15 @@ export function recordDataset(dataset: Dataset): DataRecord {
     content: contentHash(dataset),
     rules: 2,
     ...(split && { split }),
+    ...(task !== 'classes' && classNames && { targets: [...classNames] }),
   };
 }
 
 /** What a data set is read with so that it is the one of a record. */
 export function knownFrom(record: DataRecord | undefined): KnownData | undefined {
-  return record && { ...record, rules: record.rules ?? 1 };
+  if (!record) return undefined;
+  const { targets, normalization, skipped, split, rules = 1 } = record;
+  return { normalization, skipped, split, rules, classNames: targets };
 }
 
 /** A data set as the run of a record uses it: one from before holds out by chance, whatever folders there are. */
@@ -69,6 +74,7 @@ export function fingerprint(dataset: Dataset): string {
   const hash = createHash('sha256');
   for (const split of splitsOf(dataset)) {
     hash.update(`${split.count} `).update(split.labels);
+    if (split.targets) hash.update(split.targets);
     // Names without their folder: a data set may move.
     if ('files' in split) hash.update(split.files.map((file) => nameOf(file, dataset)).join('\n'));
   }

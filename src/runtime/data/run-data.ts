@@ -26,6 +26,8 @@ export interface RunDataOptions {
   readonly augment?: boolean | undefined;
   /** Where several processes share each batch: what this one takes of it, in training and in evaluation. */
   readonly deals?: { readonly training: Deal; readonly evaluation: Deal } | undefined;
+  /** How far the colours of training images may change, with or without other augmentation; not at all where 0 or absent. */
+  readonly colorJitter?: number | undefined;
 }
 
 /** Indices of the images that a run uses. */
@@ -94,13 +96,14 @@ export function heldOut(
 
 /** What people should know of the images that a run uses for what. */
 export function imageNotes(dataset: Dataset, options: Pick<RunDataOptions, 'limit' | 'validSize' | 'seed'>): string[] {
-  const { train, validation, test, name, classNames } = dataset;
+  const { train, validation, test, name, classNames, task = 'classes' } = dataset;
   const notes: string[] = [];
   if (validation && validation !== test && options.validSize > 0) {
     notes.push(
       `${name}: ${options.validSize} training images are held out as asked, so its ${validation.count} validation images are not used`,
     );
   }
+  if (task !== 'classes') return notes;
   const { training } = splitImages(dataset, options);
   const trained = new Set(Array.from(training, (index) => train.labels[index]));
   const lost = [...new Set(train.labels)].filter((label) => !trained.has(label));
@@ -111,6 +114,14 @@ export function imageNotes(dataset: Dataset, options: Pick<RunDataOptions, 'limi
     );
   }
   return notes;
+}
+
+/** A data set's training images that a run trains on, by their indices. @throws RequestError when there would be none */
+export function trainedOn(
+  dataset: Dataset,
+  options: Pick<RunDataOptions, 'limit' | 'validSize' | 'seed'>,
+): Uint32Array {
+  return splitImages(dataset, options).training;
 }
 
 /** How many images a run uses for what. @throws RequestError when nothing would be left to train on */
@@ -200,7 +211,7 @@ function ownData(
 
 function datasetData(dataset: Dataset, options: RunDataOptions, workers: number | undefined): RunData {
   const images = splitImages(dataset, options);
-  const { batchSize, seed } = options;
+  const { batchSize, seed, colorJitter } = options;
   const augmented = augments(dataset, options.augment);
   const { train, test } = dataset;
   const own = validatesOnOwn(dataset, options) ? dataset.validation : undefined;
@@ -212,7 +223,10 @@ function datasetData(dataset: Dataset, options: RunDataOptions, workers: number 
     counts: { training: images.training.length, validation: images.validation.length, test: images.test.length },
     batches(part, epoch = 0, first = 0) {
       const indices = part === 'training' ? training(epoch) : images[part];
-      const augment = part === 'training' && augmented ? { seed, epoch } : undefined;
+      const isChanged = part === 'training' && (augmented || (colorJitter ?? 0) > 0);
+      const augment = isChanged
+        ? { seed, epoch, colorJitter, ...(!augmented && { colorsOnly: true as const }) }
+        : undefined;
       const rest = indices.subarray(first * batchSize);
       const split = splits[part];
       const name = split === train ? 'train' : split === test ? 'test' : 'validation';

@@ -1,5 +1,7 @@
 /** @file What a data set is once loaded, and what a format has to provide. */
 
+import type { Task } from '../../step/tasks.js';
+
 /** Labelled images of one size in memory, as bytes. */
 export interface PixelSplit {
   readonly count: number;
@@ -12,6 +14,7 @@ export interface PixelSplit {
   readonly storedChannels: number;
   /** `count` labels. */
   readonly labels: Labels;
+  readonly targets?: Targets;
 }
 
 /** Labelled image files, decoded anew for each batch. */
@@ -21,7 +24,14 @@ export interface FileSplit {
   readonly files: readonly string[];
   /** `count` labels. */
   readonly labels: Labels;
+  readonly targets?: Targets;
 }
+
+/**
+ * K numbers for each image, row by row, where a data set's task is another than classes: for each label 0 or 1, or what a
+ * regression is to tell. All labels are 0 then.
+ */
+type Targets = Float32Array | undefined;
 
 /** The images of one part of a data set. */
 export type Split = PixelSplit | FileSplit;
@@ -61,7 +71,9 @@ export function extentsOf({ imageSize, imageWidth }: Pick<Dataset, 'imageSize' |
 /** A data set with its training and test images. */
 export interface Dataset {
   readonly name: string;
-  /** The largest label found, plus one; the number of classes where it is known. */
+  /** What is told of the images; `classes` where absent. */
+  readonly task?: Task | undefined;
+  /** The largest label found, plus one; the number of classes where it is known. Of other tasks, the number of targets. */
   readonly classes: number;
   /** Channels of a batch, so of the network's input. */
   readonly channels: number;
@@ -73,7 +85,7 @@ export interface Dataset {
   readonly border?: number | undefined;
   /** What the shorter side of an image file is scaled to before the middle is cut out. */
   readonly resize?: number | undefined;
-  /** Names of the classes, in the order of the labels, where they are known. */
+  /** Names of the classes, in the order of the labels, where they are known; or of the targets. */
   readonly classNames?: readonly string[] | undefined;
   readonly train: Split;
   /** Validation images of the data set's own; where absent, training images are held out. */
@@ -97,6 +109,10 @@ export interface Dataset {
 
 /** What the caller may choose about a data set. */
 export interface DatasetOptions {
+  /** What is to be told of the images; `classes` unless told. Others come from CSV files. */
+  readonly task?: Task | undefined;
+  /** The columns of a CSV file that hold the labels or values; found by their names and contents unless told. */
+  readonly targets?: readonly string[] | undefined;
   /** Channels the network takes. Grey images are repeated to 3 unless this is 1. */
   readonly channels?: 1 | 3 | undefined;
   /** Height and width that image files are brought to (32 unless told); other formats have a size of their own. */

@@ -15,6 +15,7 @@ parentPort?.on('message', (request: JobRequest) => {
 /** Buffers that change their owner instead of being copied. */
 function buffersOf(reply: JobReply): ArrayBuffer[] {
   if (!('result' in reply) || !('images' in reply.result)) return [];
-  const { images, labels } = reply.result;
-  return [images.data.buffer as ArrayBuffer, labels.data.buffer as ArrayBuffer];
+  const { images, labels, targets } = reply.result;
+  const tensors = [images, labels, ...(targets ? [targets] : [])];
+  return tensors.map(({ data }) => data.buffer as ArrayBuffer);
 }

@@ -7,9 +7,16 @@ import { type ImageFormat, readImage } from '../data/image-file.js';
 import { readSafetensors } from '../files/safetensors.js';
 import type { Candidate, Predictor } from './predictor.js';
 
+/** A number that is predicted of an image. */
+export interface NamedValue {
+  readonly name: string;
+  readonly value: number;
+}
+
 /** What became of one image. */
 export type LabelledImage =
-  | { readonly image: string; readonly top: readonly Candidate[] }
+  /** The likeliest classes, best first, or labels; of a regression none, but values. */
+  | { readonly image: string; readonly top: readonly Candidate[]; readonly values?: readonly NamedValue[] }
   /** The file is missing or damaged. */
   | { readonly image: string; readonly error: string };
 
@@ -18,13 +25,13 @@ const batchSize = 16;
 
 /**
  * Labels image files, in order. One that can't be read is told and skipped.
- * @param top how many classes of each, best first
+ * @param top how many classes of each, 1 unless told, or labels, all unless told
  * @throws RequestError when the model doesn't say how its images are normalized, or takes no images
  */
 export async function* labelFiles(
   predictor: Predictor,
   paths: readonly string[],
-  top = 1,
+  top?: number,
 ): AsyncGenerator<LabelledImage> {
   const format = imageFormat(predictor);
   const normalize = normalizer(predictor.description);
@@ -34,12 +41,12 @@ export async function* labelFiles(
     const good = pixels.filter((image) => image instanceof Uint8Array);
     const shape = [good.length, format.channels, format.height, format.width];
     const predicted =
-      good.length > 0 ? await predictor.predict(floatTensor(shape, concatenated(good.map(normalize))), top) : [];
+      good.length > 0 ? await tell(predictor, floatTensor(shape, concatenated(good.map(normalize))), top) : [];
     let next = 0;
     for (const [index, image] of files.entries()) {
       const read = pixels[index];
       yield read instanceof Uint8Array
-        ? { image, top: predicted[next++] ?? [] }
+        ? { image, ...(predicted[next++] ?? { top: [] }) }
         : { image, error: read?.message ?? '' };
     }
   }
@@ -47,10 +54,10 @@ export async function* labelFiles(
 
 /**
  * Labels the images of a batch file: `images` float32 (N, C, H, W), already normalized.
- * @param top how many classes of each, best first
+ * @param top how many classes of each, 1 unless told, or labels, all unless told
  * @throws FailureError when the file is broken; RequestError when it holds no images or others than the model takes
  */
-export async function* labelBatch(predictor: Predictor, path: string, top = 1): AsyncGenerator<LabelledImage> {
+export async function* labelBatch(predictor: Predictor, path: string, top?: number): AsyncGenerator<LabelledImage> {
   const images = (await readSafetensors(path)).tensors.get(batchInputs.images);
   if (images?.dtype !== 'float32') throw new RequestError(`${path} must hold images float32 (N, C, H, W)`);
   const [count = 0, ...sample] = images.shape;
@@ -61,10 +68,24 @@ export async function* labelBatch(predictor: Predictor, path: string, top = 1): 
       [end - start, ...sample],
       images.data.subarray(start * length, end * length).slice(),
     );
-    for (const [index, candidates] of (await predictor.predict(part, top)).entries()) {
-      yield { image: `${path}[${start + index}]`, top: candidates };
+    for (const [index, told] of (await tell(predictor, part, top)).entries()) {
+      yield { image: `${path}[${start + index}]`, ...told };
     }
   }
+}
+
+/** What a model tells of images: classes, labels or values. */
+async function tell(
+  predictor: Predictor,
+  images: FloatTensor,
+  top: number | undefined,
+): Promise<{ readonly top: readonly Candidate[]; readonly values?: readonly NamedValue[] }[]> {
+  if (predictor.task !== 'values') return (await predictor.predict(images, top)).map((each) => ({ top: each }));
+  const { names } = predictor;
+  const rows = await predictor.outputs(images);
+  return rows.map((row) => {
+    return { top: [], values: names.map((name, at) => ({ name, value: row[at] as number })) };
+  });
 }
 
 function imageFormat({ inputShape, description }: Predictor): ImageFormat {

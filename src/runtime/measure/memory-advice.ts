@@ -23,7 +23,7 @@ export function describeMemory(
   const advice = [
     ...(fitting > 0 ? [`--batch-size ${fitting} (with --accumulate, an update still takes as many images)`] : []),
     ...(compiled.remat === 'none' ? ['--efficient'] : []),
-    ...(compiled.remat === 'none' || compiled.remat === 'efficient' ? ['--remat max'] : []),
+    ...(compiled.remat === 'none' || compiled.remat === 'efficient' ? ['--remat max', '--memory-budget free'] : []),
   ];
   const remedy = advice.length > 0 ? `try ${advice.join(', or ')}` : 'use a smaller network or a larger machine';
   const warning = `the run will hardly fit and may be killed; ${remedy}`;

@@ -1,5 +1,6 @@
 /** @file A bundle's two models as things one can train and evaluate. */
 
+import { taskOf } from '../../builders/losses/index.js';
 import {
   aCount,
   aFlag,
@@ -27,8 +28,10 @@ import {
   processInputs,
   resultOutputs,
 } from '../../step/interface.js';
+import { type Task, tasks } from '../../step/tasks.js';
 import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
+import type { NetworkInput } from '../data/network-data.js';
 import { checkTarget, cpu } from '../session/devices.js';
 import type { Inspection } from '../session/protocol.js';
 import { Session, type SessionOptions, sessionKinds } from '../session/session.js';
@@ -39,10 +42,16 @@ import { keptOfFrozen, packEvaluation, packTraining, type State, unpackState } f
 export interface BatchResult {
   /** Mean over the batch. */
   readonly loss: number;
-  /** Misclassified samples. */
+  /** Misclassified samples; with other losses the sum over the samples of the share of wrong labels, or of the mean absolute error. */
   readonly errors: number;
   /** Norm of all gradients together before clipping; only of a step that clips and updates. */
   readonly gradientNorm?: number;
+}
+
+/** What an evaluation of a batch tells. */
+export interface EvaluatedBatch extends BatchResult {
+  /** (N, K): logits, or the values that a regression predicts. */
+  readonly logits: FloatTensor;
 }
 
 /** The scalars of one training step. */
@@ -172,6 +181,11 @@ export class EvaluationModel {
     private readonly bundle: Bundle,
   ) {}
 
+  /** What the network is trained by, and how many outputs it has. */
+  get network(): Pick<NetworkInput, 'loss' | 'classes'> {
+    return this.bundle.manifest;
+  }
+
   /** Loads a bundle's evaluation model; errors as for training. */
   static async open(bundle: Bundle, state: State, options: SessionOptions = {}): Promise<EvaluationModel> {
     checkBundle(bundle);
@@ -188,10 +202,12 @@ export class EvaluationModel {
     return this.session.setState(packEvaluation(state, this.bundle.manifest.state));
   }
 
-  /** Loss and errors of a batch. @throws as `TrainingModel.step` */
-  async evaluate(batch: Batch): Promise<BatchResult> {
+  /** Loss, errors and outputs of a batch. @throws as `TrainingModel.step` */
+  async evaluate(batch: Batch): Promise<EvaluatedBatch> {
     checkBatch(batch, this.bundle, false, 'the batch');
-    return readResult(await this.session.run({ feeds: batchFeeds(batch), results: resultNames, updates: [] }));
+    const results = [...resultNames, resultOutputs.logits];
+    const outputs = await this.session.run({ feeds: batchFeeds(this.bundle, batch), results, updates: [] });
+    return { ...readResult(outputs), logits: outputs.get(resultOutputs.logits) as FloatTensor };
   }
 
   close(): Promise<void> {
@@ -206,17 +222,19 @@ export class EvaluationModel {
  * @throws RequestError when shapes don't fit or the batch is too small; FailureError when a label is out of range
  */
 export function checkBatch(batch: Batch, { manifest }: Bundle, forTraining: boolean, source: string): void {
-  checkTensors(batch, source);
-  const { images, labels } = batch;
+  const task = taskOf(manifest.loss);
+  checkTensors(batch, task, source);
+  const { images } = batch;
   const [count = 0, ...sample] = images.shape;
   const expected = `[N, ${manifest.inputShape.join(', ')}]`;
   if (sample.join() !== manifest.inputShape.join()) {
     throw new RequestError(`${source}: the images are [${images.shape.join(', ')}], the network takes ${expected}`);
   }
-  if (labels.shape.length !== 1 || labels.shape[0] !== count) {
-    throw new RequestError(
-      `${source}: there are [${labels.shape.join(', ')}] labels for ${count} images; give one each`,
-    );
+  const { data, shape } = answersOf(batch, task);
+  const columns = tasks[task].shape(manifest.classes).slice(1);
+  if (shape[0] !== count || shape.slice(1).join() !== columns.join()) {
+    const each = columns.length === 0 ? 'one' : `${manifest.classes} ${task} for`;
+    throw new RequestError(`${source}: there are [${shape.join(', ')}] labels for ${count} images; give ${each} each`);
   }
   // What is normalized together is large enough together.
   const least = forTraining && !manifest.syncBatchNorm ? manifest.leastBatchSize : 1;
@@ -224,23 +242,54 @@ export function checkBatch(batch: Batch, { manifest }: Bundle, forTraining: bool
     const reason = count === 0 ? 'the batch is empty' : 'batch normalization over one value a channel has no variance';
     throw new RequestError(`${source}: the batch has ${count} images, the network needs at least ${least}: ${reason}`);
   }
-  const wrong = labels.data.findIndex((label) => label < 0n || label >= BigInt(manifest.classes));
-  if (wrong >= 0) {
+  checkAnswers[task](data, manifest.classes, source);
+}
+
+/** Whether what is to be told of a batch's images can be. */
+const checkAnswers: Readonly<
+  Record<Task, (data: Float32Array | BigInt64Array, outputs: number, source: string) => void>
+> = {
+  classes(data, classes, source) {
+    const wrong = Array.from<number | bigint>(data).findIndex((label) => label < 0n || label >= BigInt(classes));
+    if (wrong < 0) return;
     throw new FailureError(
-      `${source}: label ${labels.data[wrong]} of image ${wrong} is not one of the network's ${manifest.classes} classes (0 to ${manifest.classes - 1})`,
+      `${source}: label ${data[wrong]} of image ${wrong} is not one of the network's ${classes} classes (0 to ${classes - 1})`,
     );
-  }
+  },
+  labels: (data, labels, source) =>
+    requireNumbers(data, labels, source, (value) => value >= 0 && value <= 1, 'from 0 (absent) to 1 (present)'),
+  values: (data, values, source) => requireNumbers(data, values, source, Number.isFinite, 'a finite number'),
+};
+
+function requireNumbers(
+  data: Float32Array | BigInt64Array,
+  columns: number,
+  source: string,
+  fits: (value: number) => boolean,
+  range: string,
+): void {
+  const wrong = Array.from<number | bigint>(data).findIndex((value) => !fits(Number(value)));
+  if (wrong < 0) return;
+  const [image, column] = [Math.floor(wrong / columns), wrong % columns];
+  throw new FailureError(`${source}: target ${column} of image ${image} is ${data[wrong]}; it must be ${range}`);
+}
+
+/** What a batch's images are to be told: labels or targets. @throws RequestError when it has no targets */
+function answersOf({ labels, targets }: Batch, task: Task): Batch['labels'] | FloatTensor {
+  return task === 'classes' ? labels : (targets as FloatTensor);
 }
 
 /** Requires that a batch consists of tensors. */
-function checkTensors(batch: Batch, source: string): void {
-  const remedy = 'createBatch makes a batch';
+function checkTensors(batch: Batch, task: Task, source: string): void {
+  const isOfClasses = task === 'classes';
+  const answers = isOfClasses ? 'labels' : 'targets';
+  const remedy = `createBatch makes a batch${isOfClasses ? '' : `, of a tensor of ${task} [N, K] in place of classes`}`;
   if (typeof batch !== 'object' || batch === null) {
-    throw new RequestError(`${source} is ${show(batch)}, not { images, labels }; ${remedy}`);
+    throw new RequestError(`${source} is ${show(batch)}, not { images, ${answers} }; ${remedy}`);
   }
   for (const [name, dtype, array] of [
     ['images', 'float32', Float32Array],
-    ['labels', 'int64', BigInt64Array],
+    isOfClasses ? (['labels', 'int64', BigInt64Array] as const) : (['targets', 'float32', Float32Array] as const),
   ] as const) {
     const tensor: Partial<TensorData> | undefined = batch[name];
     if (tensor?.dtype !== dtype || !(tensor.data instanceof array) || !Array.isArray(tensor.shape)) {
@@ -273,11 +322,12 @@ export function stateUpdates({ manifest }: Bundle, inputs: Iterable<string>): St
 
 /** What a bundle's training model takes beside its state. */
 export function trainingFeeds(
-  { manifest }: Bundle,
+  bundle: Bundle,
   batch: Batch,
   { learningRate, step, seed, accumulation, share = 1, first = 0, images }: StepScalars,
 ): [string, TensorData][] {
-  const feeds: [string, TensorData][] = [...batchFeeds(batch), [learningRateInput, float32(learningRate)]];
+  const { manifest } = bundle;
+  const feeds: [string, TensorData][] = [...batchFeeds(bundle, batch), [learningRateInput, float32(learningRate)]];
   if (manifest.optimizer.accumulate > 1) {
     const part = accumulation ?? { share: 1, last: true };
     feeds.push([accumulationInputs.share, float32(part.share)], [accumulationInputs.apply, float32(part.last ? 1 : 0)]);
@@ -289,10 +339,11 @@ export function trainingFeeds(
   return feeds;
 }
 
-function batchFeeds({ images, labels }: Batch): [string, TensorData][] {
+function batchFeeds({ manifest }: Bundle, batch: Batch): [string, TensorData][] {
+  const task = taskOf(manifest.loss);
   return [
-    [batchInputs.images, images],
-    [batchInputs.labels, labels],
+    [batchInputs.images, batch.images],
+    [tasks[task].input, answersOf(batch, task)],
   ];
 }
 

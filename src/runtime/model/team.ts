@@ -1,13 +1,13 @@
 /** @file What the processes of a run do together in its loop: they share batches, add up results, agree to stop. */
 
 import { createHash } from 'node:crypto';
-import { elementCount, FailureError, type TensorData } from '../../ir/index.js';
+import { elementCount, FailureError, type FloatTensor, type TensorData } from '../../ir/index.js';
 import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
 import { type Deal, type DealtRows, dealtRows, rowsRead } from '../data/deal.js';
 import { PeerFailure } from '../session/mpi/meeting.js';
 import type { Processes } from '../session/mpi/processes.js';
-import type { BatchResult, EvaluationModel, StepScalars, TrainingModel } from './model.js';
+import type { BatchResult, EvaluatedBatch, EvaluationModel, StepScalars, TrainingModel } from './model.js';
 
 /** A batch's result over all processes: the mean loss and the errors of so many images. */
 export interface SharedResult extends BatchResult {
@@ -68,13 +68,12 @@ export class Team {
   }
 
   /** What this process reads of a whole batch. */
-  rowsOf({ images, labels }: Batch): Batch {
+  rowsOf({ images, labels, targets }: Batch): Batch {
     const { first, count } = rowsRead(labels.data.length, this.dealFor('training'));
-    const [, ...sample] = images.shape;
-    const size = elementCount(sample);
     return {
-      images: { ...images, shape: [count, ...sample], data: images.data.slice(first * size, (first + count) * size) },
+      images: rowsOfTensor(images, first, count),
       labels: { ...labels, shape: [count], data: labels.data.slice(first, first + count) },
+      ...(targets && { targets: rowsOfTensor(targets, first, count) }),
     };
   }
 
@@ -89,11 +88,48 @@ export class Team {
     return this.together(own, rows, scalars.step);
   }
 
-  /** A batch that all evaluate together. @param images of the whole batch */
-  async evaluate(model: EvaluationModel, batch: Batch, images: number): Promise<SharedResult> {
-    const rows = dealtRows(images, this.dealFor('evaluation'));
-    const own = rows.count > 0 ? await model.evaluate(batch) : { loss: 0, errors: 0 };
-    return this.together(own, rows);
+  /**
+   * A batch that all evaluate together: each process's part with what came of it, those of others without images.
+   * @param images of the whole batch
+   */
+  async evaluate(
+    model: EvaluationModel,
+    batch: Batch,
+    images: number,
+  ): Promise<readonly (readonly [Batch, EvaluatedBatch])[]> {
+    const shares = this.waited.map((_, rank) => dealtRows(images, { ...this.dealFor('evaluation'), rank }));
+    // Of a batch without a row for this process, what it reads tells the extents.
+    const own = await model.evaluate(batch);
+    const { labels, targets } = batch;
+    const width = elementCount(own.logits.shape.slice(1));
+    const targetWidth = targets ? elementCount(targets.shape.slice(1)) : 0;
+    const rows = Math.max(...shares.map(({ count }) => count));
+    const padded = (data: ArrayLike<number | bigint>, length: number): number[] =>
+      Array.from({ length }, (_, at) => Number(data[at] ?? 0));
+    const all = await this.processes.gather([
+      ...[own.loss, own.errors, this.interrupted() ? 1 : 0],
+      ...padded(labels.data, rows),
+      ...padded(targets?.data ?? [], rows * targetWidth),
+      ...padded(own.logits.data, rows * width),
+    ]);
+    if (all.some((each) => each[2] !== 0)) this.stopped = true;
+    return all.flatMap((each, rank) => {
+      const count = shares[rank]?.count ?? 0;
+      if (count === 0) return [];
+      const [loss = 0, errors = 0, _, ...rest] = each;
+      const classes = rest.slice(0, count).map(BigInt);
+      const values = rest.slice(rows, rows + count * targetWidth);
+      const logits = rest.slice(rows * (1 + targetWidth), rows * (1 + targetWidth) + count * width);
+      const part: Batch = {
+        images: batch.images,
+        labels: { ...labels, shape: [count], data: BigInt64Array.from(classes) },
+        ...(targets && {
+          targets: { ...targets, shape: [count, ...targets.shape.slice(1)], data: Float32Array.from(values) },
+        }),
+      };
+      const shape = [count, ...own.logits.shape.slice(1)];
+      return [[part, { loss, errors, logits: { dtype: 'float32', shape, data: Float32Array.from(logits) } }] as const];
+    });
   }
 
   /** @throws FailureError naming those processes whose state isn't that of the first */
@@ -118,7 +154,7 @@ export class Team {
     return this.follows ? new PeerFailure(error.message, true, error.exitCode) : error;
   }
 
-  private async together(own: BatchResult, rows: DealtRows, step?: number): Promise<SharedResult> {
+  private async together(own: BatchResult, rows: DealtRows, step: number): Promise<SharedResult> {
     const images = rows.count;
     const told: Told = {
       lossSum: images > 0 ? own.loss * images : 0,
@@ -137,6 +173,13 @@ export class Team {
     // What else there is comes of sums over all, and is the same for all.
     return { ...own, loss: total(0) / total(2), errors: total(1), images: total(2) };
   }
+}
+
+/** Some rows of a tensor. */
+function rowsOfTensor(tensor: FloatTensor, first: number, count: number): FloatTensor {
+  const [, ...sample] = tensor.shape;
+  const size = elementCount(sample);
+  return { ...tensor, shape: [count, ...sample], data: tensor.data.slice(first * size, (first + count) * size) };
 }
 
 /** 52 bits of a hash of a state's tensors, as a number. */

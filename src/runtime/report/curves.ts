@@ -1,8 +1,9 @@
 /** @file The curves of a run: loss, error and learning rate over the epochs. */
 
+import { tasks } from '../../step/tasks.js';
 import type { EpochRecord, History } from './history.js';
 import { type Panel, panelHeight, panelWidth, renderPanel, type Series, svgDocument } from './panel.js';
-import { formatPercent } from './text.js';
+import { capitalized, formatError, formatLoss } from './text.js';
 
 /** Told apart by colour-blind readers too, and dark enough on white. */
 const colors = { train: '#0072b2', validation: '#d55e00', test: '#007a5a', learningRate: '#6a3d9a' } as const;
@@ -15,9 +16,9 @@ export function renderCurves(history: History): string {
   return `${svgDocument('Loss and error by epoch', 2 * panelWidth, panelHeight, content.join(''))}\n`;
 }
 
-/** Loss, error and learning rate, each an SVG document of its own. */
+/** Loss, error, the area under the curve where it is measured, and learning rate, each an SVG document of its own. */
 export function renderPanels(history: History): string[] {
-  return [lossPanel(history), errorPanel(history), learningRatePanel(history)].map((panel) =>
+  return [lossPanel(history), errorPanel(history), ...areaPanels(history), learningRatePanel(history)].map((panel) =>
     svgDocument(`${panel.title} by epoch`, panelWidth, panelHeight, renderPanel(panel)),
   );
 }
@@ -32,15 +33,26 @@ function lossPanel({ epochs }: History): Panel {
   };
 }
 
-function errorPanel({ epochs, test }: History): Panel {
+function errorPanel({ epochs, test, task = 'classes' }: History): Panel {
+  const { error, isShare } = tasks[task];
+  const unit = isShare ? 100 : 1;
   return {
-    title: 'Error (%)',
+    title: `${capitalized(error)}${isShare ? ' (%)' : ''}`,
     series: [
-      curve('train', colors.train, epochs, ({ trainError }) => 100 * trainError),
-      curve('validation', colors.validation, epochs, ({ validError }) => validError && 100 * validError),
+      curve('train', colors.train, epochs, ({ trainError }) => unit * trainError),
+      curve('validation', colors.validation, epochs, ({ validError }) => validError && unit * validError),
     ],
-    level: test && { name: `test ${formatPercent(test.error)}`, color: colors.test, value: 100 * test.error },
+    level: test && { name: `test ${formatError(task, test.error)}`, color: colors.test, value: unit * test.error },
   };
+}
+
+/** The mean area under the curve of labels, where there is one. */
+function areaPanels({ epochs, test }: History): Panel[] {
+  if (!epochs.some(({ validMetrics }) => validMetrics?.meanAuc !== undefined)) return [];
+  const value = test?.metrics?.summary.meanAuc;
+  const level = value !== undefined && { level: { name: `test ${formatLoss(value)}`, color: colors.test, value } };
+  const series = [curve('validation', colors.validation, epochs, ({ validMetrics }) => validMetrics?.meanAuc)];
+  return [{ title: 'Mean AUC', series, ...level }];
 }
 
 function learningRatePanel({ epochs }: History): Panel {

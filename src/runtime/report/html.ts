@@ -1,11 +1,23 @@
 /** @file The report of a run: one HTML page that needs neither network nor scripts. */
 
+import { type Task, tasks } from '../../step/tasks.js';
 import type { MemoryForecast } from '../measure/forecast.js';
+import { figureWords, namedOutputs, scores } from '../model/metrics/index.js';
+import { renderClasses } from './classes.js';
 import { renderPanels } from './curves.js';
 import type { EpochRecord, History } from './history.js';
 import { renderMemory } from './memory.js';
 import { style } from './style.js';
-import { escapeText, formatLoss, formatMegabytes, formatPercent, formatRate, formatSeconds } from './text.js';
+import {
+  capitalized,
+  escapeText,
+  formatError,
+  formatFigure,
+  formatLoss,
+  formatMegabytes,
+  formatRate,
+  formatSeconds,
+} from './text.js';
 
 /** What a report says. */
 export interface ReportContent {
@@ -44,8 +56,8 @@ ${renderPanels(history)
   .map((svg) => `<figure>${svg}</figure>`)
   .join('\n')}
 </div>
-${memorySection(forecast)}<h2>Epochs</h2>
-${epochSection(history.epochs)}
+${history.test?.confusion ? renderClasses(history.test.confusion, history.names) : ''}${memorySection(forecast)}<h2>Epochs</h2>
+${epochSection(history)}${outputSection(history)}
 <h2>Configuration</h2>
 ${configurationTable(configuration)}
 </main>
@@ -62,25 +74,56 @@ function memorySection(forecast: MemoryForecast | undefined): string {
   return `<h2>Memory</h2>\n<figure class="wide">${renderMemory(forecast)}</figure>\n<p class="caption">${escapeText(caption)}</p>\n`;
 }
 
-function keyFigures({ epochs, test }: History, planned: number): string {
-  const best = bestEpoch(epochs);
+function keyFigures({ epochs, test, task = 'classes' }: History, planned: number): string {
+  const best = bestEpoch(epochs, task);
+  const { error } = tasks[task];
+  const area = best?.validMetrics?.meanAuc;
   const seconds = epochs.reduce((sum, record) => sum + record.seconds, 0);
   const last = epochs.at(-1);
   const figures = [
     ['Epochs', `${epochs.length} of ${planned}`],
     ['Training loss', formatLoss(last?.trainLoss)],
-    ['Training error', formatPercent(last?.trainError)],
-    ['Best validation error', best ? `${formatPercent(best.validError)} (epoch ${best.epoch})` : '–'],
-    ['Final test error', formatPercent(test?.error)],
+    [`Training ${error}`, formatError(task, last?.trainError)],
+    area === undefined
+      ? [`Best validation ${error}`, best ? `${formatError(task, best.validError)} (epoch ${best.epoch})` : '–']
+      : ['Best validation mean AUC', `${formatLoss(area)} (epoch ${best?.epoch})`],
+    [`Final test ${error}`, formatError(task, test?.error)],
+    ...testFigures(test?.metrics?.summary ?? {}),
     ['Time in steps', formatSeconds(seconds)],
   ];
   const entries = figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`);
   return `<dl class="figures">${entries.join('')}</dl>`;
 }
 
-/** The first epoch with the least validation error. */
-function bestEpoch(epochs: readonly EpochRecord[]): EpochRecord | undefined {
-  const error = ({ validError }: EpochRecord): number => validError ?? Number.NaN;
+/** What a test measured beside loss and error, which for a regression is among it. */
+function testFigures(summary: Readonly<Record<string, number>>): (readonly [string, string])[] {
+  const { mae: _, ...others } = summary;
+  return Object.entries(others).map(([name, value]) => [
+    `Final test ${figureWords[name]?.name ?? name}`,
+    formatFigure(name, value),
+  ]);
+}
+
+/** The test's figures of each label or value, where there are several. */
+function outputSection({ test, names, task = 'classes' }: History): string {
+  const outputs = test?.metrics?.outputs;
+  if (!outputs) return '';
+  const figures = namedOutputs(outputs, names);
+  const columns = Object.keys(figures[0] ?? {});
+  const head = columns.map((name) => `<th scope="col">${capitalized(figureWords[name]?.name ?? name)}</th>`);
+  const rows = figures.map((each) => {
+    const cells = columns.map((name) => `<td>${escapeText(formatFigure(name, each[name]))}</td>`);
+    return `<tr>${cells.join('')}</tr>`;
+  });
+  return `\n<h2>Test, by ${task.slice(0, -1)}</h2>\n<div class="scroll"><table class="epochs">\n<thead><tr>${head.join('')}</tr></thead>\n<tbody>\n${rows.join('\n')}\n</tbody>\n</table></div>`;
+}
+
+/** The first epoch with the best validation, by what the best weights are chosen by. */
+function bestEpoch(epochs: readonly EpochRecord[], task: Task): EpochRecord | undefined {
+  const error = ({ validLoss, validError, validMetrics: summary }: EpochRecord): number =>
+    validLoss === undefined || validError === undefined
+      ? Number.NaN
+      : scores[task].of({ loss: validLoss, error: validError, summary });
   return epochs
     .filter((record) => Number.isFinite(error(record)))
     .reduce<EpochRecord | undefined>(
@@ -90,20 +133,21 @@ function bestEpoch(epochs: readonly EpochRecord[]): EpochRecord | undefined {
 }
 
 /** The last epochs in sight, and where there are more, all of them folded. */
-function epochSection(epochs: readonly EpochRecord[]): string {
+function epochSection({ epochs, task = 'classes' }: History): string {
   if (epochs.length === 0) return '<p>No epoch yet.</p>';
-  if (epochs.length <= visibleEpochs) return epochTable(epochs);
-  const all = `<details>\n<summary>All ${epochs.length} epochs</summary>\n${epochTable(epochs)}\n</details>`;
-  return `<p>The last ${visibleEpochs}:</p>\n${epochTable(epochs.slice(-visibleEpochs))}\n${all}`;
+  if (epochs.length <= visibleEpochs) return epochTable(epochs, task);
+  const all = `<details>\n<summary>All ${epochs.length} epochs</summary>\n${epochTable(epochs, task)}\n</details>`;
+  return `<p>The last ${visibleEpochs}:</p>\n${epochTable(epochs.slice(-visibleEpochs), task)}\n${all}`;
 }
 
-function epochTable(epochs: readonly EpochRecord[]): string {
+function epochTable(epochs: readonly EpochRecord[], task: Task): string {
+  const { error } = tasks[task];
   const columns = [
     'Epoch',
     'Train loss',
-    'Train error',
+    `Train ${error}`,
     'Validation loss',
-    'Validation error',
+    `Validation ${error}`,
     'Learning rate',
     'Time',
   ];
@@ -112,9 +156,9 @@ function epochTable(epochs: readonly EpochRecord[]): string {
     const cells = [
       String(record.epoch),
       formatLoss(record.trainLoss),
-      formatPercent(record.trainError),
+      formatError(task, record.trainError),
       formatLoss(record.validLoss),
-      formatPercent(record.validError),
+      formatError(task, record.validError),
       formatRate(record.learningRate),
       formatSeconds(record.seconds),
     ];

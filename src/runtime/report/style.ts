@@ -23,6 +23,16 @@ table { border-collapse: collapse; font-size: 0.875rem; }
 th, td { padding: 0.25rem 0.75rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 .epochs { font-variant-numeric: tabular-nums; }
 .epochs th, .epochs td { text-align: right; white-space: nowrap; }
+h3 { font-size: 1rem; margin: 1.25rem 0 0.5rem; }
+.classes { font-variant-numeric: tabular-nums; }
+.classes th:nth-last-child(-n+2), .classes td:nth-last-child(-n+2) { text-align: right; white-space: nowrap; }
+.confusion { font-variant-numeric: tabular-nums; font-size: 0.8rem; }
+.confusion th, .confusion td { padding: 0.2rem 0.4rem; border: 1px solid var(--line); text-align: right; font-weight: normal; }
+.confusion thead th { vertical-align: bottom; }
+.confusion thead span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 10rem; overflow: hidden; }
+.confusion tbody th { white-space: nowrap; max-width: 12rem; overflow: hidden; text-overflow: ellipsis; }
+.confusion .right { background: rgb(60 140 90 / calc(0.1 + 0.35 * var(--share))); }
+.confusion .wrong { background: rgb(200 70 50 / calc(0.12 + 0.6 * var(--share))); }
 .configuration th { min-width: 7rem; font-weight: normal; color: var(--faint); }
 .configuration td { overflow-wrap: anywhere; }
 details { margin-top: 1rem; }

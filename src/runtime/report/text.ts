@@ -1,5 +1,8 @@
 /** @file Text and figures as curves and report show them. */
 
+import { type Task, tasks } from '../../step/tasks.js';
+import { figureWords } from '../model/metrics/index.js';
+
 const entities: Readonly<Record<string, string>> = {
   '&': '&amp;',
   '<': '&lt;',
@@ -23,6 +26,24 @@ export function formatPercent(fraction: number | undefined): string {
 export function formatLoss(loss: number | undefined): string {
   if (loss === undefined) return '–';
   return Math.abs(loss) < 1e6 ? loss.toFixed(4) : loss.toPrecision(4);
+}
+
+/** A task's error: in percent where it is a share, else as a loss. */
+export function formatError(task: Task, error: number | undefined): string {
+  return tasks[task].isShare ? formatPercent(error) : formatLoss(error);
+}
+
+/** A figure of an evaluation, as `figureWords` has it; '–' where there is none. */
+export function formatFigure(name: string, value: number | string | null | undefined): string {
+  if (typeof value === 'string') return value;
+  const form = figureWords[name]?.form;
+  if (form === 'count' && value !== undefined && value !== null) return String(value);
+  return form === 'share' ? formatPercent(value ?? undefined) : formatLoss(value ?? undefined);
+}
+
+/** A name with a capital. */
+export function capitalized(name: string): string {
+  return `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
 }
 
 /** Bytes in MB = 10⁶. */

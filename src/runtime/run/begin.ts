@@ -35,9 +35,10 @@ import {
 } from './bundle-in-place.js';
 import { type Progress, prepareRun, runFiles, type Saving, tidyRun } from './checkpoint.js';
 import type { ChangeEvent, ResultEvent, TrainContext, TrainEvent } from './events.js';
-import { checkWarmup } from './learning-rate.js';
+import { checkScheduleOptions, checkWarmup, ownSchedule, type ScheduleFunction } from './learning-rate.js';
 import { globalBatch, type TrainOptions, trainChoices, trainDefaults, trainOptionsSchema } from './options.js';
-import { changeOf, optionsAt, type SomeTrainOptions, withOptions } from './segments.js';
+import { checkOwnSchedule, optionsAt } from './schedule.js';
+import { changeOf, type SomeTrainOptions, withOptions } from './segments.js';
 import { train } from './training-loop.js';
 
 /** What a run trains: a network compiled just now, or a bundle. */
@@ -53,6 +54,8 @@ export interface RunPlace extends SessionOptions {
   readonly keep?: number | undefined;
   /** Threads that prepare batches; 0 prepares them in this one. By default one less than there are cores, at most 4. */
   readonly dataWorkers?: number | undefined;
+  /** The learning rate's schedule where it is a function of the program's; `schedule` is `own` then. */
+  readonly ownSchedule?: ScheduleFunction | undefined;
   /** Starts a run although the bytes that its step has alive at once are more than the machine has free. */
   readonly allowOvercommit?: boolean | undefined;
   /** The processes that take each step together, where there are several; this one is the first. */
@@ -113,7 +116,7 @@ export class TrainingRun {
    */
   static async begin(source: TrainSource, dataset: Dataset | BatchSource, options: BeginOptions): Promise<TrainingRun> {
     const { save, force = false, initial, ...place } = options;
-    const input = 'manifest' in source ? source.manifest : source.network;
+    const input = 'manifest' in source ? source.manifest : { ...source.network, loss: source.compiled.loss };
     const optimizer = 'manifest' in source ? source.manifest.optimizer : source.compiled.optimizer;
     const resolved = resolveTrainOptions(withProcesses(options), dataset, optimizer);
     const { team } = place;
@@ -122,7 +125,7 @@ export class TrainingRun {
       checkDataset(dataset, input, resolved.data);
       requireTwoClasses(dataset, resolved.data);
     }
-    imageCounts(dataset, resolved);
+    requireValidation(dataset, resolved);
     requireRuntime();
     await prepareOutputFolder(save, force);
     // Planning blocks the thread, so it comes before the lock: who has one gives signs of life.
@@ -143,7 +146,7 @@ export class TrainingRun {
       return new TrainingRun(resolved, memory, {
         ...sessionOf(place),
         ...{ bundle, dataset, save, lock, initial, forecast: memory.forecast, saving: savingOf(place, undefined) },
-        ...{ dataWorkers: place.dataWorkers, team },
+        ...{ dataWorkers: place.dataWorkers, schedule: place.ownSchedule, team },
       });
     });
   }
@@ -176,7 +179,10 @@ export class TrainingRun {
     const told = trainOptionsOf(withProcesses(options, before.progress.options.processes));
     if (lowered) checkIdentity(before, lowered, save);
     const data = dataMemory(dataset, before.bundle.manifest.inputShape, options.dataWorkers);
-    const largest = withLargestBatch(withOptions(before.progress, told, save), options.team?.size ?? 1);
+    const planned = withOptions(before.progress, told, save);
+    checkOwnSchedule(planned, options.ownSchedule);
+    requireValidation(dataset, planned.options);
+    const largest = withLargestBatch(planned, options.team?.size ?? 1);
     const isCompiled = lowered !== undefined && !('manifest' in lowered);
     const compiledAgain = isCompiled ? () => lowered : () => compileAgain(lowered ?? before.bundle);
     const memory = planRun(compiledAgain, largest, dataset, data);
@@ -206,7 +212,8 @@ export class TrainingRun {
         ...sessionOf(options),
         ...{ device: options.device ?? parseDevice(device), threads: options.threads ?? threads },
         ...{ bundle, dataset, save, lock, forecast: memory.forecast, saving: savingOf(options, progress) },
-        ...{ resume: progress, resumeFrom: from, dataWorkers: options.dataWorkers, team: options.team },
+        ...{ resume: progress, resumeFrom: from, dataWorkers: options.dataWorkers, schedule: options.ownSchedule },
+        team: options.team,
         ...(progress !== before && { saveFirst: true, changes: [...models, ...segments] }),
         ...(next && { installBundle: () => installBundle(next.directory, save) }),
       });
@@ -311,7 +318,7 @@ async function locked(
 
 /** Options with their defaults. @throws RequestError when one is out of range */
 function resolveTrainOptions(
-  told: SomeTrainOptions & Pick<BeginOptions, 'validShare'>,
+  told: SomeTrainOptions & Pick<BeginOptions, 'validShare' | 'ownSchedule'>,
   dataset: Dataset | BatchSource,
   optimizer: OptimizerOptions,
 ): TrainOptions {
@@ -323,7 +330,20 @@ function resolveTrainOptions(
     validSize: heldOut(dataset, told),
   });
   checkWarmup(options);
+  checkScheduleOptions(some, options.schedule);
+  if (options.schedule === ownSchedule && !told.ownSchedule) {
+    throw new RequestError('the schedule own is a function of a program: give Trainer.train the function as schedule');
+  }
   return options;
+}
+
+/** @throws RequestError where the data can't be divided as asked, or options watch a validation that there isn't */
+function requireValidation(dataset: Dataset | BatchSource, options: TrainOptions): void {
+  const { validation } = imageCounts(dataset, options);
+  const watching =
+    options.patience !== undefined ? '--patience' : options.schedule === 'plateau' && '--schedule plateau';
+  if (validation > 0 || !watching) return;
+  throw new RequestError(`${watching} watches the validation, and no images are held out; give a --valid-size above 0`);
 }
 
 /** Plans a run's memory. Only a policy of one's own, and in format 1 a network, can't be planned from its bundle. */

@@ -19,6 +19,7 @@ export const runFiles = {
   /** The bundle before another one takes its place; there for a moment only. */
   formerBundle: 'bundle.before',
   results: 'results.csv',
+  metrics: 'metrics.csv',
   best: 'best.safetensors',
   last: 'last.safetensors',
   curves: 'curves.svg',
@@ -42,6 +43,9 @@ export async function prepareRun(directory: string): Promise<void> {
 }
 
 const optionalNumber = z.number().optional();
+
+/** A number that a validation came to: not always a finite one. */
+const measured = z.custom<number>((value) => typeof value === 'number');
 
 /** Raised whenever an older checkpoint would be misread. */
 const progressVersion = 2;
@@ -86,13 +90,16 @@ const progressSchema = z.object({
       learningRate: z.number(),
       trainLoss: z.number(),
       trainError: z.number(),
-      validLoss: optionalNumber,
-      validError: optionalNumber,
+      validLoss: measured.optional(),
+      validError: measured.optional(),
+      validMetrics: z.record(z.string(), measured).optional(),
       gradientNorm: optionalNumber,
       seconds: z.number(),
+      batches: optionalNumber,
     }),
   ),
-  best: z.object({ epoch: z.number(), error: z.number() }).optional(),
+  /** The epoch of the best weights, and by what they were chosen: the task's score, less being better. */
+  best: z.object({ epoch: z.number(), error: measured }).optional(),
 });
 
 /** Where a run stands. */

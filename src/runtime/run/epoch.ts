@@ -1,5 +1,8 @@
 /** @file How an epoch is cut into batches and updates, and what its steps add up to. */
 
+import type { Task } from '../../step/tasks.js';
+import { scores } from '../model/metrics/index.js';
+import type { Evaluation } from '../model/metrics/tally.js';
 import type { BatchPart, BatchResult } from '../model/model.js';
 import type { EpochRecord } from '../report/history.js';
 import type { Progress } from './checkpoint.js';
@@ -53,9 +56,9 @@ export function withBatch(progress: Progress, result: BatchResult, images: numbe
 
 /** The epoch in progress as the curves tell it. @param valid of the validation, where there is one */
 export function epochRecord(
-  { epoch, lossSum, errorSum, imageCount, normSum, normCount, seconds }: Progress,
+  { epoch, batch, lossSum, errorSum, imageCount, normSum, normCount, seconds }: Progress,
   learningRate: number,
-  valid: { readonly loss: number; readonly error: number } | undefined,
+  valid: Evaluation | undefined,
 ): EpochRecord {
   return {
     epoch: epoch + 1,
@@ -64,13 +67,36 @@ export function epochRecord(
     trainError: errorSum / imageCount,
     validLoss: valid?.loss,
     validError: valid?.error,
+    ...(valid && isNamed(valid.metrics.summary) && { validMetrics: valid.metrics.summary }),
     ...(normCount > 0 && { gradientNorm: normSum / normCount }),
     seconds,
+    batches: batch,
   };
 }
 
-/** Progress at the beginning of the next epoch. @param best whether the epoch's weights are the best so far */
-export function withEpoch(progress: Progress, record: EpochRecord, best: boolean): Progress {
+function isNamed(summary: Readonly<Record<string, number>>): boolean {
+  return Object.keys(summary).length > 0;
+}
+
+/** What an epoch's weights are chosen by, less being better: of the validation, or of the training where there is none. */
+export function scoreOf(
+  task: Task,
+  { trainLoss, trainError, validLoss, validError, validMetrics }: EpochRecord,
+): number {
+  return scores[task].of({ loss: validLoss ?? trainLoss, error: validError ?? trainError, summary: validMetrics });
+}
+
+/** Whether a score is better than the best so far; one that is no number is never, and anything is better than such. */
+export function isBetter(score: number, best: Progress['best']): boolean {
+  return best === undefined || (!Number.isNaN(score) && !(score >= best.error));
+}
+
+/**
+ * Progress at the beginning of the next epoch.
+ * @param best whether the epoch's weights are the best so far
+ * @param score what they are chosen by
+ */
+export function withEpoch(progress: Progress, record: EpochRecord, best: boolean, score: number): Progress {
   return {
     ...progress,
     epoch: record.epoch,
@@ -82,6 +108,6 @@ export function withEpoch(progress: Progress, record: EpochRecord, best: boolean
     normCount: 0,
     seconds: 0,
     epochs: [...progress.epochs, record],
-    best: best ? { epoch: record.epoch, error: record.validError ?? record.trainError } : progress.best,
+    best: best ? { epoch: record.epoch, error: score } : progress.best,
   };
 }

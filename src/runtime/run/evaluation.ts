@@ -1,20 +1,14 @@
-/** @file Loss and error over many batches. */
+/** @file Loss, error and metrics over many batches. */
 
 import { FailureError } from '../../ir/index.js';
 import type { Batch } from '../data/batches.js';
-import type { BatchResult, EvaluationModel } from '../model/model.js';
+import { type Evaluation, Tally } from '../model/metrics/tally.js';
+import type { EvaluatedBatch, EvaluationModel } from '../model/model.js';
 
-/** Loss and error over a number of images. */
-export interface Evaluation {
-  /** Mean. */
-  readonly loss: number;
-  /** Share of misclassified images, 0 to 1. */
-  readonly error: number;
-  readonly count: number;
-}
+export type { Evaluation } from '../model/metrics/tally.js';
 
 /**
- * Mean loss and share of errors over batches.
+ * Mean loss, error and the task's metrics over batches.
  * @param progress told how many images are done
  * @throws FailureError when there is no batch
  */
@@ -33,6 +27,9 @@ export async function evaluateBatches(
   return measured.value;
 }
 
+/** A batch, or a process's part of it, and what came of it. */
+type EvaluatedPart = readonly [batch: Batch, result: EvaluatedBatch];
+
 /**
  * Evaluates batch by batch and yields how many images are done.
  * @param evaluate a batch, where several processes share them; told how many images are done
@@ -40,18 +37,14 @@ export async function evaluateBatches(
 export async function* evaluationSteps(
   model: EvaluationModel,
   batches: Iterable<Batch> | AsyncIterable<Batch>,
-  evaluate: (batch: Batch, done: number) => Promise<BatchResult & { readonly images: number }> = async (batch) => ({
-    ...(await model.evaluate(batch)),
-    images: batch.labels.data.length,
-  }),
+  evaluate?: (batch: Batch, done: number) => Promise<readonly EvaluatedPart[]>,
 ): AsyncGenerator<number, Evaluation> {
-  let [lossSum, errorSum, count] = [0, 0, 0];
+  const tally = new Tally(model.network);
   for await (const batch of batches) {
-    const { loss, errors, images } = await evaluate(batch, count);
-    lossSum += loss * images;
-    errorSum += errors;
-    count += images;
-    yield count;
+    const parts = await (evaluate?.(batch, tally.count) ??
+      model.evaluate(batch).then((result) => [[batch, result] as const]));
+    for (const part of parts) tally.add(...part);
+    yield tally.count;
   }
-  return { loss: lossSum / count, error: errorSum / count, count };
+  return tally.result();
 }

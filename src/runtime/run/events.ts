@@ -5,13 +5,18 @@ import type { Dataset } from '../data/dataset.js';
 import type { BatchSource } from '../data/source.js';
 import type { RunLock } from '../files/run-lock.js';
 import type { MemoryForecast } from '../measure/forecast.js';
+import type { Metrics, NamedFigures } from '../model/metrics/index.js';
 import type { State } from '../model/weights.js';
 import type { EpochRecord } from '../report/history.js';
 import type { Processes } from '../session/mpi/processes.js';
 import type { SessionOptions } from '../session/session.js';
 import type { Progress, Saving } from './checkpoint.js';
+import type { ScheduleFunction } from './learning-rate.js';
 
-/** What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1. */
+/**
+ * What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1: of misclassified images, or of
+ * wrong labels; of a regression they are mean absolute errors.
+ */
 export type TrainEvent = (StepEvent | EvaluationEvent | EpochEvent | CheckpointEvent | ChangeEvent | ResultEvent) & {
   /** How many take each step together, where they are several. */
   readonly processes?: number;
@@ -85,11 +90,16 @@ export interface CheckpointEvent {
 export interface ResultEvent {
   readonly event: 'result';
   readonly interrupted: boolean;
+  /** Whether it ended before its epochs, since the validation error no longer fell. */
+  readonly stoppedEarly: boolean;
   readonly epochs: number;
   readonly steps: number;
   /** Of the best weights on the test images; absent when interrupted. */
   readonly testLoss?: number;
   readonly testError?: number;
+  /** What else the task measures of them, as `eval` tells it; of each label or value too. */
+  readonly testMetrics?: Metrics['summary'];
+  readonly testOutputs?: readonly NamedFigures[];
   /** Epoch of the best weights, counted from 1. */
   readonly bestEpoch?: number | undefined;
   /** Share of the steps' time that went by waiting for data, from 0 to 1; since resuming. */
@@ -114,6 +124,8 @@ export interface TrainContext extends SessionOptions {
   readonly lock?: RunLock | undefined;
   /** Parameters and running statistics to begin with, instead of the bundle's initial state. */
   readonly initial?: State | undefined;
+  /** The learning rate's schedule, where it is a function of the program's. */
+  readonly schedule?: ScheduleFunction | undefined;
   /** How often to save; by default after each epoch, keeping the last checkpoint. */
   readonly saving?: Saving;
   /** Where to go on, when resuming, and from which checkpoint if not the last. */

@@ -1,6 +1,7 @@
 /** @file What a run is: its forward graph, its optimizer and its state. All else of its models may be compiled anew. */
 
 import { z } from 'zod';
+import { lossDifference, lossSchema } from '../../builders/losses/index.js';
 import { given } from '../../choices.js';
 import type { Compiled } from '../../compile.js';
 import { optimizerSchema } from '../../passes/optimizers/index.js';
@@ -12,6 +13,8 @@ export const identitySchema = z.object({
   /** Hash of the forward graph's text. */
   forward: z.string(),
   optimizer: optimizerSchema,
+  /** Absent in checkpoints from before it could be chosen. */
+  loss: lossSchema.optional(),
   /** Hash of the state's names, shapes, types and of what is frozen; how the tensors are packed doesn't matter. */
   state: z.string(),
 });
@@ -42,14 +45,14 @@ export const loweringSchema = z.object({
 export type Lowering = z.infer<typeof loweringSchema>;
 
 /** The identity of a run that trains a bundle; none where the bundle keeps no forward graph (format 1). */
-export function bundleIdentity({ manifest: { forward, optimizer, state } }: Bundle): RunIdentity | undefined {
-  return forward && { forward: forward.sha256, optimizer, state: stateHash(state) };
+export function bundleIdentity({ manifest: { forward, optimizer, loss, state } }: Bundle): RunIdentity | undefined {
+  return forward && { forward: forward.sha256, optimizer, loss, state: stateHash(state) };
 }
 
 /** The identity of a run that trains a network compiled just now. */
 export function compiledIdentity(compiled: Compiled): RunIdentity {
-  const { optimizer, segments } = compiled;
-  return { forward: sha256(Buffer.from(forwardTextOf(compiled))), optimizer, state: stateHash(segments) };
+  const { optimizer, loss, segments } = compiled;
+  return { forward: sha256(Buffer.from(forwardTextOf(compiled))), optimizer, loss, state: stateHash(segments) };
 }
 
 /** In what two runs differ, in words; undefined where they are of one identity. */
@@ -59,9 +62,12 @@ export function identityDifference(before: RunIdentity, after: RunIdentity): str
     (key) => !(key in loweringSchema.shape),
   );
   const options = keys.filter((key) => String(old?.[key]) !== String(now?.[key]));
+  const loss = before.loss && after.loss && lossDifference(before.loss, after.loss);
   const averages = [old, now].map((each) => each?.ema !== undefined);
   const differences = [
-    ...(before.forward === after.forward ? [] : ['the network']),
+    // The loss is part of the graph.
+    ...(loss === undefined ? [] : [`the loss (${loss})`]),
+    ...(before.forward === after.forward || loss !== undefined ? [] : ['the network']),
     ...(options.length === 0
       ? []
       : [`the optimizer (${options.map((key) => `${key} ${old?.[key]}, not ${now?.[key]}`).join('; ')})`]),

@@ -1,7 +1,7 @@
 /** @file How to train: the options that decide the final weights. */
 
 import { z } from 'zod';
-import { type Chosen, count, fieldsOf, onOff, optional, seed } from '../../choices.js';
+import { type Chosen, count, fieldsOf, number, onOff, optional, seed } from '../../choices.js';
 import { rateChoices } from './learning-rate.js';
 
 /** What flags, checkpoints and reports say of a run; that a checkpoint has them all is why it resumes to the same bits. */
@@ -29,6 +29,14 @@ export const trainChoices = {
     },
     0,
   ),
+  /** Epochs without a lower validation error after which the run ends; absent where it doesn't end before its epochs. */
+  patience: optional(
+    count({
+      name: 'patience',
+      flag: '--patience <epochs>',
+      help: 'end the run after so many epochs without a lower validation error, and test the best weights',
+    }),
+  ),
   /** Most images to use of each split. */
   limit: optional(
     count({
@@ -50,6 +58,18 @@ export const trainChoices = {
       help: 'random crops, and flips where they keep labels true',
       negation: 'training images as they are',
     }),
+  ),
+  /** How far brightness, contrast and saturation of training images may change, as a share. */
+  colorJitter: optional(
+    number(
+      {
+        name: 'colour jitter',
+        flag: '--color-jitter <x>',
+        help: 'change brightness, contrast and saturation of training images by random factors from 1 − x to 1 + x, as in 0.4; 0 changes none',
+      },
+      'at least 0',
+      (value) => value >= 0,
+    ),
   ),
 };
 

@@ -1,13 +1,15 @@
-/** @file The files that tell of a run: results.csv, curves.svg and report.html. */
+/** @file The files that tell of a run: results.csv, metrics.csv, curves.svg and report.html. */
 
 import { join } from 'node:path';
+import { describeLoss, taskOf } from '../../builders/losses/index.js';
 import { describeOptimizer } from '../../passes/optimizers/index.js';
 import type { Bundle } from '../bundle/bundle.js';
 import type { Augmentation, Dataset } from '../data/dataset.js';
 import { augments, isBatchSource } from '../data/run-data.js';
 import type { ImageCounts } from '../data/source.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
-import { formatResults, type History } from '../report/history.js';
+import { scores } from '../model/metrics/index.js';
+import { formatMetrics, formatResults, type History } from '../report/history.js';
 import { type Progress, runFiles } from './checkpoint.js';
 import type { TrainContext } from './events.js';
 import { type TrainOptions, trainChoices } from './options.js';
@@ -21,14 +23,18 @@ export async function writeRunReport(
   images: ImageCounts,
 ): Promise<void> {
   const { bundle, dataset, save, forecast } = context;
-  await writeFileAtomic(join(save, runFiles.results), formatResults(history));
+  const names = isBatchSource(dataset) ? undefined : dataset.classNames;
+  const told: History = { ...history, task: taskOf(bundle.manifest.loss), names };
+  await writeFileAtomic(join(save, runFiles.results), formatResults(told));
+  await writeFileAtomic(join(save, runFiles.metrics), formatMetrics(told));
   // The plotting libraries take longer to load than most commands to run.
   const { renderCurves, renderReport } = await import('../report/index.js');
-  await writeFileAtomic(join(save, runFiles.curves), renderCurves(history));
+  await writeFileAtomic(join(save, runFiles.curves), renderCurves(told));
   const title = `${bundle.manifest.name} on ${dataset.name}`;
   const configuration = describeRun(progress, context, images);
   const { epochs } = progress.options;
-  await writeFileAtomic(join(save, runFiles.report), renderReport({ title, epochs, history, configuration, forecast }));
+  const content = { title, epochs, history: told, configuration, forecast };
+  await writeFileAtomic(join(save, runFiles.report), renderReport(content));
 }
 
 function describeRun(
@@ -38,7 +44,7 @@ function describeRun(
 ): [string, string][] {
   const { options } = progress;
   const { data, augment } = options;
-  const { name, parameters, inputShape, remat, optimizer, densec, onnxruntime } = bundle.manifest;
+  const { name, parameters, inputShape, remat, optimizer, loss, densec, onnxruntime } = bundle.manifest;
   return [
     ['network', name],
     ['parameters', parameters.toLocaleString('en')],
@@ -52,6 +58,8 @@ function describeRun(
     ...(isBatchSource(dataset) ? [] : describeImages(dataset, augment)),
     ...describeChosen(options),
     ...describeChanges(progress),
+    ['loss', describeLoss(loss)],
+    ['best weights chosen by', scores[taskOf(loss)].name],
     ...describeProcesses(bundle, team, processWaits?.()),
     ['optimizer', describeOptimizer(optimizer)],
     ['device', `${device?.target ?? 'cpu'}${threads === undefined ? '' : `, ${threads} threads`}`],

@@ -3,8 +3,9 @@
 import { z } from 'zod';
 import { accepted, given } from '../../choices.js';
 import { RequestError } from '../../ir/index.js';
-import { checkWarmup, learningRateAt } from './learning-rate.js';
+import { checkScheduleOptions, checkWarmup, ownSchedule } from './learning-rate.js';
 import { type TrainOptions, trainChoices, trainOptionsSchema } from './options.js';
+import { optionsAt, rateAt, type Scheduled } from './schedule.js';
 
 /** Options that a run had before those it has now. */
 export const segmentSchema = z.object({
@@ -13,12 +14,8 @@ export const segmentSchema = z.object({
   options: trainOptionsSchema,
 });
 
-/** Where a run stands among its segments. */
-export interface Segmented {
-  /** The options of the last segment. */
-  readonly options: TrainOptions;
-  /** The segments before, in their order. */
-  readonly earlier: readonly z.infer<typeof segmentSchema>[];
+/** Where a run stands among its segments: `options` are those of the last, `earlier` the segments before, in their order. */
+export interface Segmented extends Scheduled {
   /** The epoch in progress, counted from 0, and the batches of it that are done. */
   readonly epoch: number;
   readonly batch: number;
@@ -44,11 +41,6 @@ export interface SegmentChange {
   readonly learningRate?: number;
 }
 
-/** The options of an epoch, counted from 0. */
-export function optionsAt({ options, earlier }: Pick<Segmented, 'options' | 'earlier'>, epoch: number): TrainOptions {
-  return earlier.find(({ until }) => epoch < until)?.options ?? options;
-}
-
 /**
  * A run with other options from the next epoch on; the same where they are those that it has. The epoch in progress
  * ends as it began. The schedule is that of the new options over all epochs of the run, taken up at the segment's first.
@@ -71,6 +63,7 @@ export function withOptions<P extends Segmented>(run: P, told: SomeTrainOptions,
   const from = nextEpoch(run);
   checkEpochs(from, before, options, changed, save);
   checkWarmup(options);
+  checkScheduleOptions(choices, options.schedule);
   const last = run.earlier.at(-1);
   // A segment that no epoch was trained in leaves no trace.
   if ((last?.until ?? 0) < from)
@@ -100,25 +93,29 @@ function checkEpochs(
 }
 
 /** What changed between a run's segments, in their order. */
-export function segmentChanges({ options, earlier }: Pick<Segmented, 'options' | 'earlier'>): SegmentChange[] {
-  return earlier.map(({ until, options: before }, index) => {
-    const after = earlier[index + 1]?.options ?? options;
-    return changeFrom(until, before, after);
-  });
+export function segmentChanges(run: Scheduled): SegmentChange[] {
+  return run.earlier.map(({ until, options }) => changeFrom(until, options, run));
 }
 
 /** What changes where a run goes on with other options. */
 export function changeOf(run: Segmented, options: TrainOptions): SegmentChange {
-  return changeFrom(nextEpoch(run), run.options, options);
+  const until = nextEpoch(run);
+  return changeFrom(until, run.options, {
+    ...run,
+    options,
+    earlier: [...run.earlier, { until, options: run.options }],
+  });
 }
 
-function changeFrom(epoch: number, before: TrainOptions, after: TrainOptions): SegmentChange {
+function changeFrom(epoch: number, before: TrainOptions, run: Scheduled): SegmentChange {
+  const after = optionsAt(run, epoch);
   const changes = changedKeys(before, after).map(
     (key) => `${trainChoices[key].name} ${word(before[key])} → ${word(after[key])}`,
   );
   // How many batches there are matters within the warm-up alone: of many, the first has the rate of the epoch's beginning.
-  const learningRate = learningRateAt(after, { epoch, batch: 0, batches: Number.MAX_SAFE_INTEGER });
-  return { epoch: epoch + 1, changes, ...(epoch < after.epochs && { learningRate }) };
+  const place = { epoch, batch: 0, batches: Number.MAX_SAFE_INTEGER };
+  const isKnown = epoch < after.epochs && after.schedule !== ownSchedule;
+  return { epoch: epoch + 1, changes, ...(isKnown && { learningRate: rateAt(run, place, undefined) }) };
 }
 
 /** The first epoch that hasn't begun, counted from 0. */

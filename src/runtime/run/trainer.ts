@@ -13,6 +13,7 @@ import {
   anObject,
   checkFields,
   checkOptions,
+  either,
   type Kinds,
   must,
   RequestError,
@@ -29,10 +30,11 @@ import { exportModel } from '../deploy/export.js';
 import { checkBatch, EvaluationModel } from '../model/model.js';
 import { type LoadedWeights, loadInitialWeights, loadWeights } from '../model/weights.js';
 import { type SessionOptions, sessionKinds, sessionOf } from '../session/session.js';
-import { type RunPlace, TrainingRun } from './begin.js';
+import { type BeginOptions, type RunPlace, TrainingRun } from './begin.js';
 import { runFiles } from './checkpoint.js';
 import { type Evaluation, evaluateBatches } from './evaluation.js';
 import type { TrainEvent } from './events.js';
+import { ownSchedule, type ScheduleFunction } from './learning-rate.js';
 import { type TrainOptions, trainChoices } from './options.js';
 
 /** How to compile and where to run and save. */
@@ -48,8 +50,10 @@ export interface TrainerOptions extends CompileOptions, SessionOptions {
 }
 
 /** How to train; what is left out is as on the command line. */
-export interface RunOptions extends Partial<Omit<TrainOptions, 'data'>> {
+export interface RunOptions extends Partial<Omit<TrainOptions, 'data' | 'schedule'>> {
   readonly epochs: number;
+  /** One of the names, or a function that gives the learning rate of each step. A resumed run is given it again. */
+  readonly schedule?: Exclude<TrainOptions['schedule'], 'own'> | ScheduleFunction;
   /** Instead of `validSize`: the share of the training images, or of all where the data came without parts. */
   readonly validShare?: number;
   /** How often to save: after each epoch, and every so many steps where told. */
@@ -86,6 +90,7 @@ const trainKinds = kindsOf(trainChoices);
 const runKinds: Kinds<RunOptions> = {
   ...trainKinds,
   epochs: must(trainKinds.epochs),
+  schedule: either(trainKinds.schedule, { ...aFunction, expects: 'a function that gives a learning rate' }),
   validShare: aNumber,
   checkpointEvery: aCount(1),
   keep: aCount(1),
@@ -139,12 +144,13 @@ export class Trainer {
   async *train(dataset: Dataset | BatchSource, options: RunOptions): AsyncGenerator<TrainEvent, void, void> {
     const { force = false, seed = 0 } = this.options;
     checkData(dataset);
-    const { signal, ...given } = checkOptions('train', options, runKinds);
+    const { signal, schedule, ...given } = checkOptions('train', options, runKinds);
     const initial = await this.initialWeights();
     const run = await TrainingRun.begin({ network: this.network, compiled: this.compiled }, dataset, {
       ...this.place(given),
       ...{ seed, force, initial: initial?.state },
       ...given,
+      ...scheduleOf(schedule),
     });
     yield* stoppable(run, signal);
   }
@@ -161,9 +167,14 @@ export class Trainer {
     options: Partial<Omit<RunOptions, 'validShare'>> = {},
   ): AsyncGenerator<TrainEvent, void, void> {
     checkData(dataset);
-    const { signal, checkpointEvery, keep, ...rest } = checkOptions('resume', options, resumeKinds);
+    const { signal, checkpointEvery, keep, schedule, ...rest } = checkOptions('resume', options, resumeKinds);
     const place = this.place({ ...given({ checkpointEvery, keep }) });
-    const run = await TrainingRun.resume(dataset, { ...place, ...rest, lowered: this.compiled });
+    const run = await TrainingRun.resume(dataset, {
+      ...place,
+      ...rest,
+      ...scheduleOf(schedule),
+      lowered: this.compiled,
+    });
     yield* stoppable(run, signal);
   }
 
@@ -200,7 +211,10 @@ export class Trainer {
   async export(path: string, description: DataDescription = {}): Promise<void> {
     const { state, metadata } = await this.weights();
     const known = decodeDescription(metadata, join(this.options.save, runFiles.best));
-    await exportModel(path, this.network, state, { ...withAllNames(known, this.network.classes), ...description });
+    await exportModel(path, this.compiled.forward, state, {
+      ...withAllNames(known, this.network.classes),
+      ...description,
+    });
   }
 
   private testBatches(
@@ -213,7 +227,7 @@ export class Trainer {
       throw new RequestError(`the data is ${show(data)}; give a data set, a BatchSource or an iterable of batches`);
     }
     if ('train' in data) {
-      checkDataset(data, this.network, data.name);
+      checkDataset(data, { ...this.network, loss: this.compiled.loss }, data.name);
       return testBatches(data, batchSize, dataWorkers);
     }
     if (!('counts' in data)) return checkedBatches(data, check);
@@ -236,6 +250,12 @@ export class Trainer {
     const { save, allowOvercommit } = this.options;
     return { save, allowOvercommit, ...saving, ...sessionOf(this.options) };
   }
+}
+
+/** A schedule as runs take it. */
+function scheduleOf(schedule: RunOptions['schedule']): Pick<BeginOptions, 'schedule' | 'ownSchedule'> {
+  if (schedule === undefined) return {};
+  return typeof schedule === 'function' ? { schedule: ownSchedule, ownSchedule: schedule } : { schedule };
 }
 
 /** @throws RequestError for what is neither a data set nor a source of batches */

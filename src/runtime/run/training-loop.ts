@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { taskOf } from '../../builders/losses/index.js';
 import { FailureError, type TensorData } from '../../ir/index.js';
 import type { Batch } from '../data/batches.js';
 import { describeDataset, encodeDescription } from '../data/description.js';
@@ -9,6 +10,7 @@ import { asRecorded, checkSameData, recordDataset } from '../data/record.js';
 import { isBatchSource, openRunData, type RunData, type RunDataOptions } from '../data/run-data.js';
 import { WaitClock } from '../data/wait-clock.js';
 import { RunLock } from '../files/run-lock.js';
+import { type Metrics, namedOutputs } from '../model/metrics/index.js';
 import { checkBatch, EvaluationModel, TrainingModel } from '../model/model.js';
 import { readState, type State } from '../model/state.js';
 import { Team } from '../model/team.js';
@@ -17,14 +19,23 @@ import type { History } from '../report/history.js';
 import { cpu, deviceName } from '../session/devices.js';
 import { sessionOf } from '../session/session.js';
 import { newProgress, type Progress, runFiles } from './checkpoint.js';
-import { batchPart, type EpochBatches, epochBatches, epochRecord, imagesOf, withBatch, withEpoch } from './epoch.js';
+import {
+  batchPart,
+  type EpochBatches,
+  epochBatches,
+  epochRecord,
+  imagesOf,
+  isBetter,
+  scoreOf,
+  withBatch,
+  withEpoch,
+} from './epoch.js';
 import { type Evaluation, evaluationSteps } from './evaluation.js';
 import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent } from './events.js';
 import { bundleIdentity, loweringOf } from './identity.js';
-import { learningRateAt } from './learning-rate.js';
 import { globalBatch, type TrainOptions } from './options.js';
 import { type LockedContext, RunFolder } from './run-folder.js';
-import { optionsAt } from './segments.js';
+import { optionsAt, rateAt } from './schedule.js';
 
 /**
  * Trains a bundle's network and yields what happens. Weights begin at the bundle's initial state, or at a checkpoint of
@@ -32,7 +43,7 @@ import { optionsAt } from './segments.js';
  * the bundle accumulates gradients, so many batches make an update; an epoch's last update takes those that are left.
  *
  * Written to the run's folder: `last.safetensors` before the first step, after each epoch, every so many steps where
- * asked, and when interrupted; `best.safetensors` whenever the validation error improves (with nothing held out: after
+ * asked, and when interrupted; `best.safetensors` whenever the validation does better by the task's score (`scores`) (with nothing held out: after
  * each epoch); `results.csv`, `curves.svg` and `report.html` after each epoch.
  * @throws RequestError when the options don't fit the data; FailureError when the loss or the state is no number or
  * the disk refuses
@@ -128,7 +139,7 @@ class Run {
     await this.beginTogether();
     // A run that was killed between a checkpoint and its reports catches up.
     if (this.progress.epochs.length > 0) await this.writeReports({ epochs: this.progress.epochs });
-    while (this.progress.epoch < this.progress.options.epochs) {
+    while (this.progress.epoch < this.progress.options.epochs && !this.endsEarly()) {
       yield* this.steps();
       const finished = !this.interrupted() && (yield* this.finishEpoch());
       if (!finished) return yield* this.stop();
@@ -165,7 +176,7 @@ class Run {
     const { accumulate } = this.context.bundle.manifest.optimizer;
     for (let batch = this.progress.batch; batch < batches; batch++) {
       const began = performance.now();
-      const learningRate = learningRateAt(this.options, { epoch, batch, batches });
+      const learningRate = this.rateOf(batch, batches);
       // Data workers are ahead: what is waited for here is what they could not prepare during the steps before.
       const current = (await data.next()).value as Batch;
       const waited = performance.now() - began;
@@ -210,10 +221,11 @@ class Run {
     const valid = this.data.counts.validation > 0 ? yield* this.evaluate('validation') : undefined;
     if (valid === 'interrupted') return false;
     const { count: batches } = this.batches();
-    const learningRate = learningRateAt(this.options, { epoch: progress.epoch, batch: batches - 1, batches });
+    const learningRate = this.rateOf(batches - 1, batches);
     const record = epochRecord(progress, learningRate, valid);
-    const best = !valid || !progress.best || valid.error < progress.best.error;
-    this.progress = withEpoch(progress, record, best);
+    const score = scoreOf(taskOf(this.context.bundle.manifest.loss), record);
+    const best = !valid || isBetter(score, progress.best);
+    this.progress = withEpoch(progress, record, best, score);
     if (best) await this.folder.writeBest(state);
     const { epochs } = this.progress.options;
     yield { event: 'epoch', epochs, best, dataWait: this.waits.epoch.share, ...record };
@@ -232,6 +244,18 @@ class Run {
     );
   }
 
+  /** The learning rate of a batch of the epoch in progress. */
+  private rateOf(batch: number, batches: number): number {
+    return rateAt(this.progress, { epoch: this.progress.epoch, batch, batches }, this.context.schedule);
+  }
+
+  /** Whether the run's patience is at its end: so many epochs are over since the best one. */
+  private endsEarly(): boolean {
+    const { epoch, batch, best } = this.progress;
+    const { patience } = this.options;
+    return patience !== undefined && best !== undefined && batch === 0 && epoch - best.epoch >= patience;
+  }
+
   /** The options of the epoch in progress. */
   private get options(): TrainOptions {
     return optionsAt(this.progress, this.progress.epoch);
@@ -244,7 +268,8 @@ class Run {
     const test = yield* this.evaluate('test');
     if (test === 'interrupted') return yield* this.stop();
     await this.writeReports({ epochs: this.progress.epochs, test });
-    yield { ...this.result(false), testLoss: test.loss, testError: test.error };
+    const { loss: testLoss, error: testError, metrics } = test;
+    yield { ...this.result(false), testLoss, testError, ...testMetrics(metrics, this.classNames) };
   }
 
   private async *evaluate(name: EvaluationEvent['split']): AsyncGenerator<TrainEvent, Evaluation | 'interrupted'> {
@@ -268,6 +293,11 @@ class Run {
     } finally {
       await batches.return(undefined);
     }
+  }
+
+  private get classNames(): readonly string[] | undefined {
+    const { dataset } = this.context;
+    return isBatchSource(dataset) ? undefined : dataset.classNames;
   }
 
   /** Saves, unless the disk has this very state already. @throws FailureError naming the last good checkpoint */
@@ -306,6 +336,7 @@ class Run {
       epochs: epoch,
       steps: step,
       bestEpoch: best?.epoch,
+      stoppedEarly: !interrupted && epoch < this.progress.options.epochs,
       dataWait: this.waits.run.share,
       skippedImages: this.progress.data?.skipped.length ?? 0,
       save: this.context.save,
@@ -359,4 +390,15 @@ function progressOf(options: TrainOptions, context: LockedContext): Progress {
     ...now,
     data: isBatchSource(dataset) ? undefined : recordDataset(dataset),
   });
+}
+
+/** What the final test measured beside loss and error. */
+function testMetrics(
+  { summary, outputs }: Metrics,
+  names: readonly string[] | undefined,
+): Pick<ResultEvent, 'testMetrics' | 'testOutputs'> {
+  return {
+    ...(Object.keys(summary).length > 0 && { testMetrics: summary }),
+    ...(outputs && { testOutputs: namedOutputs(outputs, names) }),
+  };
 }

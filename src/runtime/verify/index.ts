@@ -1,9 +1,11 @@
 /** @file Verification of a bundle: its plan survives whatever the runtime does to the model. */
 
 import { initialize } from '../../builders/initialize.js';
-import { FailureError, int64Tensor } from '../../ir/index.js';
+import { taskOf } from '../../builders/losses/index.js';
+import { FailureError } from '../../ir/index.js';
 import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
+import { noiseBatch } from '../data/noise.js';
 import { checkBatch } from '../model/model.js';
 import { readState } from '../model/state.js';
 import type { SessionOptions } from '../session/session.js';
@@ -103,14 +105,13 @@ function both(
 
 /** A batch of normal images and random labels, always the same for a size. */
 function randomBatch(bundle: Bundle, size: number): Batch {
-  const { inputShape, classes } = bundle.manifest;
+  const { inputShape, classes, loss } = bundle.manifest;
   const images = initialize({ kind: 'normal', deviation: 1 }, [size, ...inputShape], 0, 'images');
-  const picks = initialize({ kind: 'uniform', bound: 1 }, [size], 0, 'labels').data;
-  const labels = int64Tensor(
-    [size],
-    Array.from(picks, (pick) => Math.floor(((pick + 1) / 2) * classes) % classes),
-  );
-  const batch = { images, labels };
+  const task = taskOf(loss);
+  const count = task === 'classes' ? size : size * classes;
+  const picks = initialize({ kind: 'uniform', bound: 1 }, [count], 0, 'labels').data.values();
+  const random = (): number => ((picks.next().value ?? 0) + 1) / 2;
+  const batch = noiseBatch(task, inputShape, images.data as Float32Array, size, classes, random);
   checkBatch(batch, bundle, true, `--batch-size ${size}`);
   return batch;
 }

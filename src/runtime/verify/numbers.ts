@@ -67,9 +67,17 @@ function moved({ shape, data }: TensorData): TensorData {
  * @throws RequestError naming what differs
  */
 export function checkComparable({ directory, manifest }: Bundle, against: Bundle): void {
-  const facts = ({ inputShape, classes, optimizer, state, dropout }: typeof manifest): Record<string, unknown> => ({
+  const facts = ({
+    inputShape,
+    classes,
+    loss,
+    optimizer,
+    state,
+    dropout,
+  }: typeof manifest): Record<string, unknown> => ({
     'input shape': inputShape,
     classes,
+    loss,
     optimizer,
     dropout,
     tensors: state
@@ -80,7 +88,7 @@ export function checkComparable({ directory, manifest }: Bundle, against: Bundle
   for (const [what, value] of Object.entries(mine)) {
     if (isDeepStrictEqual(value, other[what])) continue;
     throw new RequestError(
-      `${directory} and ${against.directory} differ in their ${what}; compare bundles of one network and optimizer`,
+      `${directory} and ${against.directory} differ in their ${what}; compare bundles of one network, loss and optimizer`,
     );
   }
 }

@@ -64,11 +64,26 @@ export class Draft {
     return this.builder.input({ dtype: 'int64', shape: ['N'] }, { name: 'labels', role: 'batch' });
   }
 
+  /** Numbers 0 or 1, and one in between, for each sample. */
+  targets(columns: number): Value {
+    const data = Float64Array.from({ length: batchSize * columns }, (_, at) =>
+      at === 1 ? 0.25 : Math.round(this.random()),
+    );
+    this.feeds.set('targets', { shape: [batchSize, columns], data });
+    return this.builder.input({ dtype: 'float32', shape: ['N', columns] }, { name: 'targets', role: 'batch' });
+  }
+
   /** An integer. */
   integer(name: string, value: number): Value {
     this.feeds.set(name, { shape: [], data: Float64Array.of(value) });
     return this.builder.input({ dtype: 'int64', shape: [] }, { name, role: 'scalar' });
   }
+}
+
+/** Numbers around `mean` with a standard deviation of `deviation`. */
+export function around(shape: readonly number[], mean: number, deviation: number): NdArray {
+  const { data } = randomArray(shape, randomSource(`around ${mean}`), 'normal');
+  return { shape, data: data.map((value) => Math.fround(mean + deviation * value)) };
 }
 
 /** A case with the result `loss`: the sum of the elements of what `build` returns, each times a random weight. */

@@ -1,9 +1,7 @@
-/** @file Cases of batch normalization, cross-entropy and dropout. */
+/** @file Cases of batch normalization and dropout. */
 
 import { floatTensor, type Shape, type Value } from '../../../src/ir/index.js';
-import type { NdArray } from '../evaluate.js';
-import { randomArray, randomSource } from '../random.js';
-import { type Case, type Draft, differentiableCase } from './draft.js';
+import { around, type Case, type Draft, differentiableCase } from './draft.js';
 
 const epsilon = 1e-5;
 const shapes: readonly Shape[] = [
@@ -31,12 +29,6 @@ function normalizedBy(
   const source = builder.emit('center', [x, ...statistics], { epsilon });
   const [factor] = builder.emitAll('normalizer', [statistics[1], scale], { epsilon }) as [Value, Value];
   return builder.emit('affine', [source, factor, shift], {});
-}
-
-/** Numbers around `mean` with a standard deviation of `deviation`. */
-function around(shape: readonly number[], mean: number, deviation: number): NdArray {
-  const { data } = randomArray(shape, randomSource(`around ${mean}`), 'normal');
-  return { shape, data: data.map((value) => Math.fround(mean + deviation * value)) };
 }
 
 const normalizeCases = shapes.flatMap((shape) => {
@@ -123,17 +115,6 @@ const fusedCases = ([[4], [2, 3]] as const).flatMap((widths) =>
   ),
 );
 
-const crossEntropyCases = ([2, 5] as const).flatMap((classes) => [
-  differentiableCase(`crossEntropy of ${classes} classes`, (draft) => {
-    const logits = draft.parameter(['N', classes]);
-    return draft.builder.emitAll('crossEntropy', [logits, draft.labels(classes)], {}).slice(0, 1);
-  }),
-  differentiableCase(`crossEntropy of ${classes} classes with logits of hundreds`, (draft) => {
-    const logits = draft.given(['N', classes], around([3, classes], 200, 2));
-    return draft.builder.emitAll('crossEntropy', [logits, draft.labels(classes)], {}).slice(0, 1);
-  }),
-]);
-
 const dropoutCases = (
   [
     [['N', 2, 4, 5], 0.25],
@@ -153,6 +134,5 @@ export const normalizationCases: readonly Case[] = [
   ...normalizeCases,
   ...trainingCases,
   ...fusedCases,
-  ...crossEntropyCases,
   ...dropoutCases,
 ];

@@ -1,6 +1,6 @@
-/** @file Reference kernels of batch normalization and losses. */
+/** @file Reference kernels of batch normalization. */
 
-import { accumulate, at, count, type NdArray } from './array.js';
+import { accumulate, at, count } from './array.js';
 import type { Kernels } from './kernel.js';
 
 /** The channel (axis 1) of an element. */
@@ -41,13 +41,6 @@ function forEachElement(
   }
 }
 
-/** Largest class of a row, the first of equal ones. */
-function predicted({ shape, data }: NdArray, sample: number): number {
-  const classes = at(shape, 1);
-  const row = Array.from(data.subarray(sample * classes, (sample + 1) * classes));
-  return row.indexOf(Math.max(...row));
-}
-
 export const normalization: Kernels<
   | 'batchNorm'
   | 'batchStatistics'
@@ -60,9 +53,6 @@ export const normalization: Kernels<
   | 'affineReluGrad'
   | 'centerGrad'
   | 'channelSums'
-  | 'crossEntropy'
-  | 'crossEntropyGrad'
-  | 'countErrors'
 > = {
   batchNorm() {
     throw new Error('batchNorm has no value until a mode is chosen');
@@ -161,35 +151,5 @@ export const normalization: Kernels<
       accumulate(sums[1], channel, value);
     }
     return sums;
-  },
-  crossEntropy(call) {
-    const [logits, labels] = [call.input(0), call.input(1)];
-    const [samples, classes] = logits.shape as readonly [number, number];
-    const logProbabilities = call.zeros(1);
-    let loss = 0;
-    for (let sample = 0; sample < samples; sample++) {
-      const row = logits.data.subarray(sample * classes, (sample + 1) * classes);
-      const largest = Math.max(...row);
-      const logSum = largest + Math.log(row.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
-      for (const [label, logit] of row.entries()) logProbabilities[sample * classes + label] = logit - logSum;
-      loss -= at(logProbabilities, sample * classes + at(labels.data, sample)) / samples;
-    }
-    return [Float64Array.of(loss), logProbabilities];
-  },
-  crossEntropyGrad(call) {
-    const [gradient, logProbabilities, labels] = [call.input(0), call.input(1), call.input(2)];
-    const [samples, classes] = logProbabilities.shape as readonly [number, number];
-    const scale = at(gradient.data, 0) / samples;
-    return [
-      logProbabilities.data.map((logProbability, index) => {
-        const isLabel = index % classes === at(labels.data, Math.floor(index / classes));
-        return (Math.exp(logProbability) - (isLabel ? 1 : 0)) * scale;
-      }),
-    ];
-  },
-  countErrors(call) {
-    const [logits, labels] = [call.input(0), call.input(1)];
-    const wrong = labels.data.filter((label, sample) => predicted(logits, sample) !== label);
-    return [Float64Array.of(wrong.length)];
   },
 };

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { densenet } from '../../../src/builders/index.js';
+import { resolveLoss } from '../../../src/builders/losses/index.js';
 import { compile } from '../../../src/compile.js';
 import { writeBundle } from '../../../src/runtime/bundle/bundle.js';
 import { bench } from '../../../src/runtime/measure/bench.js';
@@ -82,7 +83,7 @@ describe('rounds', () => {
 
 describe('randomBatch', () => {
   it('is normalized noise in the shape of the network, the same for the same seed', () => {
-    const input = { inputShape: [3, 16, 16], classes: 5 };
+    const input = { inputShape: [3, 16, 16], classes: 5, loss: resolveLoss() };
     const { images, labels } = randomBatch(input, 8, 1);
     expect([images.shape, labels.shape]).toEqual([[8, 3, 16, 16], [8]]);
     const mean = images.data.reduce((sum, x) => sum + x, 0) / images.data.length;

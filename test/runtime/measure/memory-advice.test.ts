@@ -27,7 +27,7 @@ describe('a forecast', () => {
 
   it('that does not fit names a batch size that would, and what saves memory', () => {
     const { warning = '' } = adviceFor('none', 0.5);
-    expect(warning).toMatch(/--batch-size \d+ .*--efficient, or --remat max$/);
+    expect(warning).toMatch(/--batch-size \d+ .*--efficient, or --remat max, or --memory-budget free$/);
     const batchSize = Number(/--batch-size (\d+)/.exec(warning)?.[1]);
     const compiled = compile(network);
     const bytes = 0.5 * forecastMemory(compiled, 4096, data).processBytes;

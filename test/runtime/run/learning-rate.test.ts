@@ -1,11 +1,18 @@
 /** @file Learning rates over a run. */
 
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { accepted } from '../../../src/choices.js';
-import { checkWarmup, learningRateAt, type RateOptions, rateChoices } from '../../../src/runtime/run/learning-rate.js';
+import {
+  checkScheduleOptions,
+  checkWarmup,
+  learningRateAt,
+  type RateOptions,
+  rateChoices,
+} from '../../../src/runtime/run/learning-rate.js';
 
 /** The rate of every batch of a run of 8 epochs of 4 batches. */
-function rates(options: Partial<RateOptions>): number[] {
+function rates(options: Partial<RateOptions> & { schedule?: 'multistep' | 'cosine' | 'constant' | 'step' }): number[] {
   const run = { schedule: 'constant', learningRate: 0.4, warmup: 0, epochs: 8, ...options } as const;
   return Array.from({ length: 4 * run.epochs }, (_, step) =>
     learningRateAt(run, { epoch: Math.floor(step / 4), batch: step % 4, batches: 4 }),
@@ -56,4 +63,42 @@ it('refuses a warm-up that leaves nothing, and schedules that are none', () => {
   expect(() => accepted(rateChoices.warmup.schema, -1)).toThrow(/at least 0/);
   expect(() => accepted(rateChoices.warmup.schema, Number.NaN)).toThrow(/warm-up epochs is NaN/);
   expect(() => accepted(rateChoices.schedule.schema, 'linear')).toThrow(/multistep, cosine, constant/);
+});
+
+it('is multiplied by the factor every so many epochs', () => {
+  const found = rates({ schedule: 'step', lrEvery: 3, lrFactor: 0.5 });
+  const first = found.filter((_, step) => step % 4 === 0);
+  expect(first).toEqual([0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.1, 0.1]);
+  expect(rates({ schedule: 'step', lrEvery: 8 })).toEqual(Array(32).fill(0.4));
+});
+
+interface PlateauCase {
+  readonly learningRate: number;
+  readonly lrFactor: number;
+  readonly lrPatience: number;
+  readonly lrMin: number;
+  readonly losses: readonly number[];
+  readonly rates: readonly number[];
+}
+
+const plateauCases = JSON.parse(
+  readFileSync(new URL('../../fixtures/plateau/rates.json', import.meta.url), 'utf8'),
+) as PlateauCase[];
+
+it.each(plateauCases)('follows the validation loss as PyTorch does: factor $lrFactor, patience $lrPatience', (each) => {
+  const { losses, rates: expected, ...options } = each;
+  const run = { ...options, schedule: 'plateau', warmup: 0, epochs: losses.length + 1 } as const;
+  const found = expected.map((_, epoch) =>
+    learningRateAt(run, { epoch: epoch + 1, batch: 0, batches: 1 }, losses.slice(0, epoch + 1)),
+  );
+  for (const [epoch, rate] of expected.entries()) expect(found[epoch]).toBeCloseTo(rate, 12);
+  expect(new Set(found).size).toBeGreaterThan(1);
+});
+
+it.each([
+  ['lrEvery', 'cosine', /the schedule cosine takes no --lr-every: it belongs to --schedule step/],
+  ['lrPatience', 'step', /takes no --lr-patience: it belongs to --schedule plateau/],
+  ['lrFactor', 'own', /takes no --lr-factor: it belongs to --schedule step or plateau/],
+] as const)('refuses %s with %s', (key, schedule, message) => {
+  expect(() => checkScheduleOptions({ [key]: 1 }, schedule)).toThrow(message);
 });

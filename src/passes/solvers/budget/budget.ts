@@ -1,8 +1,18 @@
 /** @file The solver of memory budgets: the fastest plan of which the live peak is within a number of bytes, with a proof. */
 
-import { aCount, checkOptions, FailureError, type Kind, type Kinds, must, RequestError } from '../../../ir/index.js';
+import {
+  aCount,
+  aFunction,
+  checkOptions,
+  FailureError,
+  type Kind,
+  type Kinds,
+  must,
+  RequestError,
+} from '../../../ir/index.js';
 import type { Layout } from '../../layout.js';
 import type { RematProblem, RematSolver } from '../problem.js';
+import type { ShippedPlan } from './evidence.js';
 import { requireSolver } from './highs.js';
 import { Search } from './search.js';
 
@@ -16,12 +26,26 @@ export interface MemoryBudget {
   readonly seconds?: number;
   /** Share of a step's time below which a better plan isn't looked for; by default 0.001. At 0 only the optimum is enough. */
   readonly gap?: number;
+  /** Told now and then how far the search is. */
+  readonly onProgress?: (progress: BudgetProgress) => void;
+}
+
+/** How far a search is. */
+export interface BudgetProgress {
+  /** Seconds since it began, of those that it may take. */
+  readonly seconds: number;
+  readonly limitSeconds: number;
+  /** The fastest plan so far that fits, if there is one: bytes alive at its peak, and microseconds a step. */
+  readonly best?: { readonly peakBytes: number; readonly microseconds: number };
+  /** No plan that fits takes less, in microseconds, as far as is known. */
+  readonly boundMicroseconds: number;
 }
 
 const kinds: Kinds<MemoryBudget> = {
   budgetBytes: must(aCount(1)),
   batchSize: must(aCount(1)),
   seconds: numberWhere('a number of seconds above 0', (value) => value > 0),
+  onProgress: aFunction,
   gap: numberWhere('a share from 0 to 1', (value) => value >= 0 && value <= 1),
 };
 
@@ -40,7 +64,7 @@ const others: readonly Layout[] = [
  * @throws RequestError when no plan fits, with the least that does; FailureError when time runs out before one is found
  */
 export function withinBudget(memory: MemoryBudget): RematSolver {
-  const { budgetBytes, batchSize, seconds = 20, gap = 1e-3 } = checkOptions('memory', memory, kinds);
+  const { budgetBytes, batchSize, seconds = 20, gap = 1e-3, onProgress } = checkOptions('memory', memory, kinds);
   requireSolver();
   return (problem) => {
     const began = Date.now();
@@ -57,6 +81,7 @@ export function withinBudget(memory: MemoryBudget): RematSolver {
     for (;;) {
       const best = bestOf()?.best;
       for (const search of open) if (best && search.bound >= best.microseconds * (1 - tie)) open.delete(search);
+      onProgress?.({ ...progressOf(best, boundOf()), seconds: (Date.now() - began) / 1000, limitSeconds: seconds });
       const next = least([...open], ({ bound }) => bound);
       if (!next || Date.now() >= until) break;
       if (best && best.microseconds - boundOf() <= gap * best.microseconds) break;
@@ -78,6 +103,15 @@ export function withinBudget(memory: MemoryBudget): RematSolver {
     };
     return { problem: found.problem, again, certificate };
   };
+}
+
+function progressOf(
+  best: ShippedPlan | undefined,
+  boundMicroseconds: number,
+): Pick<BudgetProgress, 'best' | 'boundMicroseconds'> {
+  if (!best) return { boundMicroseconds };
+  const { peakBytes, microseconds } = best;
+  return { best: { peakBytes, microseconds }, boundMicroseconds };
 }
 
 /** Costs that differ by a smaller share count as equal. */
