@@ -11,6 +11,8 @@ import { writeBundle } from '../src/runtime/bundle/bundle.js';
 import { readSafetensors } from '../src/runtime/files/safetensors.js';
 import { readState, type State } from '../src/runtime/model/state.js';
 import { readBatch, runSteps } from '../src/runtime/model/step.js';
+import { difference, largest } from '../src/runtime/verify/difference.js';
+import { isOptimizerState } from '../src/step/interface.js';
 import type { KernelsName } from '../src/targets/index.js';
 import type { CheckRow, PlannedRow } from './gpu-report.js';
 import type { GpuRequest } from './gpu-steps.js';
@@ -73,18 +75,10 @@ async function compareSteps(
 
 /** The largest difference of parameters and running statistics, over each tensor's largest value. */
 function departure(ours: State, theirs: State): number {
-  let worst = 0;
-  for (const [name, { data }] of theirs) {
-    if (/^(momentum|variance)\./.test(name)) continue;
-    const found = ours.get(name)?.data;
-    let [difference, largest] = [0, 0];
-    for (const [index, value] of Array.from(data as ArrayLike<number | bigint>, Number).entries()) {
-      difference = Math.max(difference, Math.abs(value - Number(found?.[index] ?? Number.NaN)));
-      largest = Math.max(largest, Math.abs(value));
-    }
-    // A difference of NaN must not pass for the smaller one.
-    if (!(difference <= 0)) worst = Math.max(worst, largest > 0 ? difference / largest : Number.POSITIVE_INFINITY);
-    if (Number.isNaN(difference)) return Number.NaN;
-  }
-  return worst;
+  const departures = [...theirs].flatMap(([name, { data: expected }]) => {
+    if (isOptimizerState(name)) return [];
+    const apart = difference({ found: ours.get(name)?.data ?? [], expected });
+    return [apart === 0 ? 0 : apart / largest(expected)];
+  });
+  return Math.max(...departures);
 }

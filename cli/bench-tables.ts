@@ -2,6 +2,7 @@
 
 import type { BenchReport, BundleFigures, SweepRow } from '../src/runtime/measure/bench.js';
 import type { ProfileGroup, ProfileReport } from '../src/runtime/measure/profile.js';
+import { describeRuntime } from '../src/runtime/session/open-session.js';
 import { describeChoice } from '../src/runtime/session/session-choice.js';
 import { megabytes, percent, printFacts, printTable } from './output.js';
 
@@ -38,11 +39,11 @@ export function showBench(report: BenchReport): void {
 
 /** How the runtime was reached, and what its allocator says. */
 function runtimeFacts({ runtime, arena, deviceMemory }: BenchReport): [string, string][] {
-  const { api, version, reason, cudaGraph } = runtime;
+  const { cudaGraph } = runtime;
   const graph =
     cudaGraph === true ? 'one graph' : `node by node${typeof cudaGraph === 'string' ? `: ${cudaGraph}` : ''}`;
   return [
-    ['runtime', `${version}, ${api === 'c' ? 'at its C API' : `by Node's binding: ${reason}`}`],
+    ['runtime', describeRuntime(runtime)],
     ...(cudaGraph === undefined ? [] : [['launched', graph] as [string, string]]),
     ...(arena
       ? [

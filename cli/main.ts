@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../src/version.js';
 import { benchCommand } from './commands/bench.js';
 import { buildCommand } from './commands/build.js';
+import { devicesCommand } from './commands/devices.js';
 import { evalCommand } from './commands/eval.js';
 import { exportCommand } from './commands/export.js';
 import { infoCommand } from './commands/info.js';
@@ -35,6 +36,7 @@ function program(): Command {
     trainCommand(),
     exportCommand(),
     predictCommand(),
+    devicesCommand(),
   ];
   for (const command of commands) {
     densec.addCommand(command.option('--debug', 'show stack traces of errors'));

@@ -17,14 +17,14 @@ import {
   optimizers,
 } from '../src/passes/optimizers/index.js';
 import { type RematName, solvers } from '../src/passes/solvers/index.js';
-import { type CudaOptions, parseDevice } from '../src/runtime/session/devices.js';
+import { type DeviceOptions, deviceOptionsOf, parseDevice } from '../src/runtime/session/devices.js';
 import type { SessionOptions } from '../src/runtime/session/session.js';
 import type { KernelsName, TargetName } from '../src/targets/index.js';
 import { addChoice, addChoices, attributeOf, chosen } from './flags.js';
 import { byteSize, names, seed, wholeNumber } from './parse.js';
 
 /** Where and with how many threads a graph runs. */
-export interface RunFlags extends CudaOptions {
+export interface RunFlags extends DeviceOptions {
   readonly threads?: number;
   readonly device: string;
 }
@@ -39,16 +39,19 @@ export function addRunOptions(command: Command): Command {
       new Option('--tf32', "let CUDA round what it multiplies to TF32, as PyTorch's convolutions do (default)"),
     )
     .addOption(new Option('--no-tf32', 'keep all products on CUDA in float32'))
-    .addOption(new Option('--no-cuda-graph', 'launch the nodes of a step on CUDA one by one instead of as one graph'));
+    .addOption(new Option('--no-cuda-graph', 'launch the nodes of a step on CUDA one by one instead of as one graph'))
+    .option(
+      '--allow-host-nodes',
+      'let nodes without a kernel on the device run on the host, with copies there and back (refused otherwise)',
+    );
 }
 
 /** Session options from flags. @throws RequestError when there is no such device */
-export function sessionOptions({ threads, device, tf32, cudaGraph }: RunFlags): SessionOptions {
+export function sessionOptions({ threads, device, ...options }: RunFlags): SessionOptions {
   return {
     device: parseDevice(device),
     ...(threads !== undefined && { threads }),
-    tf32,
-    cudaGraph,
+    ...deviceOptionsOf(options),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { checkForward, initialize, lossOfNetwork, type Network, traceNetwork } from './builders/index.js';
 import { aLoss, checkLoss, type LossChoice, type LossOptions, resolveLoss, taskOf } from './builders/losses/index.js';
+import { checkKernels } from './check-kernels.js';
 import {
   aCount,
   aFlag,
@@ -56,7 +57,7 @@ import {
 import { differentiation, evaluation, lowering, ordering, type ProcessesMode, sketch } from './passes/stages.js';
 import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
-import { resultOutputs } from './step/interface.js';
+import { reservedPrefix, resultOutputs } from './step/interface.js';
 import type { Task } from './step/tasks.js';
 import { type KernelsName, type Target, type TargetName, targetOf } from './targets/index.js';
 
@@ -185,6 +186,7 @@ function lossOfGraph(graph: Graph, task: Task): LossOptions {
 
 /** As `compileGraph`, with options that have been checked. */
 export function compileForward(traced: Graph, loss: LossOptions, options: Omit<CompileOptions, 'loss'>): Compiled {
+  checkNames(traced);
   const { kernels = 'plain', processes = false, syncBatchNorm = false } = options;
   if (processes && loss.kind === 'cross-entropy' && loss.classWeights) {
     throw new RequestError(
@@ -248,6 +250,8 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
 
   const plain = targetOf(target.name);
   const evaluated = schedule(run(forward, [...evaluation, packState(packed), ...lowering(plain)]));
+  checkKernels(training.graph, target);
+  checkKernels(evaluated.graph, plain);
   return {
     training: training.graph,
     evaluation: evaluated.graph,
@@ -355,6 +359,18 @@ const clearlyLower = 0.8;
 
 function scaled({ fixed, perSample }: PeakLine, factor: number): PeakLine {
   return { fixed: factor * fixed, perSample: factor * perSample };
+}
+
+/** @throws RequestError for a tensor whose name begins as those that a step gives to what it makes of others */
+function checkNames({ name: network, inputs }: Graph): void {
+  for (const { name, role } of inputs) {
+    if (role !== 'parameter' && role !== 'running' && role !== 'counter') continue;
+    const prefix = reservedPrefix(name);
+    if (prefix === undefined) continue;
+    throw new RequestError(
+      `the network ${network} has a tensor ${name}, and names that begin with ${prefix} stand for what a step keeps or makes of other tensors; give the layer another name`,
+    );
+  }
 }
 
 /** The state that a graph's inputs describe. */

@@ -3,9 +3,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { resnet } from '../examples/resnet.js';
-import { densenet, type Network } from '../src/builders/index.js';
+import { densenet, linear, type Network, type Tensor } from '../src/builders/index.js';
 import { type CompileOptions, compile, compileGraph } from '../src/compile.js';
-import { parseGraph, printGraph } from '../src/ir/index.js';
+import { parseGraph, printGraph, RequestError } from '../src/ir/index.js';
 import { encodeGraph } from '../src/onnx/index.js';
 import { sameText } from './helpers/graphs.js';
 import { networkOf, networkSpecs } from './helpers/networks.js';
@@ -22,6 +22,38 @@ function expectSame(network: Network, { freeze, ...options }: CompileOptions): v
   expect(again.segments).toEqual(first.segments);
   expect(again.leastBatchSize).toBe(first.leastBatchSize);
 }
+
+describe('compile', () => {
+  const tiny = { blockConfig: [1], growthRate: 4, imageSize: 8 } as const;
+
+  it('refuses a policy beside a solver', () => {
+    const solver = () => new Set<never>();
+    expect(() => compile(densenet(tiny), { remat: 'none', solver })).toThrow(
+      new RequestError('compile: remat and solver each choose what is recomputed; give one'),
+    );
+    expect(compile(densenet(tiny), { solver }).remat).toBe('custom');
+  });
+
+  it.each(['momentum', 'variance', 'gradient_mean', 'accumulated', 'optimizer', 'next', 'gradient', 'observed'])(
+    'refuses a layer named %s',
+    (name) => {
+      const network = {
+        name: 'named',
+        inputShape: [4],
+        classes: 2,
+        forward: (x: Tensor) => linear(x, { name, features: 2 }),
+      };
+      expect(() => compile(network)).toThrow(
+        new RequestError(
+          `the network named has a tensor ${name}.weight, and names that begin with ${name}. stand for what a step keeps or makes of other tensors; give the layer another name`,
+        ),
+      );
+      expect(compile({ ...network, forward: (x) => linear(x, { name: `${name}s`, features: 2 }) }).initial.size).toBe(
+        2,
+      );
+    },
+  );
+});
 
 describe('compileGraph', () => {
   const small = densenet({ blockConfig: [3, 3], growthRate: 4, imageSize: 8, dropRate: 0.25 });

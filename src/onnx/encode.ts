@@ -27,7 +27,7 @@ import {
 } from './protobuf.js';
 
 /** The operator set of every model we write; later ones lack kernels on some providers. */
-const opset = 17;
+export const opset = 17;
 
 /**
  * The bytes of an ONNX model (opset 17, IR version 8) that computes a graph. Inputs and outputs keep their names, the

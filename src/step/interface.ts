@@ -105,6 +105,12 @@ export function outputName(role: keyof typeof outputPrefixes, input: string): st
   return `${outputPrefixes[role]}${input}`;
 }
 
+/** With what a name begins that no tensor of a network may have, since a step's own names begin so; undefined where it may. */
+export function reservedPrefix(name: string): string | undefined {
+  const prefixes = [...Object.values(slotPrefixes), optimizerPrefix, ...Object.values(outputPrefixes)];
+  return prefixes.find((prefix) => name.startsWith(prefix));
+}
+
 /** Whether an output is the next value of a state input. */
 export function isNext(output: string): boolean {
   return output.startsWith(outputPrefixes.next);

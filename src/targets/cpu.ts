@@ -1,5 +1,6 @@
 /** @file The CPU, where densec is measured most. */
 
+import { cpuKernels } from './kernels/cpu.js';
 import type { Target } from './target.js';
 
 export const cpu: Target = {
@@ -10,7 +11,9 @@ export const cpu: Target = {
   sums: 'at once',
   reluMask: 'factor',
   hostScalars: true,
+  poolIndices: true,
   splitOutputs: Number.POSITIVE_INFINITY,
+  registered: cpuKernels,
   kernels: new Set(),
   // costs:begin (written by npm run bench:costs)
   costs: {

@@ -2,6 +2,7 @@
 
 import type { OperatorName } from '../ir/index.js';
 import { cpu } from './cpu.js';
+import { cudaKernels } from './kernels/cuda.js';
 import type { Target } from './target.js';
 
 export const cuda: Target = {
@@ -12,7 +13,9 @@ export const cuda: Target = {
   sums: 'steps',
   reluMask: 'bool',
   hostScalars: false,
+  poolIndices: true,
   splitOutputs: Number.POSITIVE_INFINITY,
+  registered: cudaKernels,
   kernels: new Set(),
   // Estimates for a step captured as a graph; docs/decisions.md, "What targets cost".
   costs: {

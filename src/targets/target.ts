@@ -1,6 +1,7 @@
 /** @file What a target is, as data: what its runtime can do, what a node costs there, and how its memory grows. */
 
 import type { OperatorName } from '../ir/index.js';
+import type { KernelTable } from './kernels/table.js';
 
 /** Where a graph will run. */
 export type TargetName = 'cpu' | 'webgpu' | 'cuda';
@@ -35,8 +36,12 @@ export interface Target {
    * step can't do: the batch size is counted on the device then.
    */
   readonly hostScalars: boolean;
+  /** Whether max pooling can tell where the largest elements were. */
+  readonly poolIndices: boolean;
   /** Most outputs that a split may have. */
   readonly splitOutputs: number;
+  /** The kernels that the runtime has there. */
+  readonly registered: KernelTable;
   /** Composite operators, and ways of moving elements, for which the target has kernels of ours: lowering leaves them. */
   readonly kernels: ReadonlySet<OperatorName>;
   readonly costs: Costs;

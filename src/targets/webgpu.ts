@@ -1,6 +1,7 @@
 /** @file WebGPU, which gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader. */
 
 import { cpu } from './cpu.js';
+import { webgpuKernels } from './kernels/webgpu.js';
 import type { Target } from './target.js';
 
 export const webgpu: Target = {
@@ -11,7 +12,9 @@ export const webgpu: Target = {
   sums: 'at once',
   reluMask: 'factor',
   hostScalars: true,
+  poolIndices: false,
   splitOutputs: 8,
+  registered: webgpuKernels,
   kernels: new Set(),
   // Nothing has been measured but that nodes are dear; the rates are guesses for a small card.
   costs: {

@@ -78,6 +78,16 @@ describe('without the runtime’s library', () => {
       expect(stderr).not.toMatch(/\n {4}at |Require stack/);
     }
     expect(existsSync(join(folder, 'run'))).toBe(false);
+    const devices = cli(folder, ['devices', '--json']);
+    expect([devices.code, JSON.parse(devices.stdout).devices[0]]).toEqual([
+      0,
+      {
+        name: 'cpu',
+        available: false,
+        detail: expect.stringMatching(/missing/),
+        remedy: expect.stringMatching(/npm ci/),
+      },
+    ]);
   });
 });
 
@@ -86,6 +96,8 @@ it('without koffi’s library all works by Node’s binding, unless the C API is
   expectCompiles(folder);
   const train = ['train', ...shape, ...short, '--data', 'mnist', '--force', '--save', 'run'];
   expect(cli(folder, train).code).toBe(0);
+  const { runtime } = JSON.parse(cli(folder, ['devices', '--json']).stdout) as { runtime: object };
+  expect(runtime).toMatchObject({ api: 'binding', reason: expect.stringMatching(/koffi.*no native koffi here/) });
   const { code, stderr } = cli(folder, train, { DENSEC_RUNTIME: 'c' });
   expect([code, stderr]).toEqual([1, expect.stringMatching(/koffi.* can't be loaded .*no native koffi here.*npm ci/)]);
 }, 60_000);

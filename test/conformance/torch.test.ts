@@ -15,8 +15,10 @@ import { writeBundle } from '../../src/runtime/bundle/bundle.js';
 import { readSafetensors } from '../../src/runtime/files/safetensors.js';
 import { readState, type State } from '../../src/runtime/model/state.js';
 import { evaluateBatch, readBatch, runSteps, type StepsResult } from '../../src/runtime/model/step.js';
+import { cpu, type Device } from '../../src/runtime/session/devices.js';
 import { isOptimizerState, parseSlotName } from '../../src/step/interface.js';
-import type { KernelsName } from '../../src/targets/index.js';
+import type { KernelsName, TargetName } from '../../src/targets/index.js';
+import { webgpu } from '../helpers/webgpu.js';
 
 /** What `reference` of bench/peer/torch_densenet.py writes to losses.json. */
 interface Facts {
@@ -47,8 +49,25 @@ const fixtures = readdirSync(root, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);
 
+interface Variant {
+  readonly fixture: string;
+  readonly remat: RematName;
+  readonly kernels: KernelsName;
+  readonly target: TargetName;
+  readonly device: Device;
+}
+
+const usual = { kernels: 'plain', target: 'cpu', device: cpu } as const;
+
 const variants = fixtures.flatMap((fixture) =>
-  (Object.keys(solvers) as RematName[]).map((remat) => ({ fixture, remat, kernels: 'plain' as KernelsName })),
+  (Object.keys(solvers) as RematName[]).map((remat): Variant => ({ ...usual, fixture, remat })),
+);
+
+/** WebGPU's lowering, which pools without indices, on the CPU; and on WebGPU, where that can be opened here. */
+const webgpuVariants = [cpu, ...(webgpu ? [webgpu] : [])].flatMap((device) =>
+  ['cifar', 'imagenet', 'imagenet-odd'].flatMap((fixture) =>
+    (['none', 'max'] as const).map((remat): Variant => ({ ...usual, target: 'webgpu', device, fixture, remat })),
+  ),
 );
 
 /** Operators of our own run by their reference kernels, which take their time: both stems, and another optimizer. */
@@ -61,14 +80,16 @@ const ownVariants = [
   { fixture: 'weights-smoothing', remat: 'max' },
   { fixture: 'bce-pos-weight', remat: 'efficient' },
   { fixture: 'huber', remat: 'max' },
-].map((variant) => ({ ...variant, remat: variant.remat as RematName, kernels: 'cudnn' as KernelsName }));
+].map(
+  (variant): Variant => ({ ...usual, ...variant, remat: variant.remat as RematName, target: 'cuda', kernels: 'cudnn' }),
+);
 
 /** Node's binding knows no operators of ours. */
 const runsOwn = process.platform === 'linux' && process.arch === 'x64' && process.env.DENSEC_RUNTIME !== 'binding';
 
-describe.each([...variants, ...(runsOwn ? ownVariants : [])])(
-  '$fixture, recomputing $remat, $kernels',
-  ({ fixture, remat, kernels }) => {
+describe.each([...variants, ...webgpuVariants, ...(runsOwn ? ownVariants : [])])(
+  '$fixture, recomputing $remat, $kernels for $target on $device.target',
+  ({ fixture, remat, kernels, target, device }) => {
     const file = (name: string): string => join(root, fixture, name);
     let directory: string;
     let facts: Facts;
@@ -87,15 +108,15 @@ describe.each([...variants, ...(runsOwn ? ownVariants : [])])(
         loss,
         remat,
         kernels,
-        ...(kernels === 'cudnn' && { target: 'cuda' }),
+        target,
       });
       const bundle = await writeBundle(join(directory, 'bundle'), network, compiled, { config });
       const state = await readState(file('state.safetensors'), bundle);
       const batch = await readBatch(file('batch.safetensors'), bundle, true);
       after = (await readSafetensors(file('after.safetensors'))).tensors;
-      evaluation = await evaluateBatch(bundle, state, batch);
-      ours = await runSteps(bundle, { state, batch, learningRate: lr, steps: losses.length });
-      ofAverage = await evaluateBatch(bundle, ours.state, batch);
+      evaluation = await evaluateBatch(bundle, state, batch, { device });
+      ours = await runSteps(bundle, { state, batch, learningRate: lr, steps: losses.length, device });
+      ofAverage = await evaluateBatch(bundle, ours.state, batch, { device });
     });
 
     afterAll(() => rm(directory, { recursive: true, force: true }));

@@ -11,6 +11,7 @@ import {
   type Value,
   verifyGraph,
 } from '../../src/ir/index.js';
+import { maxPoolGrad } from '../../src/operators/pooling.js';
 import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
 import { differentiate } from '../../src/passes/differentiate.js';
 import { lower } from '../../src/passes/lower.js';
@@ -40,6 +41,36 @@ describe.each(Object.values(targets))('lowered for $name', (target) => {
 
     const finished = runPasses(graph, [elideExpand, lower(target), removeDeadCode, shareSubexpressions]);
     expectClose(evaluate(finished, feeds, batchSize), expected, exactness);
+  });
+});
+
+/** Windows that overlap and reach into the padding, over numbers of which many are equal and none is above 0. */
+describe.each(Object.values(targets))('ties of max pooling, lowered for $name', (target) => {
+  it('give the first of equal elements all of the gradient, as the reference kernel does', async () => {
+    const shape = [2, 3, 7, 6] as const;
+    const builder = new GraphBuilder('ties');
+    const x = builder.input({ dtype: 'float32', shape: ['N', ...shape.slice(1)] }, { name: 'x', role: 'batch' });
+    const window = { kernel: [3, 3], stride: [2, 2], pads: [1, 1, 1, 1] } as const;
+    const [y, indices] = builder.emitAll('maxPool2d', [x], window) as [Value, Value];
+    const dy = builder.input(y.type, { name: 'dy', role: 'batch' });
+    const dx = builder.emit('maxPool2dGrad', [dy, indices], { inputShape: x.type.shape });
+    const graph = builder.finish([{ name: 'dx', role: 'result', value: dx }]);
+
+    const values = Float64Array.from({ length: 2 * 3 * 42 }, (_, index) => -((index * 7) % 3));
+    const gradient = Float64Array.from({ length: 2 * 3 * 12 }, (_, index) => index + 1);
+    const feeds = new Map([
+      ['x', ndArray(shape, values)],
+      ['dy', ndArray([2, 3, 4, 3], gradient)],
+    ]);
+    const expected = new Float32Array(values.length);
+    const host = (extents: readonly number[], data: Float32Array) => ({ shape: extents, data });
+    maxPoolGrad.reference(
+      [host([2, 3, 4, 3], Float32Array.from(gradient)), host(shape, Float32Array.from(values))],
+      [host(shape, expected)],
+      { kernel_shape: window.kernel, strides: window.stride, pads: window.pads },
+    );
+    const lowered = lower(target).run(graph);
+    expect([...((await runInRuntime(lowered, feeds)).get('dx')?.data ?? [])]).toEqual([...expected]);
   });
 });
 

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { DensecError, RequestError } from '../../ir/index.js';
 import { type Bundle, openBundle } from '../bundle/bundle.js';
 import { plannedPeak } from '../bundle/replan.js';
-import { type CudaOptions, checkTarget, cpu, type Device } from '../session/devices.js';
+import { checkTarget, cpu, type Device, type DeviceOptions, deviceOptionsOf } from '../session/devices.js';
 import { describeChoice, optimizationLevels, type SessionChoice, sessionChoices } from '../session/session-choice.js';
 import { type ProfileReport, profileSteps } from './profile.js';
 import type { StepsMeasurement } from './protocol.js';
@@ -19,7 +19,7 @@ import {
 } from './rounds.js';
 
 /** What to measure. */
-export interface BenchOptions extends CudaOptions {
+export interface BenchOptions extends DeviceOptions {
   readonly batchSize: number;
   /** Steps in each process; the first is not timed where there are several. */
   readonly steps: number;
@@ -99,8 +99,7 @@ export async function bench(directory: string, options: BenchOptions): Promise<B
     device,
     threads,
     session: chosen,
-    tf32: options.tf32,
-    cudaGraph: options.cudaGraph,
+    ...deviceOptionsOf(options),
   };
   const others = options.sweep ? alternatives.filter((choice) => !isChosen(choice)) : [];
   const later = options.profile ? 1 : 0;

@@ -4,8 +4,8 @@ import { keptSlots } from '../../passes/optimizers/index.js';
 import { openBundle } from '../bundle/bundle.js';
 import { checkBatch, resultNames, stateUpdates, trainingFeeds } from '../model/model.js';
 import { packTraining, readState } from '../model/state.js';
+import { deviceOptionsOf } from '../session/devices.js';
 import { openSession } from '../session/open-session.js';
-
 import { watchGrowth } from './process-memory.js';
 import type { StepsMeasurement, StepsRequest } from './protocol.js';
 import { randomBatch } from './random-batch.js';
@@ -28,8 +28,7 @@ export async function measureSteps(request: StepsRequest): Promise<StepsMeasurem
     device,
     threads,
     ...choice,
-    tf32: request.tf32,
-    cudaGraph: request.cudaGraph,
+    ...deviceOptionsOf(request),
     ...(profilePrefix !== undefined && { profilePrefix }),
   });
   const sessionMs = performance.now() - loading;

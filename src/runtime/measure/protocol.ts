@@ -1,11 +1,11 @@
 /** @file What a measuring process is asked, and what it answers: one request and one answer a process. */
 
-import type { CudaOptions, Device } from '../session/devices.js';
+import type { Device, DeviceOptions } from '../session/devices.js';
 import type { ArenaBytes, RuntimeFacts } from '../session/model-session.js';
 import type { SessionChoice } from '../session/session-choice.js';
 
 /** Steps of a bundle's training model from its initial state, on a batch of noise. */
-export interface StepsRequest extends CudaOptions {
+export interface StepsRequest extends DeviceOptions {
   readonly kind: 'steps';
   /** Folder of the bundle. */
   readonly bundle: string;

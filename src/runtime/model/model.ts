@@ -33,6 +33,7 @@ import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
 import type { NetworkInput } from '../data/network-data.js';
 import { checkTarget, cpu } from '../session/devices.js';
+import type { ArenaBytes } from '../session/model-session.js';
 import type { Inspection } from '../session/protocol.js';
 import { Session, type SessionOptions, sessionKinds } from '../session/session.js';
 import { type SessionChoice, sessionChoices } from '../session/session-choice.js';
@@ -167,6 +168,11 @@ export class TrainingModel {
   /** A copy of the state: parameters, running statistics, counters and what the optimizer keeps, by name. */
   async state(): Promise<Map<string, TensorData>> {
     return new Map([...unpackState(await this.session.getState(), this.bundle.manifest.state), ...this.untouched]);
+  }
+
+  /** What the arena of the device has handed out at most and taken; null where it can't be asked. */
+  arena(): Promise<ArenaBytes | null> {
+    return this.session.arena();
   }
 
   close(): Promise<void> {

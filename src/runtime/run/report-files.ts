@@ -10,6 +10,7 @@ import type { ImageCounts } from '../data/source.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
 import { scores } from '../model/metrics/index.js';
 import { formatMetrics, formatResults, type History } from '../report/history.js';
+import { describeRuntime, runtimeChoice } from '../session/open-session.js';
 import { type Progress, runFiles } from './checkpoint.js';
 import type { TrainContext } from './events.js';
 import { type TrainOptions, trainChoices } from './options.js';
@@ -31,7 +32,8 @@ export async function writeRunReport(
   const { renderCurves, renderReport } = await import('../report/index.js');
   await writeFileAtomic(join(save, runFiles.curves), renderCurves(told));
   const title = `${bundle.manifest.name} on ${dataset.name}`;
-  const configuration = describeRun(progress, context, images);
+  const runtime = describeRuntime(await runtimeChoice());
+  const configuration = describeRun(progress, context, images, runtime);
   const { epochs } = progress.options;
   const content = { title, epochs, history: told, configuration, forecast };
   await writeFileAtomic(join(save, runFiles.report), renderReport(content));
@@ -41,6 +43,7 @@ function describeRun(
   progress: Progress,
   { bundle, dataset, device, threads, team, processWaits }: TrainContext,
   { training, validation, test }: ImageCounts,
+  runtime: string,
 ): [string, string][] {
   const { options } = progress;
   const { data, augment } = options;
@@ -64,6 +67,7 @@ function describeRun(
     ['optimizer', describeOptimizer(optimizer)],
     ['device', `${device?.target ?? 'cpu'}${threads === undefined ? '' : `, ${threads} threads`}`],
     ['versions', `densec ${densec}, onnxruntime ${onnxruntime}`],
+    ['runtime', runtime],
   ];
 }
 

@@ -95,6 +95,12 @@ export class RunFolder {
     return new FailureError(`the loss became ${loss} at ${place}; ${this.lastGood()}; ${remedy}`);
   }
 
+  /** The error of a step that failed, with what is left of the run. */
+  failed(error: FailureError): FailureError {
+    const advice = `go on with densec train --resume --save ${this.context.save}`;
+    return new FailureError(`${error.message}; ${this.lastGood()}: ${advice}`, { cause: error });
+  }
+
   private lastGood(): string {
     if (!this.saved) return 'there is no checkpoint yet';
     const { epoch, step } = this.saved;

@@ -182,7 +182,11 @@ class Run {
       const waited = performance.now() - began;
       const scalars = { learningRate, step: this.progress.step, seed, accumulation: batchPart(cut, batch, accumulate) };
       const images = imagesOf(cut, batch);
-      const result = await (this.team?.step(this.model, current, images, scalars) ?? this.model.step(current, scalars));
+      const taken = this.team?.step(this.model, current, images, scalars) ?? this.model.step(current, scalars);
+      const result = await taken.catch((error: unknown) => {
+        // What concerns all processes is told as it is.
+        throw error instanceof FailureError && !this.team ? this.folder.failed(error) : error;
+      });
       const { loss, errors } = result;
       if (!Number.isFinite(loss)) throw this.ofAll(this.folder.diverged(loss, learningRate, this.progress));
       const stepMs = performance.now() - began;

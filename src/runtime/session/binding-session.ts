@@ -18,6 +18,8 @@ export class StatefulSession implements ModelSession {
   private constructor(
     private readonly session: InferenceSession,
     readonly facts: RuntimeFacts,
+    /** The binding can't ask. */
+    readonly onHost: readonly [] | null,
   ) {}
 
   /** Loads a model. @throws Error of the runtime when it can't be loaded */
@@ -42,6 +44,7 @@ export class StatefulSession implements ModelSession {
         ? await InferenceSession.create(model, options)
         : await InferenceSession.create(model, options),
       facts,
+      device.target === 'cpu' ? [] : null,
     );
   }
 

@@ -18,6 +18,17 @@ export interface CudaOptions {
   readonly cudaGraph?: boolean | undefined;
 }
 
+/** How sessions use a device. */
+export interface DeviceOptions extends CudaOptions {
+  /** Whether nodes that read floats of a batch may run on the host; by default a session on a device refuses them. */
+  readonly allowHostNodes?: boolean | undefined;
+}
+
+/** The options of a device among others. */
+export function deviceOptionsOf({ tf32, cudaGraph, allowHostNodes }: DeviceOptions): DeviceOptions {
+  return { tf32, cudaGraph, allowHostNodes };
+}
+
 /** The CPU, the default everywhere. */
 export const cpu: Device = { target: 'cpu', index: 0 };
 

@@ -26,6 +26,13 @@ export interface ArenaBytes {
   readonly reservedBytes: number;
 }
 
+/** A node and where it was put. */
+export interface PlacedNode {
+  readonly name: string;
+  /** ONNX's operator. */
+  readonly operator: string;
+}
+
 /** A loaded model and its state. It blocks its thread while it runs. */
 export interface ModelSession {
   readonly facts: RuntimeFacts;
@@ -35,6 +42,8 @@ export interface ModelSession {
   getState(): [string, TensorData][];
   /** Runs the model on `feeds` and the state, whose outputs named in `updates` replace it; gives `results`. */
   run(request: Omit<RunRequest, 'kind'>): Promise<[string, TensorData][]>;
+  /** The nodes that run on the host though the session's device is another; null where the runtime can't be asked. */
+  readonly onHost: readonly PlacedNode[] | null;
   /** What the arena of the session's device says; null where it can't be asked. */
   arena(): ArenaBytes | null;
   /** Writes the profile, where one was asked for. */

@@ -1,7 +1,8 @@
 /** @file Opens a session: at the runtime's C API where that was tried, else by Node's binding. */
 
 import './telemetry.js';
-import { FailureError, RequestError } from '../../ir/index.js';
+import { DensecError, FailureError, InternalError, RequestError } from '../../ir/index.js';
+import { explainDevice } from './device-problems.js';
 import type { ModelSession, RuntimeFacts, SessionRequest } from './model-session.js';
 import { explainRuntime, runtimeVersion } from './runtime-package.js';
 
@@ -10,20 +11,22 @@ const tried = new Set(['linux-x64']);
 
 /**
  * Opens a session.
- * @throws RequestError when DENSEC_RUNTIME says something unknown; Error of the runtime when the model can't be loaded
+ * @throws RequestError when DENSEC_RUNTIME says something unknown, or the device would not run all that reads floats of a batch;
+ * FailureError when the model or a library can't be loaded
  */
 export async function openSession(request: SessionRequest): Promise<ModelSession> {
-  const reason = await whyBinding(request);
+  const { reason, version } = await runtimeChoice();
   if (reason === undefined) {
     const { CSession } = await import('./ort/c-session.js');
-    return CSession.open(request);
+    return explained(request, CSession.open(request));
   }
+  refuseWithoutApi(request, reason);
   const { StatefulSession } = await import('./binding-session.js').catch((error: Error) => {
     throw new FailureError(explainRuntime(error), { cause: error });
   });
-  const facts: RuntimeFacts = { api: 'binding', version: runtimeVersion(), reason };
+  const facts: RuntimeFacts = { api: 'binding', version, reason };
   try {
-    return await StatefulSession.open(request, facts);
+    return await explained(request, StatefulSession.open(request, facts));
   } catch (error) {
     const { message } = error as Error;
     if (!/\bdensec:\w+\(/.test(message)) throw error;
@@ -38,14 +41,46 @@ export async function openSession(request: SessionRequest): Promise<ModelSession
   }
 }
 
+/** How the runtime is reached here, and why not at its C API. @throws RequestError when DENSEC_RUNTIME says something unknown */
+export async function runtimeChoice(): Promise<RuntimeFacts> {
+  const reason = await whyBinding();
+  return reason === undefined
+    ? { api: 'c', version: (await import('./ort/api.js')).ortApi().version }
+    : { api: 'binding', version: runtimeVersion(), reason };
+}
+
+/** How the runtime is reached, in words. */
+export function describeRuntime({ api, version, reason }: RuntimeFacts): string {
+  return `${version}, ${api === 'c' ? 'at its C API' : `by Node's binding: ${reason}`}`;
+}
+
+/** A session that is being opened; what the runtime says where the device can't be used is told with what helps. */
+async function explained(request: SessionRequest, opening: Promise<ModelSession>): Promise<ModelSession> {
+  try {
+    return await opening;
+  } catch (error) {
+    const problem = explainDevice(request.device, (error as Error).message);
+    if (!problem && (error instanceof DensecError || error instanceof InternalError)) throw error;
+    if (!problem) throw new FailureError((error as Error).message, { cause: error });
+    throw new FailureError(`${problem.detail}; ${problem.remedy}`, { cause: error });
+  }
+}
+
+/** @throws RequestError for what Node's binding can't be told */
+function refuseWithoutApi({ device, tf32 }: SessionRequest, reason: string): void {
+  if (device.target !== 'cuda' || tf32 !== false) return;
+  throw new RequestError(
+    `products on CUDA can't be kept in float32 (--no-tf32) by Node's binding, which is used here: ${reason}; leave the option out, or run at the runtime's C API (DENSEC_RUNTIME=c)`,
+  );
+}
+
 /** Why Node's binding is used; undefined where the C API is. */
-async function whyBinding({ device }: Pick<SessionRequest, 'device'>): Promise<string | undefined> {
+async function whyBinding(): Promise<string | undefined> {
   const wanted = process.env.DENSEC_RUNTIME;
   if (wanted !== undefined && wanted !== '' && wanted !== 'c' && wanted !== 'binding') {
     throw new RequestError(`DENSEC_RUNTIME is ${wanted}; it may be c or binding`);
   }
   if (wanted === 'binding') return 'DENSEC_RUNTIME asks for it';
-  if (device.target === 'webgpu') return 'WebGPU is reached by the binding only';
   const platform = `${process.platform}-${process.arch}`;
   if (wanted !== 'c' && !tried.has(platform)) {
     return `the C API was not tried on ${platform}; DENSEC_RUNTIME=c asks for it`;

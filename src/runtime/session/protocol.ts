@@ -1,7 +1,7 @@
 /** @file The messages between the main thread and a session's worker. */
 
 import type { TensorData } from '../../ir/index.js';
-import type { CudaOptions, Device } from './devices.js';
+import type { Device, DeviceOptions } from './devices.js';
 import type { ProcessLink } from './mpi/meeting.js';
 import type { SessionChoice } from './session-choice.js';
 
@@ -16,7 +16,7 @@ export interface Inspection {
 }
 
 /** Loads a model from a file. */
-export interface OpenRequest extends SessionChoice, Inspection, CudaOptions {
+export interface OpenRequest extends SessionChoice, Inspection, DeviceOptions {
   readonly kind: 'open';
   readonly model: string;
   readonly device: Device;
@@ -41,6 +41,7 @@ export type Request =
   | RunRequest
   | { readonly kind: 'setState'; readonly tensors: readonly (readonly [string, TensorData])[] }
   | { readonly kind: 'getState' }
+  | { readonly kind: 'arena' }
   | { readonly kind: 'close' };
 
 /** The answer to the request of the same id. */
@@ -48,4 +49,6 @@ export interface Reply {
   readonly id: number;
   readonly value?: unknown;
   readonly error?: string;
+  /** Whether the error is that the request can't be met as asked. */
+  readonly isRequest?: boolean;
 }

@@ -14,14 +14,15 @@ import {
   type TensorData,
 } from '../../ir/index.js';
 import { ownFile } from '../../own-files.js';
-import { type CudaOptions, cpu, type Device } from './devices.js';
+import { cpu, type Device, type DeviceOptions, deviceOptionsOf } from './devices.js';
+import type { ArenaBytes } from './model-session.js';
 import type { ProcessLink } from './mpi/meeting.js';
 import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
 import { requireRuntime } from './runtime-package.js';
 import type { SessionChoice } from './session-choice.js';
 
 /** How to run a model. */
-export interface SessionOptions extends CudaOptions {
+export interface SessionOptions extends DeviceOptions {
   readonly device?: Device;
   /** Threads of one operator; by default the number of cores. */
   readonly threads?: number;
@@ -42,11 +43,12 @@ export const sessionKinds: Kinds<SessionOptions> = {
   threads: aCount(1),
   tf32: aFlag,
   cudaGraph: aFlag,
+  allowHostNodes: aFlag,
 };
 
 /** The session options among others. */
-export function sessionOf({ device, threads, tf32, cudaGraph, link }: SessionOptions): SessionOptions {
-  return { ...(device && { device }), ...(threads !== undefined && { threads }), tf32, cudaGraph, link };
+export function sessionOf({ device, threads, link, ...options }: SessionOptions): SessionOptions {
+  return { ...(device && { device }), ...(threads !== undefined && { threads }), ...deviceOptionsOf(options), link };
 }
 
 /** One model with its state. Requests are answered in the order they are made. */
@@ -76,7 +78,7 @@ export class Session {
   static async open(
     model: string,
     { optimization, memoryPattern, profilePrefix, optimizedModel, disabledOptimizers }: SessionChoice & Inspection,
-    { device = cpu, threads = availableParallelism(), tf32, cudaGraph, link }: SessionOptions = {},
+    { device = cpu, threads = availableParallelism(), link, ...options }: SessionOptions = {},
   ): Promise<Session> {
     requireRuntime();
     const session = new Session(new Worker(ownFile('runtime/session/worker.js')), model);
@@ -88,8 +90,7 @@ export class Session {
         threads,
         optimization,
         memoryPattern,
-        tf32,
-        cudaGraph,
+        ...deviceOptionsOf(options),
         link,
         ...(profilePrefix !== undefined && { profilePrefix }),
         ...(optimizedModel !== undefined && { optimizedModel }),
@@ -120,6 +121,11 @@ export class Session {
     return new Map((await this.ask({ kind: 'run', ...request })) as [string, TensorData][]);
   }
 
+  /** What the arena of the session's device says; null where it can't be asked. */
+  async arena(): Promise<ArenaBytes | null> {
+    return (await this.ask({ kind: 'arena' })) as ArenaBytes | null;
+  }
+
   /** Frees the model and ends the thread. */
   async close(): Promise<void> {
     if (this.ended) return;
@@ -139,10 +145,11 @@ export class Session {
     });
   }
 
-  private settle({ id, value, error }: Reply): void {
+  private settle({ id, value, error, isRequest }: Reply): void {
     const request = this.waiting.get(id);
     this.waiting.delete(id);
     if (error === undefined) request?.resolve(value);
+    else if (isRequest) request?.reject(new RequestError(error));
     else request?.reject(new FailureError(`onnxruntime could not run ${this.model}: ${error}`));
   }
 

@@ -1,6 +1,7 @@
 /** @file The thread in which a session lives, since a run blocks its thread. State stays here between runs. */
 
 import { parentPort } from 'node:worker_threads';
+import { RequestError } from '../../ir/index.js';
 import type { ModelSession } from './model-session.js';
 import { openSession } from './open-session.js';
 import type { Reply, Request } from './protocol.js';
@@ -20,6 +21,8 @@ async function handle(request: Request): Promise<unknown> {
       return session.setState(request.tensors);
     case 'getState':
       return session.getState();
+    case 'arena':
+      return session.arena();
     case 'run':
       return session.run(request);
     case 'close':
@@ -36,7 +39,8 @@ parentPort?.on('message', (request: Request & { id: number }) => {
     try {
       reply = { id: request.id, value: await handle(request) };
     } catch (error) {
-      reply = { id: request.id, error: error instanceof Error ? error.message : String(error) };
+      const message = error instanceof Error ? error.message : String(error);
+      reply = { id: request.id, error: message, isRequest: error instanceof RequestError };
     }
     parentPort?.postMessage(reply);
     if (request.kind === 'close') parentPort?.close();

@@ -10,7 +10,7 @@ import { checkBatch } from '../model/model.js';
 import { readState } from '../model/state.js';
 import type { SessionOptions } from '../session/session.js';
 import { type Check, counted, type Outcome } from './check.js';
-import { checkPeak } from './memory.js';
+import { checkArena, checkPeak } from './memory.js';
 import { checkAgainst, checkComparable, checkRunning } from './numbers.js';
 import { type Observed, type ObserveOptions, observe, type Planned, readPlanned } from './observed.js';
 import { checkFile, checkOrder, checkSimulator } from './order.js';
@@ -61,6 +61,7 @@ export async function* verify(bundle: Bundle, options: VerifyOptions = {}): Asyn
     await observe(bundle, { ...step, ...asItIs, batch: randomBatch(bundle, 2 * batchSize) }),
   ];
   yield { name: 'batch statistics', ...checkStatistics(planned, small, large) };
+  yield { name: 'arena', ...checkArena(planned, small) };
   for (const level of verifiedLevels) yield* verifyLevel(bundle, planned, { ...step, level });
   yield { name: 'running statistics', ...(await checkRunning(bundle, planned, step)) };
   if (against) yield* await checkAgainst(bundle, against, step);

@@ -9,6 +9,7 @@ import type { State } from '../model/state.js';
 import { runSteps, type StepsResult } from '../model/step.js';
 import type { SessionOptions } from '../session/session.js';
 import { type Check, counted, type Outcome, some } from './check.js';
+import { difference, largest, type Pair } from './difference.js';
 import { learningRate, type Planned } from './observed.js';
 
 /** Largest departure that is agreement, as a share of a tensor's largest value. */
@@ -124,11 +125,6 @@ const slotKinds: Readonly<Record<SlotRole, string>> = {
   ema: 'average of the weights',
 };
 
-interface Pair {
-  readonly found: ArrayLike<number | bigint>;
-  readonly expected: ArrayLike<number | bigint>;
-}
-
 /** The worst departure among tensors of a kind. */
 function compare(tensors: readonly (readonly [string, Pair])[]): Outcome {
   const scales = tensors.map(([, { expected }]) => largest(expected));
@@ -148,22 +144,4 @@ function identical({ found, expected }: Pair): boolean {
   return (
     found.length === expected.length && Array.from(expected).every((value, index) => Object.is(value, found[index]))
   );
-}
-
-/** The largest difference; infinite where sizes differ or a value is no number. */
-function difference({ found, expected }: Pair): number {
-  if (found.length !== expected.length) return Number.POSITIVE_INFINITY;
-  let most = 0;
-  for (let index = 0; index < expected.length; index++) {
-    const departure = Math.abs(Number(found[index]) - Number(expected[index]));
-    if (Number.isNaN(departure)) return Number.POSITIVE_INFINITY;
-    most = Math.max(most, departure);
-  }
-  return most;
-}
-
-function largest(values: ArrayLike<number | bigint>): number {
-  let most = 0;
-  for (let index = 0; index < values.length; index++) most = Math.max(most, Math.abs(Number(values[index])));
-  return most;
 }

@@ -11,6 +11,7 @@ import type { KernelEvent, KernelTensor } from '../measure/profile-reader.js';
 import { profiled } from '../measure/runtime-profile.js';
 import { TrainingModel } from '../model/model.js';
 import type { State } from '../model/state.js';
+import type { ArenaBytes } from '../session/model-session.js';
 import type { SessionOptions } from '../session/session.js';
 import type { OptimizationLevel } from '../session/session-choice.js';
 
@@ -47,6 +48,8 @@ export interface Observed {
   readonly runs: readonly (readonly KernelEvent[])[];
   /** The last step's. */
   readonly executed: readonly ExecutedNode[];
+  /** What the arena of the device said after the steps; null where it can't be asked. */
+  readonly arena: ArenaBytes | null;
 }
 
 /** How to look. */
@@ -82,12 +85,14 @@ export async function readPlanned(bundle: Bundle): Promise<Planned> {
 /** Takes a step with profiling on; two where the second takes its buffers by the first one's pattern. */
 export async function observe(bundle: Bundle, options: ObserveOptions): Promise<Observed> {
   const { level, memoryPattern, state, batch, disabledOptimizers = [], ...session } = options;
+  let arena: ArenaBytes | null = null;
   const { profile } = await profiled(async (files) => {
     const choice = { optimization: level, memoryPattern, disabledOptimizers, ...files };
     const model = await TrainingModel.open(bundle, state, session, choice);
     try {
       for (let step = 0; step < (memoryPattern ? 2 : 1); step++)
         await model.step(batch, { learningRate, step, seed: 0 });
+      arena = await model.arena();
     } finally {
       await model.close();
     }
@@ -103,7 +108,7 @@ export async function observe(bundle: Bundle, options: ObserveOptions): Promise<
     return { ...node, tensors };
   });
   const batchSize = batch.labels.data.length;
-  return { level, memoryPattern, batchSize, program, producers: producersOf(program), runs, executed };
+  return { level, memoryPattern, batchSize, program, producers: producersOf(program), runs, executed, arena };
 }
 
 /** Sizes of the element types that occur in our graphs, by the names that profiles have for them. */

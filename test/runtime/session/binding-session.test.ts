@@ -1,7 +1,14 @@
 /** @file Sessions at the C API and by Node's binding: the same results, state in place, wrong use refused. */
 
 import { afterEach, describe, expect, it } from 'vitest';
-import { floatTensor, GraphBuilder, InternalError, RequestError, type Value } from '../../../src/ir/index.js';
+import {
+  FailureError,
+  floatTensor,
+  GraphBuilder,
+  InternalError,
+  RequestError,
+  type Value,
+} from '../../../src/ir/index.js';
 import { encodeGraph } from '../../../src/onnx/index.js';
 import { cpu } from '../../../src/runtime/session/devices.js';
 import type { ModelSession } from '../../../src/runtime/session/model-session.js';
@@ -192,7 +199,64 @@ describe('a session at the C API', () => {
   });
 });
 
+/** A state that is updated, and a reshape to extents that are told when the model runs. */
+function failing(): Uint8Array {
+  const builder = new GraphBuilder('failing');
+  const w = builder.input({ dtype: 'float32', shape: [4] }, { name: 'w', role: 'parameter', initializer });
+  const batch = builder.input({ dtype: 'float32', shape: ['N', 4] }, { name: 'x', role: 'batch' });
+  const extents = builder.input({ dtype: 'int64', shape: [2] }, { name: 'extents', role: 'batch' });
+  const shaped = builder.emit('reshape', [batch, extents], { shape: ['N', 4] });
+  return encodeGraph(
+    builder.finish([
+      { name: 'sum', role: 'result', value: builder.emit('reduceSum', [shaped], { axes: [0, 1], keepDims: false }) },
+      { name: 'next.w', role: 'next', of: 'w', value: builder.emit('add', [w, builder.scalar(1)], {}) },
+    ]),
+  );
+}
+
+describe('a step that fails half-way', () => {
+  const feeds = (rows: number) => [
+    ...x(1, 2),
+    ['extents', { dtype: 'int64', shape: [2], data: BigInt64Array.of(BigInt(rows), 4n) }] as const,
+  ];
+  const updates = [{ output: 'next.w', input: 'w' }];
+
+  it('leaves a state that is refused until another is set', async () => {
+    const session = await opened('c', failing());
+    const state = [['w', floatTensor([4], [1, 2, 3, 4])]] as const;
+    try {
+      session.setState(state);
+      const run = (rows: number, changes = updates) =>
+        session.run({ feeds: feeds(rows), results: ['sum'], updates: changes });
+      await run(1);
+      await expect(run(3)).rejects.toThrow(/cannot be reshaped.*the state is lost, since the step failed half-way/s);
+      for (let again = 0; again < 2; again++) {
+        await expect(run(1)).rejects.toThrow(
+          /^the state is lost, since an earlier step failed half-way .*last checkpoint$/s,
+        );
+      }
+      session.setState([['w', floatTensor([4], [5, 6, 7, 8])]]);
+      // Nothing is written where nothing is updated, so such a failure loses nothing.
+      await expect(run(3, [])).rejects.toThrow(FailureError);
+      const [sum] = await run(1);
+      expect([sum?.[1].data[0], ...(session.getState()[0]?.[1].data ?? [])]).toEqual([8, 6, 7, 8, 9]);
+    } finally {
+      await session.close();
+    }
+  });
+});
+
 describe('the choice of the runtime', () => {
+  it("refuses by Node's binding what that can't be told", async () => {
+    process.env.DENSEC_RUNTIME = 'binding';
+    const cuda = { target: 'cuda', index: 0 } as const;
+    await expect(openSession({ ...request, model: counting(), device: cuda, tf32: false })).rejects.toThrow(
+      new RequestError(
+        "products on CUDA can't be kept in float32 (--no-tf32) by Node's binding, which is used here: DENSEC_RUNTIME asks for it; leave the option out, or run at the runtime's C API (DENSEC_RUNTIME=c)",
+      ),
+    );
+  });
+
   it('refuses another word', async () => {
     await expect(opened('python', counting())).rejects.toThrow(
       new RequestError('DENSEC_RUNTIME is python; it may be c or binding'),

@@ -1,6 +1,6 @@
 /** @file Kernels on a CUDA device for the operators of our own: cuDNN's for convolutions, ours for the rest. */
 
-import { elementCount, InternalError } from '../../../ir/index.js';
+import { elementCount, InternalError, RequestError } from '../../../ir/index.js';
 import type { Attributes } from '../../../operators/index.js';
 import type { DeviceKernel, DeviceLibrary, DeviceTensor } from '../ort/own-operators.js';
 import { type ConvolutionShape, Cudnn, type GradientKind } from './cudnn.js';
@@ -67,6 +67,7 @@ class CudaLibrary implements DeviceLibrary {
     const launch = make(attributes);
     return {
       launch: (inputs, outputs, stream) => {
+        for (const { shape } of [...inputs, ...outputs]) requireIndexable(name, shape);
         if (outputs.every(({ shape }) => elementCount(shape) === 0)) return;
         launch(inputs, outputs, stream);
       },
@@ -354,4 +355,16 @@ function geometry(attributes: Attributes): Pick<ConvolutionShape, 'strides' | 'p
     pads: attributes.pads as readonly number[],
     groups: attributes.group as number,
   };
+}
+
+/** The kernels count elements in 32 bits, and multiply such counts. */
+const mostElements = 2 ** 31 - 1;
+
+/** @throws RequestError for a tensor of more elements than the kernels can count */
+export function requireIndexable(name: string, shape: readonly number[]): void {
+  const count = elementCount(shape);
+  if (count <= mostElements) return;
+  throw new RequestError(
+    `${name} of a tensor [${shape.join(', ')}]: it has ${count} elements, densec's kernels for CUDA count ${mostElements} at most; take a smaller batch, or build with --kernels plain`,
+  );
 }

@@ -51,6 +51,8 @@ const functions = {
   KernelContext_GetInput: [90, 'void *context, size_t index, _Out_ void **value'],
   KernelContext_GetOutput: [91, 'void *context, size_t index, const int64_t *extents, size_t rank, _Out_ void **value'],
   SessionEndProfiling: [110, 'void *session, void *allocator, _Out_ void **file'],
+  GetAvailableProviders: [125, '_Out_ void **names, _Out_ int *count'],
+  ReleaseAvailableProviders: [126, 'void *names, int count'],
   AddSessionConfigEntry: [130, 'void *options, const char *key, const char *value'],
   CreateAllocator: [131, 'void *session, void *info, _Out_ void **allocator'],
   RunWithBinding: [133, 'void *session, void *options, void *binding'],
@@ -60,12 +62,21 @@ const functions = {
   KernelInfoGetAttributeArray_int64: [163, 'void *info, const char *name, int64_t *values, _Inout_ size_t *count'],
   AddRunConfigEntry: [165, 'void *options, const char *key, const char *value'],
   KernelContext_GetGPUComputeStream: [193, 'void *context, _Out_ void **stream'],
+  SessionOptionsAppendExecutionProvider: [
+    216,
+    'void *options, const char *provider, const char **keys, const char **values, size_t count',
+  ],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *options, void *cuda'],
   CreateCUDAProviderOptions: [205, '_Out_ void **cuda'],
   UpdateCUDAProviderOptions: [206, 'void *cuda, const char **keys, const char **values, size_t count'],
   GetAllocatorWithDefaultOptions: [78, '_Out_ void **allocator'],
   AllocatorFree: [76, 'void *allocator, void *memory'],
   AllocatorGetStats: [319, 'void *allocator, _Out_ void **pairs'],
+  Session_GetEpGraphAssignmentInfo: [407, 'void *session, _Out_ void **parts, _Out_ size_t *count'],
+  EpAssignedSubgraph_GetEpName: [408, 'void *part, _Out_ const char **name'],
+  EpAssignedSubgraph_GetNodes: [409, 'void *part, _Out_ void **nodes, _Out_ size_t *count'],
+  EpAssignedNode_GetName: [410, 'void *node, _Out_ const char **name'],
+  EpAssignedNode_GetOperatorType: [412, 'void *node, _Out_ const char **name'],
 } as const satisfies Readonly<Record<string, readonly [number, string]>>;
 
 /** Functions that release what was made. */
@@ -94,6 +105,8 @@ export type OrtApi = { readonly [K in FunctionName]: (...operands: unknown[]) =>
   readonly version: string;
   /** A status with a message of ours, for callbacks to return. */
   status(message: string): Pointer;
+  /** The names of the providers that the library was built with. */
+  providers(): readonly string[];
   /** Pairs of text that the runtime made. */
   pairs(pointer: Pointer): ReadonlyMap<string, string>;
 };
@@ -103,6 +116,13 @@ export function made(call: (...operands: unknown[]) => void, ...operands: unknow
   const result: [Pointer] = [null];
   call(...operands, result);
   return result[0];
+}
+
+/** What a function that gives a list through its last two operands, its beginning and its length, gives. */
+export function listed(call: (...operands: unknown[]) => void, owner: Pointer): readonly Pointer[] {
+  const [list, count]: [[Pointer], [number]] = [[null], [0]];
+  call(owner, list, count);
+  return Number(count[0]) === 0 ? [] : (koffi.decode(list[0], koffi.array('void *', Number(count[0]))) as Pointer[]);
 }
 
 /** Room for so many 64-bit numbers that stays where it is; small typed arrays made by themselves may move. */
@@ -144,11 +164,12 @@ function load(): OrtApi {
     );
   }
   const address = koffi.call(getApi, apiType, apiVersion) as Pointer;
-  const table = koffi.decode(address, koffi.array('void *', 330)) as Pointer[];
+  const table = koffi.decode(address, koffi.array('void *', 413)) as Pointer[];
   const message = (status: Pointer): string => koffi.call(table[2], messageType, status) as string;
   const calls: Record<string, unknown> = {
     version,
     status: (text: string) => koffi.call(table[0], statusType, 1, text) as Pointer,
+    providers: () => readProviders(calls as unknown as OrtApi),
     pairs: (pointer: Pointer) => readPairs(table[298], pointer),
   };
   for (const [name, [position, operands]] of Object.entries(functions)) {
@@ -179,6 +200,14 @@ const releaseType = koffi.proto(`void ${prefix}Release(void *pointer)`);
 const pairsType = koffi.proto(
   `void ${prefix}Pairs(void *pairs, _Out_ void **keys, _Out_ void **values, _Out_ size_t *count)`,
 );
+
+function readProviders(api: OrtApi): readonly string[] {
+  const [list, count]: [[Pointer], [number]] = [[null], [0]];
+  api.GetAvailableProviders(list, count);
+  const names = koffi.decode(list[0], koffi.array('const char *', Number(count[0]))) as string[];
+  api.ReleaseAvailableProviders(list[0], Number(count[0]));
+  return names;
+}
 
 function readPairs(getPairs: Pointer, pairs: Pointer): ReadonlyMap<string, string> {
   const [keys, values, count]: [[Pointer], [Pointer], [number]] = [[null], [null], [0]];

@@ -15,14 +15,19 @@ import {
 import { decodeModel, elementTypes, type Program, programOf, valueTypes } from '../../../onnx/index.js';
 import { type OwnOperator, ownOperators } from '../../../operators/index.js';
 import type { Device } from '../devices.js';
-import type { ArenaBytes, ModelSession, RuntimeFacts, SessionRequest } from '../model-session.js';
+import { batchReaders, refuseHostNodes } from '../host-nodes.js';
+import type { ArenaBytes, ModelSession, PlacedNode, RuntimeFacts, SessionRequest } from '../model-session.js';
 import type { RunRequest } from '../protocol.js';
 import { extentsForC, made, type OrtApi, ortApi, type Pointer } from './api.js';
 import { type Block, type Memory, memoryOf } from './memory.js';
 import { addOwnOperators, type DeviceLibrary } from './own-operators.js';
+import { accountEntry, nodesOnHost } from './placement.js';
 import { updatedInPlace } from './state-order.js';
 
 const levels = { disabled: 0, basic: 1, extended: 2, layout: 3, all: 99 } as const;
+
+/** More threads than any machine has: the runtime starts as many as it is told. */
+const mostThreads = 4096;
 
 /** A tensor in memory of ours, as the runtime knows it. */
 interface Bound {
@@ -31,6 +36,14 @@ interface Bound {
   readonly block: Block;
   readonly value: Pointer;
 }
+
+/** The arrays that hold elements of a type. */
+const arrays = {
+  float32: Float32Array,
+  int64: BigInt64Array,
+  uint32: Uint32Array,
+  bool: Uint8Array,
+} as const satisfies Record<DType, unknown>;
 
 /** A state: what the next run reads, and where it writes; the same where it is updated in place. */
 interface Slot {
@@ -45,11 +58,20 @@ interface Plan {
   readonly feeds: ReadonlyMap<string, Bound>;
   readonly results: ReadonlyMap<string, Bound>;
   /** One where all state is updated in place, else one for each direction. */
-  readonly bindings: readonly Pointer[];
+  readonly bindings: readonly Binding[];
   readonly options: Pointer;
+  /** How many states it replaces. */
+  readonly updates: number;
   /** The id of its graph, where runs are captured. */
   readonly graph: number | undefined;
   isCaptured: boolean;
+}
+
+/** Inputs and outputs bound to memory. */
+interface Binding {
+  readonly pointer: Pointer;
+  /** Binds the inputs, which copies those that don't lie where they are read. */
+  bindInputs(): void;
 }
 
 /** Shapes of feeds for which memory is kept: the usual batch, and the last one of an epoch. */
@@ -62,6 +84,8 @@ export class CSession implements ModelSession {
   private direction = 0;
   private isRunning = false;
   private isClosed = false;
+  /** Whether the profile has been written. */
+  private hasProfile = false;
   /** Why no further run is possible. */
   private broken: Error | undefined;
   private graphs = 0;
@@ -80,13 +104,20 @@ export class CSession implements ModelSession {
     private readonly captures: boolean,
     /** Opens the model once more, without capturing. */
     private readonly openUncaptured: () => Pointer,
+    /** Whether inputs lie on the host and are copied to the device that reads them. */
+    private readonly copiesInputs: boolean,
     readonly facts: RuntimeFacts,
+    readonly onHost: readonly PlacedNode[],
   ) {}
 
   /** Loads a model. @throws Error of the runtime when it can't be loaded; FailureError when a library is missing */
   static async open(request: SessionRequest): Promise<CSession> {
     const api = ortApi();
-    const { device } = request;
+    const { device, threads, optimization } = request;
+    if (!Number.isSafeInteger(threads) || threads < 1 || threads > mostThreads) {
+      throw new InternalError(`a session runs with 1 to ${mostThreads} threads, not ${threads}`);
+    }
+    if (!(optimization in levels)) throw new InternalError(`there is no level of optimization ${optimization}`);
     const model = readModel(request.model);
     const library =
       model.hasOwnOperators && device.target === 'cuda'
@@ -104,10 +135,19 @@ export class CSession implements ModelSession {
       session = openSession(api, request, model, { table, library }, cudaGraph);
     } catch (error) {
       if (!cudaGraph) throw error;
+      session = openSession(api, request, model, { table, library }, false);
       // The runtime refuses graphs that it could not capture, such as those with nodes on the host.
       cudaGraph = `the runtime refused to capture it: ${(error as Error).message}`;
       process.stderr.write(`steps are launched node by node: ${cudaGraph}\n`);
-      session = openSession(api, request, model, { table, library }, false);
+    }
+    const onHost = device.target === 'cpu' ? [] : nodesOnHost(api, session);
+    try {
+      if (!request.allowHostNodes)
+        refuseHostNodes(model.batchReaders, onHost, { source: model.source, device: device.target });
+    } catch (error) {
+      api.ReleaseSession(session);
+      library?.close();
+      throw error;
     }
     return new CSession(
       api,
@@ -119,14 +159,17 @@ export class CSession implements ModelSession {
       request.profilePrefix !== undefined,
       cudaGraph === true,
       () => openSession(api, request, model, { table, library }, false),
+      device.target === 'webgpu',
       { api: 'c', version: api.version, ...(device.target === 'cuda' && { cudaGraph }) },
+      onHost,
     );
   }
 
   setState(tensors: readonly (readonly [string, TensorData])[]): void {
     this.requireOpen();
+    this.requireIdle();
+    for (const [name, tensor] of tensors) this.checkInput(name, tensor);
     for (const [name, tensor] of tensors) {
-      this.checkInput(name, tensor);
       const slot = this.state.get(name);
       if (slot && slot.current.shape.join() === tensor.shape.join()) {
         slot.current.block.write(bytesOf(tensor));
@@ -149,8 +192,8 @@ export class CSession implements ModelSession {
   async run({ feeds, results, updates }: Omit<RunRequest, 'kind'>): Promise<[string, TensorData][]> {
     this.requireOpen();
     if (this.broken) throw this.broken;
-    if (this.isRunning) throw new InternalError('the session runs already');
-    for (const [name, tensor] of feeds) this.checkInput(name, tensor);
+    this.requireIdle();
+    this.checkRun(feeds, results, updates);
     this.isRunning = true;
     try {
       const plan = this.planFor(feeds, results, updates);
@@ -166,6 +209,9 @@ export class CSession implements ModelSession {
   }
 
   arena(): ArenaBytes | null {
+    this.requireOpen();
+    // WebGPU's allocator keeps no statistics, and the host's arena is not what is meant.
+    if (this.copiesInputs) return null;
     const { api } = this;
     const info = memoryInfo(api, this.memory, true);
     const allocator = made(api.CreateAllocator, this.session, info);
@@ -184,7 +230,9 @@ export class CSession implements ModelSession {
   }
 
   endProfiling(): void {
-    if (!this.profiled) return;
+    this.requireOpen();
+    if (!this.profiled || this.hasProfile) return;
+    this.hasProfile = true;
     const allocator = made(this.api.GetAllocatorWithDefaultOptions);
     const file = made(this.api.SessionEndProfiling, this.session, allocator);
     this.api.AllocatorFree(allocator, file);
@@ -192,7 +240,7 @@ export class CSession implements ModelSession {
 
   async close(): Promise<void> {
     if (this.isClosed) return;
-    if (this.isRunning) throw new InternalError('the session is closed while it runs');
+    this.requireIdle();
     this.isClosed = true;
     this.forgetPlans();
     this.api.ReleaseSession(this.session);
@@ -205,6 +253,39 @@ export class CSession implements ModelSession {
     if (this.isClosed) throw new InternalError('the session is closed');
   }
 
+  private requireIdle(): void {
+    if (this.isRunning) throw new InternalError('the session is in the midst of a run');
+  }
+
+  /** Requires that a run has all that the model reads, once each, and asks for what there is: C believes what it is told. */
+  private checkRun(feeds: RunRequest['feeds'], results: RunRequest['results'], updates: RunRequest['updates']): void {
+    for (const [name, tensor] of feeds) this.checkInput(name, tensor);
+    const given = [...feeds.map(([name]) => name), ...this.state.keys()];
+    requireOnce(given, 'input');
+    const known = new Set(given);
+    const missing = this.model.program.inputs.filter((name) => !known.has(name));
+    if (missing.length > 0) throw new InternalError(`the model's ${missing.join(', ')} are neither fed nor set`);
+    const wanted = [...results, ...updates.map(({ output }) => output)];
+    requireOnce(wanted, 'output');
+    requireOnce(
+      updates.map(({ input }) => input),
+      'updated state',
+    );
+    for (const name of wanted) {
+      if (!this.model.outputs.has(name)) throw new InternalError(`the model has no output ${name}`);
+    }
+    for (const { output, input } of updates) {
+      const { dtype, shape } = this.slot(input).current;
+      const type = this.model.outputs.get(output);
+      if (type?.dtype !== dtype || type.shape.join() !== shape.join()) {
+        throw new InternalError(
+          `${output} is ${type?.dtype} [${type?.shape.join(', ')}], the state ${input} that it replaces ${dtype} [${shape.join(', ')}]`,
+        );
+      }
+    }
+    this.extentsOf(feeds);
+  }
+
   /** The runtime runs a step up to three times to capture it, so the state is put back before the first that counts. */
   private capture(plan: Plan): void {
     const before = [...this.state].map(([name, { current }]) => [name, current.block.read()] as const);
@@ -213,17 +294,19 @@ export class CSession implements ModelSession {
     plan.isCaptured = true;
   }
 
-  private runOnce({ session, bindings, options }: Plan): void {
+  private runOnce({ session, bindings, options, updates }: Plan): void {
+    const { pointer, bindInputs } = bindings[this.direction % bindings.length] as Binding;
+    if (this.copiesInputs) bindInputs();
     try {
-      this.api.RunWithBinding(session, options, bindings[this.direction % bindings.length]);
+      this.api.RunWithBinding(session, options, pointer);
     } catch (error) {
+      const { message } = error as Error;
+      if (this.state.size === 0 || updates === 0) throw new FailureError(message, { cause: error });
       // Parameters change during the backward pass: nobody knows which ones have.
-      if (this.state.size > 0) {
-        this.broken = new FailureError(
-          `the state is lost, since an earlier step failed half-way (${(error as Error).message}); go on from the last checkpoint`,
-        );
-      }
-      throw error;
+      this.broken = new FailureError(
+        `the state is lost, since an earlier step failed half-way (${message}); go on from the last checkpoint`,
+      );
+      throw new FailureError(`${message}; the state is lost, since the step failed half-way`, { cause: error });
     }
   }
 
@@ -249,16 +332,20 @@ export class CSession implements ModelSession {
     const fetched = new Map(results.map((name) => [name, this.bindOutput(name, extents)]));
     const captured = this.captures && !this.turns && updates.length > 0 && !this.isTaken;
     const session = this.captures && this.model.hasTables && this.isTaken ? this.secondSession() : this.session;
-    const binding = (turned: boolean): Pointer => {
+    const binding = (turned: boolean): Binding => {
       const pointer = made(api.CreateIoBinding, session);
-      for (const [name, { value }] of bound) api.BindInput(pointer, name, value);
-      for (const [name, { current, next }] of this.state) api.BindInput(pointer, name, (turned ? next : current).value);
+      const state = [...this.state].map(([name, { current, next }]) => [name, turned ? next : current] as const);
+      const inputs = [...bound, ...state];
+      const bindInputs = (): void => {
+        for (const [name, { value }] of inputs) api.BindInput(pointer, name, value);
+      };
+      bindInputs();
       for (const [name, { value }] of fetched) api.BindOutput(pointer, name, value);
       for (const { output, input } of updates) {
         const { current, next } = this.slot(input);
         api.BindOutput(pointer, output, (turned ? current : next).value);
       }
-      return pointer;
+      return { pointer, bindInputs };
     };
     // Bindings are made for the state as it lies now, whichever direction that is.
     const turned = this.direction === 0 ? [false, true] : [true, false];
@@ -266,7 +353,16 @@ export class CSession implements ModelSession {
     const options = made(api.CreateRunOptions);
     const graph = captured ? ++this.graphs : undefined;
     if (this.captures && session === this.session) api.AddRunConfigEntry(options, 'gpu_graph_id', String(graph ?? -1));
-    return { session, feeds: bound, results: fetched, bindings, options, graph, isCaptured: false };
+    return {
+      session,
+      feeds: bound,
+      results: fetched,
+      bindings,
+      options,
+      updates: updates.length,
+      graph,
+      isCaptured: false,
+    };
   }
 
   /** Whether some state lies in two places, which change roles after each run that updates it. */
@@ -308,7 +404,12 @@ export class CSession implements ModelSession {
     const extents = new Map<string, number>();
     for (const [name, { shape }] of feeds) {
       for (const [axis, dim] of (this.model.inputs.get(name)?.shape ?? []).entries()) {
-        if (typeof dim === 'string') extents.set(dim, shape[axis] as number);
+        if (typeof dim !== 'string') continue;
+        const extent = shape[axis] as number;
+        const known = extents.get(dim) ?? extent;
+        if (known !== extent)
+          throw new InternalError(`${dim} is ${extent} in ${name}, and ${known} in what is fed beside it`);
+        extents.set(dim, extent);
       }
     }
     return extents;
@@ -328,6 +429,9 @@ export class CSession implements ModelSession {
   private checkInput(name: string, { dtype, shape, data }: TensorData): void {
     const type = this.model.inputs.get(name);
     if (!type) throw new InternalError(`the model has no input ${name}`);
+    if (!Array.isArray(shape) || !shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
+      throw new InternalError(`${name} has the shape [${shape}], whose extents must be whole numbers of at least 0`);
+    }
     const fits =
       type.dtype === dtype &&
       type.shape.length === shape.length &&
@@ -336,6 +440,9 @@ export class CSession implements ModelSession {
       throw new InternalError(
         `${name} is ${dtype} [${shape.join(', ')}], the model takes ${type.dtype} [${type.shape.join(', ')}]`,
       );
+    }
+    if (!(data instanceof arrays[dtype])) {
+      throw new InternalError(`${name} is ${dtype}, its data is no ${arrays[dtype].name}`);
     }
     const count = elementCount(shape);
     if (data.length !== count) throw new InternalError(`${name} has ${data.length} elements, its shape ${count}`);
@@ -383,7 +490,7 @@ export class CSession implements ModelSession {
     const plan = this.plans.get(key);
     if (!plan) return;
     this.plans.delete(key);
-    for (const binding of plan.bindings) this.api.ReleaseIoBinding(binding);
+    for (const { pointer } of plan.bindings) this.api.ReleaseIoBinding(pointer);
     this.api.ReleaseRunOptions(plan.options);
     for (const bound of [...plan.feeds.values(), ...plan.results.values()]) this.free(bound);
   }
@@ -391,6 +498,10 @@ export class CSession implements ModelSession {
 
 /** What a session must know of its model. */
 interface ModelFacts {
+  /** Nodes that read floats of a batch. */
+  readonly batchReaders: ReadonlySet<string>;
+  /** What errors call it. */
+  readonly source: string;
   readonly program: Program;
   readonly inputs: ReturnType<typeof valueTypes>;
   readonly outputs: ReturnType<typeof valueTypes>;
@@ -399,10 +510,20 @@ interface ModelFacts {
   readonly hasTables: boolean;
 }
 
+function readFile(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new FailureError(`${path} can't be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 function readModel(source: string | Uint8Array): ModelFacts {
-  const model =
-    typeof source === 'string' ? decodeModel(readFileSync(source), source) : decodeModel(source, 'the model');
+  const [bytes, name] = typeof source === 'string' ? [readFile(source), source] : [source, 'the model'];
+  const model = decodeModel(bytes, name);
   return {
+    batchReaders: batchReaders(model),
+    source: name,
     program: programOf(model),
     inputs: valueTypes(model.graph?.input),
     outputs: valueTypes(model.graph?.output),
@@ -427,6 +548,12 @@ async function operatorsFor({ link }: SessionRequest): Promise<OwnKernels['table
 }
 
 const severity = { error: 3, fatal: 4 } as const;
+
+/** @throws InternalError for a name that is given twice */
+function requireOnce(names: readonly string[], what: string): void {
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new InternalError(`the ${what} ${twice} is given twice`);
+}
 
 let environment: Pointer;
 
@@ -461,7 +588,10 @@ function openSession(
       const list = disabledOptimizers.join(';');
       api.AddSessionConfigEntry(options, 'optimization.disable_specified_optimizers', list);
     }
+    if (device.target !== 'cpu') api.AddSessionConfigEntry(options, accountEntry, '1');
     if (device.target === 'cuda') addCuda(api, options, device, request, cudaGraph);
+    if (device.target === 'webgpu')
+      api.SessionOptionsAppendExecutionProvider(options, 'WebGPU', ['preferredLayout'], ['NCHW'], 1);
     if (model.hasOwnOperators) addOwnOperators(options, table, library);
     return typeof request.model === 'string'
       ? made(api.CreateSession, environment, request.model, options)
@@ -495,6 +625,8 @@ function memoryInfo(api: OrtApi, { place }: Memory, arena: boolean): Pointer {
 }
 
 function bytesOf({ data }: TensorData): Uint8Array {
+  // Of a buffer that was given away nothing is left to make a view of.
+  if (data.byteLength === 0) return new Uint8Array(0);
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 

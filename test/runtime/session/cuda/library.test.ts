@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { FailureError, InternalError } from '../../../../src/ir/index.js';
 import { ownOperators } from '../../../../src/operators/index.js';
+import { requireIndexable } from '../../../../src/runtime/session/cuda/index.js';
 import { kernelNames, kernelSource, partsPerLaunch } from '../../../../src/runtime/session/cuda/kernels.js';
 import { installedLibraries, loadLibrary } from '../../../../src/runtime/session/cuda/libraries.js';
 import { compileKernels } from '../../../../src/runtime/session/cuda/nvrtc.js';
@@ -17,6 +18,15 @@ function has(kind: 'driver' | 'nvrtc'): boolean {
     return false;
   }
 }
+
+describe('a tensor for a kernel', () => {
+  it('has no more elements than 31 bits count', () => {
+    expect(() => requireIndexable('Concat', [2 ** 15, 2 ** 16 - 1])).not.toThrow();
+    expect(() => requireIndexable('Concat', [2 ** 15, 2 ** 16])).toThrow(
+      /^Concat of a tensor \[32768, 65536\]: it has 2147483648 elements, .* 2147483647 at most; take a smaller batch/,
+    );
+  });
+});
 
 describe("a kernel's structure", () => {
   it('has its members where C has them', () => {
