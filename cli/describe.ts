@@ -56,6 +56,9 @@ export function printBundle(bundle: Bundle, json: boolean, batchSize?: number): 
       facts.kernels === 'plain' ? facts.target : `${facts.target}, with densec's own kernels for ${facts.kernels}`,
     ],
     ['loss', describeLoss(facts.loss)],
+    ...(facts.processes
+      ? [['processes', facts.syncBatchNorm ? 'several, with batch norm over all' : 'several'] as const]
+      : []),
     ['optimizer', describeOptimizer(optimizer)],
     ['nodes', models.training.nodes],
     ...(batchSize === undefined

@@ -3,8 +3,6 @@
 
 import '../src/runtime/session/telemetry.js';
 import { Command, CommanderError } from 'commander';
-import pc from 'picocolors';
-import { DensecError } from '../src/ir/index.js';
 import { version } from '../src/version.js';
 import { benchCommand } from './commands/bench.js';
 import { buildCommand } from './commands/build.js';
@@ -17,6 +15,7 @@ import { predictCommand } from './commands/predict.js';
 import { stepCommand } from './commands/step.js';
 import { trainCommand } from './commands/train.js';
 import { verifyCommand } from './commands/verify.js';
+import { exitCodeOf, ToldError, tellError } from './errors.js';
 import { guardStreams } from './streams.js';
 
 function program(): Command {
@@ -58,14 +57,8 @@ Begin with:
 function report(error: unknown): number {
   // Commander has told what is wrong already; asking for help is no error.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  const debug = process.argv.includes('--debug');
-  const expected = error instanceof DensecError;
-  const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`${pc.red('error:')} ${message}\n`);
-  if (error instanceof Error && (debug || !expected)) process.stderr.write(`${error.stack}\n`);
-  if (!expected)
-    process.stderr.write('This is a bug of densec; please report it with the command and the lines above.\n');
-  return expected ? error.exitCode : 1;
+  if (!(error instanceof ToldError)) tellError(error);
+  return exitCodeOf(error);
 }
 
 guardStreams();

@@ -33,8 +33,16 @@ export function printCheck({ name, ok, detail }: { name: string; ok: boolean; de
   process.stdout.write(`${ok ? pc.green('ok  ') : pc.red('FAIL')}  ${name.padEnd(26)}  ${detail}\n`);
 }
 
+let isSilent = false;
+
+/** From here on, this process tells nothing but errors: of several, the first one speaks. */
+export function silence(): void {
+  isSilent = true;
+}
+
 /** Tells people what goes on. */
 export function note(message: string): void {
+  if (isSilent) return;
   process.stderr.write(`${message}\n`);
 }
 

@@ -14,6 +14,11 @@ export interface TrainReporter {
   stop(): void;
 }
 
+/** Shows nothing: of several processes, the first one tells. */
+export function silentReporter(): TrainReporter {
+  return { show: () => undefined, stop: () => undefined };
+}
+
 /** One JSON object a line on stdout. */
 export function jsonReporter(): TrainReporter {
   return { show: printJson, stop: () => undefined };
@@ -109,6 +114,9 @@ function showMilestone(event: Extract<TrainEvent, { event: 'epoch' | 'result' }>
       ['test loss', (event.testLoss ?? 0).toFixed(4)],
       ['best epoch', event.bestEpoch ?? 0],
       ['waiting for data', percent(event.dataWait)],
+      ...(event.processWaits
+        ? [['waiting for each other, by process', event.processWaits.map(percent).join(', ')] as const]
+        : []),
       ...(event.skippedImages > 0 ? [['images left out', event.skippedImages] as const] : []),
       ['saved in', event.save],
     ]);

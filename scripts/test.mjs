@@ -15,6 +15,7 @@ import { dirname, join } from 'node:path';
 const given = process.argv.slice(2);
 const long = given.includes('--long') || Boolean(process.env.DENSEC_LONG);
 
+const hasMpi = spawnSync('mpiexec', ['--version']).status === 0;
 const isWhole = given.every((option) => option === '--long' || option === '--both');
 const both = isWhole && !process.env.DENSEC_RUNTIME && (long || given.includes('--both') || Boolean(process.env.CI));
 
@@ -25,6 +26,9 @@ const leftOut = [
     how: 'scripts/check-package.sh',
   },
   { what: "ONNX's own checker over written bundles", why: 'needs Python', how: 'scripts/check-onnx.sh' },
+  ...(hasMpi
+    ? []
+    : [{ what: 'runs of several processes', why: 'need an MPI', how: 'apt-get install mpich, then npm test' }]),
   ...(both || !isWhole ? [] : [{ what: "sessions by Node's binding", why: 'take minutes', how: 'npm test -- --both' }]),
   ...(long
     ? []

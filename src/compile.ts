@@ -5,6 +5,7 @@ import { aLoss, checkLoss, type LossChoice, type LossOptions, resolveLoss, taskO
 import { checkKernels } from './check-kernels.js';
 import {
   aCount,
+  aFlag,
   aFunction,
   anObject,
   aSeed,
@@ -38,6 +39,7 @@ import {
 } from './passes/optimizers/index.js';
 import { packState, planSegments, type Segment } from './passes/pack-state.js';
 import { type Pass, runPasses, runUnverified } from './passes/pass.js';
+import { numberCollectives, reduceAcrossProcesses } from './passes/reduce-across-processes.js';
 import { rematerialize } from './passes/rematerialize.js';
 import {
   byPredicate,
@@ -52,12 +54,12 @@ import {
   solvers,
   withinBudget,
 } from './passes/solvers/index.js';
-import { differentiation, evaluation, lowering, ordering, sketch } from './passes/stages.js';
+import { differentiation, evaluation, lowering, ordering, type ProcessesMode, sketch } from './passes/stages.js';
 import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
 import { reservedPrefix, resultOutputs } from './step/interface.js';
 import type { Task } from './step/tasks.js';
-import { type KernelsName, type TargetName, targetOf } from './targets/index.js';
+import { type KernelsName, type Target, type TargetName, targetOf } from './targets/index.js';
 
 /** What to compile a network for. */
 export interface CompileOptions {
@@ -75,6 +77,13 @@ export interface CompileOptions {
   readonly memory?: MemoryBudget;
   /** Parameters not to train, by the beginnings of their names or by a predicate; see `freezeParameters`. */
   readonly freeze?: Freeze | undefined;
+  /**
+   * Whether the training step is for several processes (MPI), each with a share of the batch: gradients and running statistics
+   * are summed over them by operators of our own. By default it is for one, and has none of that.
+   */
+  readonly processes?: boolean;
+  /** Whether batch norm normalizes by the images of all processes, not each process by its own. */
+  readonly syncBatchNorm?: boolean;
   /** Seeds the initial parameters. */
   readonly seed?: number;
   /** Largest segment of packed state, in bytes; 0 keeps every tensor an input of its own. */
@@ -93,6 +102,8 @@ export const compileKinds: Kinds<CompileOptions> = {
   solver: aFunction,
   memory: anObject,
   freeze: either(listOf(aText), { ...aFunction, expects: "a function of a parameter's name" }),
+  processes: aFlag,
+  syncBatchNorm: aFlag,
   seed: aSeed,
   segmentBytes: aCount(0),
   observe: aFunction,
@@ -116,6 +127,10 @@ export interface Compiled {
   readonly initial: ReadonlyMap<string, TensorData>;
   readonly target: TargetName;
   readonly kernels: KernelsName;
+  /** Whether the training step is one of several processes. */
+  readonly processes: boolean;
+  /** Whether batch norm normalizes by the images of all of them. */
+  readonly syncBatchNorm: boolean;
   /** What is recomputed: the policy's name, `custom` for a policy or solver of one's own, `budget` within a memory budget. */
   readonly remat: RematName | 'custom' | 'budget';
   /** Positions in the differentiated graph of the nodes that are computed again: with them the same is compiled again. */
@@ -172,7 +187,12 @@ function lossOfGraph(graph: Graph, task: Task): LossOptions {
 /** As `compileGraph`, with options that have been checked. */
 export function compileForward(traced: Graph, loss: LossOptions, options: Omit<CompileOptions, 'loss'>): Compiled {
   checkNames(traced);
-  const kernels = options.kernels ?? 'plain';
+  const { kernels = 'plain', processes = false, syncBatchNorm = false } = options;
+  if (processes && loss.kind === 'cross-entropy' && loss.classWeights) {
+    throw new RequestError(
+      'class weights divide by the weights of the whole batch, of which a process sees its share only; leave them out, or train in one process',
+    );
+  }
   const target = targetOf(options.target ?? 'cpu', kernels);
   const optimizer = resolveOptimizer(options.optimizer);
   const { name: remat, solver } = rematOf(options);
@@ -186,14 +206,18 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
   const { decayNormBias } = optimizer;
   const packed = planSegments(forward, { segmentBytes: options.segmentBytes, decayNormBias });
 
-  const update = [packState(packed), optimize(optimizer, packed)];
+  const mode = processesMode(target, processes, syncBatchNorm);
+  const [reduced, numbered] = processes ? [[reduceAcrossProcesses], [numberCollectives]] : [[], []];
+  const update = [packState(packed), ...reduced, optimize(optimizer, packed)];
   const steps = new Map<RematProblem, (again: ReadonlySet<Node>) => Schedule>();
   const laidOut = memoized((layout: Layout): RematProblem => {
-    const differentiated = run(asSources(forward), differentiation(target, layout));
+    const differentiated = run(asSources(forward), differentiation(target, layout, mode));
     const remat = (again: ReadonlySet<Node>): Pass => rematerialize(again, layout.holdShare);
     const step = lastOf(
       (again: ReadonlySet<Node>): Schedule =>
-        schedule(run(differentiated, [remat(again), ...ordering, ...update, ...lowering(target), updateEarly])),
+        schedule(
+          run(differentiated, [remat(again), ...ordering, ...update, ...lowering(target), updateEarly, ...numbered]),
+        ),
     );
     const problem = rematProblem(differentiated, target, {
       batchSize: options.memory?.batchSize,
@@ -238,6 +262,8 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
     initial: initialState(forward, options.seed ?? 0),
     target: target.name,
     kernels,
+    processes,
+    syncBatchNorm,
     remat,
     recomputed: problem.graph.nodes.flatMap((node, position) => (again.has(node) ? [position] : [])),
     layout: problem.layout,
@@ -247,6 +273,22 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
     warnings: [...warnUnused(traced.name, unused), ...warnings],
     leastBatchSize: leastBatchSize(forward),
   };
+}
+
+/** @throws RequestError where batch norm can't normalize by the images of all processes */
+function processesMode({ name, kernels }: Target, processes: boolean, synchronized: boolean): ProcessesMode {
+  if (!synchronized) return processes ? 'several' : 'one';
+  if (!processes) {
+    throw new RequestError(
+      'batch norm is synchronized between several processes, and this step is for one; ask for both',
+    );
+  }
+  if (name !== 'cpu' || kernels.size > 0) {
+    throw new RequestError(
+      `batch norm is synchronized on the target cpu only in this version, not on ${name}; leave it out, or build for the CPU`,
+    );
+  }
+  return 'several, synchronized';
 }
 
 function rematOf({ remat, solver, memory }: CompileOptions): { name: Compiled['remat']; solver: RematSolver } {

@@ -16,6 +16,8 @@ interface Flags extends BuildFlags {
   readonly force?: boolean;
   readonly seed: number;
   readonly batchSize?: number;
+  readonly processes?: boolean;
+  readonly syncBatchNorm?: boolean;
   readonly json?: boolean;
 }
 
@@ -26,6 +28,9 @@ export function buildCommand(): Command {
     .option('--force', 'replace the bundle that the folder holds')
     .option('--json', 'print the facts of info as JSON');
   addSeedOption(addBuildOptions(command), 'seed of the initial weights');
+  command
+    .option('--processes', 'for several processes (MPI): gradients are summed over them; only densec runs such a step')
+    .option('--sync-batch-norm', 'batch norm normalizes by the images of all processes');
   command.addOption(
     new Option(
       '--batch-size <n>',
@@ -35,7 +40,11 @@ export function buildCommand(): Command {
   return command.addHelpText('after', examples).action(async (flags: Flags) => {
     const network = densenet(networkConfig(flags));
     const loss = await lossChoice(flags);
-    const options = compileOptions(flags, loss);
+    const options = {
+      ...compileOptions(flags, loss),
+      processes: flags.processes ?? false,
+      syncBatchNorm: flags.syncBatchNorm ?? false,
+    };
     await prepareOutputFolder(flags.output, flags.force ?? false);
     const forward = traceNetwork(network, loss);
     const compiled = compileGraph(forward, {

@@ -1,5 +1,6 @@
 /** @file densec train: from a network and a data set to trained weights. */
 
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import pc from 'picocolors';
@@ -33,12 +34,23 @@ import { type TrainOptions, trainChoices, trainDefaults } from '../../src/runtim
 import { describeChange, withOptions } from '../../src/runtime/run/segments.js';
 import { missingLibrary } from '../../src/runtime/session/cuda/libraries.js';
 import { parseDevice } from '../../src/runtime/session/devices.js';
+import type { Processes } from '../../src/runtime/session/mpi/processes.js';
+import type { SessionOptions } from '../../src/runtime/session/session.js';
 import { memoryOption, tellBudget } from '../budget.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
+import { dryRun, linkSpeed } from '../dry-run.js';
 import { addChoices, attributeOf, chosen } from '../flags.js';
 import { lossChoice, taskOfFlags } from '../loss.js';
 import { note, warn } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
+import {
+  failTogether,
+  joinProcesses,
+  launchProcesses,
+  mustLaunch,
+  onLauncherStop,
+  type ProcessFlags,
+} from '../processes.js';
 import { drawsBars } from '../progress.js';
 import {
   addBuildOptions,
@@ -59,10 +71,10 @@ import {
   rematOption,
   sessionOptions,
 } from '../shared.js';
-import { jsonReporter, lineReporter, terminalReporter } from '../train-reporters.js';
+import { jsonReporter, lineReporter, silentReporter, terminalReporter } from '../train-reporters.js';
 import { noteNames } from '../weights.js';
 
-interface Flags extends BuildFlags, DataFlags, RunFlags {
+interface Flags extends BuildFlags, DataFlags, RunFlags, ProcessFlags {
   readonly data?: string;
   readonly save: string;
   readonly init?: string;
@@ -76,6 +88,9 @@ interface Flags extends BuildFlags, DataFlags, RunFlags {
   readonly resume?: boolean;
   readonly resumeFrom?: string;
   readonly force?: boolean;
+  readonly syncBatchNorm?: boolean;
+  readonly dryRun?: boolean;
+  readonly link: number;
   readonly allowOvercommit?: boolean;
   readonly json?: boolean;
 }
@@ -104,9 +119,9 @@ export function trainCommand(): Command {
     .argument('[dir]', 'bundle that densec build wrote; without it the flags below describe the network')
     .optionsGroup('Data and files:')
     .option('--data <source>', dataHelp)
-    .requiredOption(
+    .option(
       '--save <dir>',
-      'folder for weights, checkpoints, the bundle, results.csv, curves.svg and report.html',
+      'folder for weights, checkpoints, the bundle, results.csv, curves.svg and report.html (required)',
     )
     .option(
       '--init <file>',
@@ -129,6 +144,21 @@ export function trainCommand(): Command {
     .option('--resume-from <file>', 'go on from an earlier checkpoint')
     .option('--force', 'replace the run that the folder holds')
     .option('--allow-overcommit', 'start although a step alone needs more memory than is free')
+    .option(
+      '--sync-batch-norm',
+      "several processes: batch norm normalizes by the images of all (default: by each process's own)",
+    )
+    .addOption(
+      new Option('--timeout <seconds>', 'how long a process waits for the others of its run before it gives up')
+        .argParser(wholeNumber(1))
+        .default(600),
+    )
+    .option('--dry-run', 'train nothing: predict the step of --processes N, by the cost table and --link')
+    .addOption(
+      new Option('--link <speed>', 'with --dry-run: what lies between two processes')
+        .argParser(linkSpeed)
+        .default(10e9, '10GB/s'),
+    )
     .option('--json', 'print a JSON object a line for each event, the result last')
     .addOption(
       new Option('--print-freq <n>', 'steps from line to line where stderr is no terminal')
@@ -145,6 +175,7 @@ export function trainCommand(): Command {
     ),
     validSize: `a tenth, at most ${defaultValidSize}; none where there is a val/`,
     limit: 'all',
+    processes: 'one',
     ...{ lrFactor: '0.1', lrEvery: '30', lrPatience: '10', lrMin: '0', patience: 'none: all epochs are trained' },
     augment: 'yes, but not for IDX and SVHN',
     colorJitter: 'none',
@@ -167,33 +198,85 @@ export function trainCommand(): Command {
   command.addHelpText('after', examples);
   return command.action(async (directory: string | undefined, flags: Flags, parsed: Command) => {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
-    const resuming = flags.resume || flags.resumeFrom !== undefined;
-    const run = resuming ? await resumed(directory, flags, given) : await begun(directory, flags, given);
-    for (const change of run.changes) note(`from epoch ${change.epoch}: ${describeChange(change)}`);
-    const stopWatching = watchInterrupts(() => run.stop());
-    tellMemory(run);
-    const task = taskOf(run.bundle.manifest.loss);
-    const reporter = flags.json
-      ? jsonReporter()
-      : drawsBars()
-        ? terminalReporter(task)
-        : lineReporter(flags.printFreq, task);
-    let result: ResultEvent;
+    if (flags.dryRun) return dryRun(directory, flags);
+    if ((flags.save as string | undefined) === undefined) {
+      throw new RequestError("--save DIR is missing: the run's folder, for weights, checkpoints and results");
+    }
+    if (mustLaunch(flags)) {
+      process.exitCode = await launchProcesses(flags);
+      return;
+    }
+    const team = await joinProcesses(flags);
+    if (flags.memoryBudget === 'free' && team) {
+      throw new RequestError(
+        '--memory-budget free is for one process, and several share what is free; give a size for each, as in 400MB',
+      );
+    }
+    if (flags.syncBatchNorm && !team) {
+      throw new RequestError('--sync-batch-norm is for several processes; add --processes N, or leave it out');
+    }
+    if (!team) return train(directory, flags, given, undefined);
     try {
-      result = await run.run((event) => reporter.show(event));
-    } finally {
-      reporter.stop();
-      stopWatching();
+      await train(directory, flags, given, team);
+      await team.finish();
+    } catch (error) {
+      await failTogether(team, error);
     }
-    if (result.stoppedEarly) {
-      note(`ended after epoch ${result.epochs}: the validation error has not fallen since epoch ${result.bestEpoch}`);
-    }
-    if (!result.interrupted) return;
-    note(
-      `${pc.yellow('interrupted')} and saved after step ${result.steps}: go on with densec train --resume --save ${flags.save}`,
-    );
-    process.exitCode = 130;
   });
+}
+
+async function train(
+  directory: string | undefined,
+  flags: Flags,
+  given: (name: string) => boolean,
+  team: Processes | undefined,
+): Promise<void> {
+  const resuming = flags.resume || flags.resumeFrom !== undefined;
+  const begin = resuming ? resumed : begun;
+  const run = team && team.rank > 0 ? await joined(flags, team) : await begin(directory, flags, given, team);
+  for (const change of run.changes) note(`from epoch ${change.epoch}: ${describeChange(change)}`);
+  const stopWatching = watchInterrupts(() => run.stop());
+  if (team?.rank === 0) onLauncherStop(stopNoted(() => run.stop()));
+  if (!team || team.rank === 0) tellMemory(run);
+  const task = taskOf(run.bundle.manifest.loss);
+  const reporter =
+    team && team.rank > 0
+      ? silentReporter()
+      : flags.json
+        ? jsonReporter()
+        : drawsBars()
+          ? terminalReporter(task)
+          : lineReporter(flags.printFreq, task);
+  let result: ResultEvent;
+  try {
+    result = await run.run((event) => reporter.show(event));
+  } finally {
+    reporter.stop();
+    stopWatching();
+  }
+  if (result.stoppedEarly) {
+    note(`ended after epoch ${result.epochs}: the validation error has not fallen since epoch ${result.bestEpoch}`);
+  }
+  if (!result.interrupted) return;
+  note(
+    `${pc.yellow('interrupted')} and saved after step ${result.steps}: go on with densec train --resume --save ${flags.save}`,
+  );
+  process.exitCode = 130;
+}
+
+/** Takes part in the run that the first process begins or goes on with. */
+async function joined(flags: Flags, team: Processes): Promise<TrainingRun> {
+  await team.gather([]);
+  const { save, dataWorkers } = flags;
+  const dataset = await readRunData(await openRun(save), flags);
+  return TrainingRun.join(dataset, { ...sessionFlags(flags, team), save, dataWorkers, team });
+}
+
+/** Session options from flags; several processes share the cores of their host. */
+function sessionFlags(flags: Flags, team: Processes | undefined): SessionOptions {
+  const options = sessionOptions(flags);
+  if (!team || options.threads !== undefined) return options;
+  return { ...options, threads: Math.max(1, Math.floor(availableParallelism() / team.onHost)) };
 }
 
 /** Tells what a run will need of memory, and warns where that is more than is free. */
@@ -211,6 +294,7 @@ async function begun(
   directory: string | undefined,
   flags: Flags,
   given: (name: string) => boolean,
+  team: Processes | undefined,
 ): Promise<TrainingRun> {
   const { save, force = false, data } = flags;
   if (data === undefined) throw new RequestError('--data SOURCE is missing: a folder with a data set, or mnist');
@@ -229,7 +313,7 @@ async function begun(
   ];
   const task = existing ? taskOf(existing.manifest.loss) : taskOfFlags(flags);
   const dataset = await readData(data, channels, { ...flags, task, imageSize, imageWidth });
-  const source = existing ?? (await compileFlags(forDevice(flags, given), dataset));
+  const source = existing ?? (await compileFlags(forDevice(flags, given), dataset, team !== undefined));
   const { classes } = 'manifest' in source ? source.manifest : source.network;
   if (task === 'classes' && classes > Math.max(2, dataset.classes)) {
     note(
@@ -238,9 +322,18 @@ async function begun(
   }
   const initial = flags.init === undefined ? undefined : await initialWeights(flags.init, source);
   const run = await TrainingRun.begin(source, dataset, {
-    ...sessionOptions(flags),
+    ...sessionFlags(flags, team),
     ...chosen(trainChoices, flags),
-    ...{ save, force, data: place(data), initial, validShare: flags.validShare, dataWorkers: flags.dataWorkers },
+    ...{
+      team,
+      syncBatchNorm: flags.syncBatchNorm,
+      save,
+      force,
+      data: place(data),
+      initial,
+      validShare: flags.validShare,
+      dataWorkers: flags.dataWorkers,
+    },
     ...{ checkpointEvery: flags.checkpointEvery, keep: flags.keep, onWait: note },
     allowOvercommit: flags.allowOvercommit,
   });
@@ -273,7 +366,7 @@ interface Built {
   readonly compiled: Compiled;
 }
 
-async function compileFlags(flags: Flags, dataset: Dataset): Promise<Built> {
+async function compileFlags(flags: Flags, dataset: Dataset, processes: boolean): Promise<Built> {
   const network = densenet(networkConfig(flags, dataFallback(dataset, flags)));
   const { validShare, seed, limit } = flags;
   const { validSize: told, batchSize = trainDefaults.batchSize } = chosen(trainChoices, flags);
@@ -283,7 +376,8 @@ async function compileFlags(flags: Flags, dataset: Dataset): Promise<Built> {
   };
   const loss = await lossChoice(flags, { dataset, trainedOn: trained, outputs: network.classes });
   const forward = traceNetwork(network, loss);
-  const options = compileOptions(flags, loss);
+  const { syncBatchNorm = false } = flags;
+  const options = { ...compileOptions(flags, loss), processes, syncBatchNorm };
   const memory = await memoryOption(
     flags,
     batchSize,
@@ -325,6 +419,7 @@ async function resumed(
   directory: string | undefined,
   flags: Flags,
   given: (name: string) => boolean,
+  team: Processes | undefined,
 ): Promise<TrainingRun> {
   const { save, resumeFrom: from, checkpointEvery, keep } = flags;
   // The run's own command with --resume added is fine.
@@ -340,32 +435,51 @@ async function resumed(
   const told = Object.fromEntries(said) as Partial<typeof options>;
   // Reading the data may take long: what can't change is told before.
   withOptions(progress, told, save);
+  const dataset = await readRunData(run, flags);
+  const data = flags.data === undefined ? options.data : place(flags.data);
+  refuseOtherShares(flags, progress, dataset);
+  tellProcesses(options.processes ?? 1, team?.size ?? 1, flags.syncBatchNorm ?? bundle.manifest.syncBatchNorm ?? false);
+  await refuseOtherLoss(flags, given, bundle, dataset, options);
+  const batchSize = told.batchSize ?? options.batchSize;
+  const lowered =
+    (await compiledAnew(run, { ...flags, batchSize }, given, dataset, team !== undefined)) ??
+    (directory === undefined ? undefined : bundle);
+  const { device, threads, ...cuda } = sessionOptions(flags);
+  const shared = given('threads') ? threads : sessionFlags(flags, team).threads;
+  return TrainingRun.resume(dataset, {
+    ...told,
+    ...{ save, from, data, lowered, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
+    allowOvercommit: flags.allowOvercommit,
+    ...(given('device') && device && { device }),
+    ...(shared !== undefined && { threads: shared }),
+    ...cuda,
+    team,
+  });
+}
+
+/** Tells what another number of processes means. */
+function tellProcesses(before: number, now: number, syncBatchNorm: boolean): void {
+  if (before === now) return;
+  const norm = syncBatchNorm && now > 1 ? 'over all of them, as before' : 'each process by its own share of a step';
+  note(
+    `${now} ${now === 1 ? 'process goes' : 'processes go'} on with the run of ${before}: batch norm normalizes ${norm}; the epoch in progress keeps its steps, from the next one on a step has ${now} times --batch-size images`,
+  );
+}
+
+/** The data that a run began with, where it is now. */
+function readRunData({ progress, bundle }: OpenedRun, flags: Flags): Promise<Dataset> {
+  const { options } = progress;
   const [channels, imageSize, imageWidth] = bundle.manifest.inputShape;
   const { limit } = options;
   const data = flags.data === undefined ? options.data : place(flags.data);
   const known = knownFrom(progress.data);
   const task = taskOf(bundle.manifest.loss);
   const read = readData(data, channels, { ...flags, task, imageSize, imageWidth, limit, known });
-  const dataset = await read.catch((error: unknown) => {
+  return read.catch((error: unknown) => {
     if (flags.data !== undefined || !(error instanceof FailureError)) throw error;
     throw new FailureError(`${error.message}; if the data of this run has moved, say where it is with --data`, {
       cause: error,
     });
-  });
-  refuseOtherShares(flags, progress, dataset);
-  await refuseOtherLoss(flags, given, bundle, dataset, options);
-  const batchSize = told.batchSize ?? options.batchSize;
-  const lowered =
-    (await compiledAnew(run, { ...flags, batchSize }, given, dataset)) ??
-    (directory === undefined ? undefined : bundle);
-  const { device, threads, ...cuda } = sessionOptions(flags);
-  return TrainingRun.resume(dataset, {
-    ...told,
-    ...{ save, from, data, lowered, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
-    allowOvercommit: flags.allowOvercommit,
-    ...(given('device') && device && { device }),
-    ...(threads !== undefined && { threads }),
-    ...cuda,
   });
 }
 
@@ -418,13 +532,17 @@ async function compiledAnew(
   flags: Flags & { readonly batchSize: number },
   given: (name: string) => boolean,
   dataset: Dataset,
+  processes: boolean,
 ): Promise<Compiled | undefined> {
   const { bundle, progress } = run;
   const { manifest } = bundle;
   const extra = buildFlagNames.filter((name) => given(name) && !lossFlagNames.includes(name));
   const { device } = progress.running;
   const isElsewhere = given('device') && parseDevice(flags.device).target !== parseDevice(device).target;
-  if (extra.length === 0 && !isElsewhere) return undefined;
+  const { syncBatchNorm = processes && manifest.syncBatchNorm === true } = flags;
+  const isOtherCount =
+    processes !== (manifest.processes === true) || syncBatchNorm !== (manifest.syncBatchNorm === true);
+  if (extra.length === 0 && !isElsewhere && !isOtherCount) return undefined;
   const placed = isElsewhere ? forDevice(flags, given) : flags;
   const target = given('target') || isElsewhere ? placed.target : manifest.target;
   const kernels = given('kernels') || target !== manifest.target ? placed.kernels : manifest.kernels;
@@ -435,7 +553,7 @@ async function compiledAnew(
   const isOnlyLowering = extra.every((name) => !networkFlagNames.includes(name) && !optimizerFlagNames.includes(name));
   const isSame =
     target === manifest.target && kernels === manifest.kernels && remat === before && flags.memoryBudget === undefined;
-  if (isOnlyLowering && isSame && flags.freeze === undefined) return undefined;
+  if (isOnlyLowering && isSame && !isOtherCount && flags.freeze === undefined) return undefined;
   // Without the defaults of switches.
   const isSaid = ([name]: [string, unknown]): boolean => !optimizerFlagNames.includes(name) || given(name);
   const said = Object.fromEntries(Object.entries(flags).filter(isSaid)) as unknown as Flags;
@@ -444,7 +562,7 @@ async function compiledAnew(
     ? optimizerOptions(flags)
     : ({ ...kept, ...optimizerOptions({ ...said, optimizer: kept.kind }) } as OptimizerChoice);
   const options = {
-    ...{ target, kernels, optimizer },
+    ...{ target, kernels, optimizer, processes, syncBatchNorm },
     ...(remat !== 'custom' && remat !== 'budget' && { remat }),
     ...(flags.freeze && { freeze: flags.freeze }),
   };
@@ -472,6 +590,19 @@ async function compiledAnew(
 /** A flag by the name that commander has for its value. */
 function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** Stops a run once, and says so. */
+function stopNoted(stop: () => void): () => void {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    stop();
+    note(
+      '\nfinishing the step, then saving … (once more to quit at once, without the steps since the last checkpoint)',
+    );
+  };
 }
 
 /**

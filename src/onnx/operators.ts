@@ -198,6 +198,8 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   centerGrad: ({ attributes: { epsilon } }) => own('CenterGrad', { epsilon: { float: epsilon } }),
   channelSums: 'composite',
 
+  allReduce: ({ attributes: { index } }) => own('AllReduce', { index }),
+
   reluGrad: () => own('ReluGrad'),
   dropout: 'composite',
   dropoutMask: 'composite',

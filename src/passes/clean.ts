@@ -11,7 +11,7 @@ export const removeDeadCode: Pass = {
     const used = new Set<Value>(graph.outputs.map(({ value }) => value));
     const kept: Node[] = [];
     for (const node of [...graph.nodes].reverse()) {
-      if (!node.outputs.some((value) => used.has(value))) continue;
+      if (!node.outputs.some((value) => used.has(value)) && !traitsOf(node.operator).collective) continue;
       for (const value of node.inputs) used.add(value);
       kept.push(node);
     }
@@ -34,6 +34,7 @@ export const shareSubexpressions: Pass = {
     };
     const seen = new Map<string, readonly Value[]>();
     return rewriteNodes(graph, (node, inputs) => {
+      if (traitsOf(node.operator).collective) return undefined;
       const key = `${node.operator}(${inputs.map(numberOf).join()})${attributesKey(node)}`;
       const earlier = seen.get(key);
       if (!earlier) seen.set(key, node.outputs);

@@ -13,6 +13,7 @@ import {
   type Value,
 } from '../ir/index.js';
 import { outputName, resultOutputs } from '../step/interface.js';
+import { shareInput } from './across-processes.js';
 import { BackwardNode, type GradientRule, gradientRules } from './gradients/index.js';
 import type { Pass } from './pass.js';
 
@@ -22,40 +23,52 @@ import type { Pass } from './pass.js';
  */
 export const differentiate: Pass = {
   name: 'differentiate',
-  run(graph) {
-    const loss = findOutput(graph, resultOutputs.loss).value;
-    const parameters = graph.inputs.filter((input) => input.role === 'parameter' && !input.frozen);
-    const active = dependents(
-      graph,
-      parameters.map(({ value }) => value),
-    );
-    const builder = new GraphBuilder(graph.name, graph.inputs);
-    for (const node of graph.nodes) builder.append(node);
-
-    const gradients = new Map<Value, Value>();
-    builder.origin = { scope: 'loss', phase: 'backward' };
-    gradients.set(loss, builder.scalar(1));
-    for (const node of [...graph.nodes].reverse()) {
-      const arriving = node.outputs.map((value) => gradients.get(value));
-      if (arriving.every((gradient) => gradient === undefined)) continue;
-      builder.origin = { ...node.origin, phase: 'backward' };
-      const atInputs = backward(node, arriving, builder);
-      for (const [index, value] of node.inputs.entries()) {
-        const gradient = atInputs[index];
-        if (!gradient || !active.has(value)) continue;
-        const sum = gradients.get(value);
-        gradients.set(value, sum ? builder.emit('add', [sum, gradient], {}) : gradient);
-      }
-    }
-
-    const outputs = parameters.map(({ name, value }): GraphOutput => {
-      const gradient = gradients.get(value);
-      if (!gradient) throw new InternalError(`the loss doesn't depend on ${name}, which isn't frozen`);
-      return { name: outputName('gradient', name), role: 'gradient', of: name, value: gradient };
-    });
-    return builder.finish([...graph.outputs, ...outputs]);
-  },
+  run: (graph) => derive(graph, (builder) => builder.scalar(1)),
 };
+
+/**
+ * The same for a process that has a share of each batch: the gradient of the loss begins with that share, so that gradients
+ * add up over the processes to those of the mean over all images.
+ */
+export const differentiateShare: Pass = {
+  name: 'differentiate-share',
+  run: (graph) => derive(graph, shareInput),
+};
+
+/** @param atLoss the gradient at the loss */
+function derive(graph: Graph, atLoss: (builder: GraphBuilder) => Value): Graph {
+  const loss = findOutput(graph, resultOutputs.loss).value;
+  const parameters = graph.inputs.filter((input) => input.role === 'parameter' && !input.frozen);
+  const active = dependents(
+    graph,
+    parameters.map(({ value }) => value),
+  );
+  const builder = new GraphBuilder(graph.name, graph.inputs);
+  for (const node of graph.nodes) builder.append(node);
+
+  const gradients = new Map<Value, Value>();
+  builder.origin = { scope: 'loss', phase: 'backward' };
+  gradients.set(loss, atLoss(builder));
+  for (const node of [...graph.nodes].reverse()) {
+    const arriving = node.outputs.map((value) => gradients.get(value));
+    if (arriving.every((gradient) => gradient === undefined)) continue;
+    builder.origin = { ...node.origin, phase: 'backward' };
+    const atInputs = backward(node, arriving, builder);
+    for (const [index, value] of node.inputs.entries()) {
+      const gradient = atInputs[index];
+      if (!gradient || !active.has(value)) continue;
+      const sum = gradients.get(value);
+      gradients.set(value, sum ? builder.emit('add', [sum, gradient], {}) : gradient);
+    }
+  }
+
+  const outputs = parameters.map(({ name, value }): GraphOutput => {
+    const gradient = gradients.get(value);
+    if (!gradient) throw new InternalError(`the loss doesn't depend on ${name}, which isn't frozen`);
+    return { name: outputName('gradient', name), role: 'gradient', of: name, value: gradient };
+  });
+  return builder.finish([...graph.outputs, ...outputs]);
+}
 
 function backward(
   node: Node,

@@ -1,15 +1,8 @@
 /** @file Training or evaluation: what batch norm and dropout, free of a mode in the DSL, become. */
 
-import {
-  type Graph,
-  type GraphBuilder,
-  type GraphOutput,
-  InternalError,
-  type Node,
-  type Shape,
-  type Value,
-} from '../ir/index.js';
-import { dropoutInputs, outputName } from '../step/interface.js';
+import { type Graph, type GraphBuilder, type GraphOutput, InternalError, type Node, type Value } from '../ir/index.js';
+import { dropoutInputs, outputName, processInputs } from '../step/interface.js';
+import { channelCount, normalizeByAll } from './across-processes.js';
 import type { Pass } from './pass.js';
 import { Rewriter, rewriteNodes } from './rewrite.js';
 
@@ -18,32 +11,44 @@ import { Rewriter, rewriteNodes } from './rewrite.js';
  * unbiased, M / (M − 1) for M elements a channel, as PyTorch); dropout multiplies by a mask made from the inputs
  * `step` and `seed`.
  */
-export const trainingMode: Pass = {
-  name: 'training-mode',
-  run(graph) {
-    const rewriter = new Rewriter(graph);
-    const observations: GraphOutput[] = [];
-    const maskInputs = graph.nodes.some(({ operator }) => operator === 'dropout')
-      ? addMaskInputs(rewriter.builder)
-      : [];
-    rewriter.apply((node, inputs, builder) => {
-      if (node.operator === 'dropout') {
-        const [x] = inputs as [Value];
-        const mask = builder.emit('dropoutMask', maskInputs, { ...node.attributes, shape: x.type.shape });
-        return [builder.emit('mul', [x, mask], {})];
-      }
-      if (node.operator !== 'batchNorm') return undefined;
-      const [x, scale, shift] = inputs as [Value, Value, Value];
-      const [mean, variance] = builder.emitAll('batchStatistics', [x], {}) as [Value, Value];
-      observations.push(
-        observation(graph, node, 3, mean),
-        observation(graph, node, 4, unbiased(builder, variance, x.type.shape)),
-      );
-      return [normalized(builder, x, [mean, variance, scale, shift], node.attributes.epsilon)];
-    });
-    return rewriter.builder.finish([...rewriter.outputs(), ...observations]);
-  },
+export const trainingMode: Pass = { name: 'training-mode', run: (graph) => inTraining(graph, dropoutInputs) };
+
+/** The same for a process that has a share of each batch: masks are those of the images' places in the whole batch. */
+export const sharedTrainingMode: Pass = {
+  name: 'shared-training-mode',
+  run: (graph) => inTraining(graph, sharedScalars),
 };
+
+/** The same where batch norm normalizes by the images of all processes. */
+export const syncedTrainingMode: Pass = {
+  name: 'synced-training-mode',
+  run: (graph) => inTraining(graph, sharedScalars, true),
+};
+
+const sharedScalars = { ...dropoutInputs, first: processInputs.first };
+
+/** @param scalars the names of the inputs that masks are made from */
+function inTraining(graph: Graph, scalars: Readonly<Record<string, string>>, byAll = false): Graph {
+  const rewriter = new Rewriter(graph);
+  const observations: GraphOutput[] = [];
+  if (byAll) normalizeByAll(rewriter.builder);
+  const maskInputs = graph.nodes.some(({ operator }) => operator === 'dropout')
+    ? addMaskInputs(rewriter.builder, Object.values(scalars))
+    : [];
+  rewriter.apply((node, inputs, builder) => {
+    if (node.operator === 'dropout') {
+      const [x] = inputs as [Value];
+      const mask = builder.emit('dropoutMask', maskInputs, { ...node.attributes, shape: x.type.shape });
+      return [builder.emit('mul', [x, mask], {})];
+    }
+    if (node.operator !== 'batchNorm') return undefined;
+    const [x, scale, shift] = inputs as [Value, Value, Value];
+    const [mean, variance] = builder.emitAll('batchStatistics', [x], {}) as [Value, Value];
+    observations.push(observation(graph, node, 3, mean), observation(graph, node, 4, unbiased(builder, variance, x)));
+    return [normalized(builder, x, [mean, variance, scale, shift], node.attributes.epsilon)];
+  });
+  return rewriter.builder.finish([...rewriter.outputs(), ...observations]);
+}
 
 /** Batch norm normalizes by its running statistics, dropout does nothing; counters are gone. */
 export const evaluationMode: Pass = {
@@ -85,10 +90,8 @@ function normalized(
   return builder.emit('affine', [builder.emit('center', [x, mean, variance], { epsilon }), scale, beta], {});
 }
 
-function addMaskInputs(builder: GraphBuilder): Value[] {
-  return [dropoutInputs.step, dropoutInputs.seed].map((name) =>
-    builder.input({ dtype: 'int64', shape: [] }, { name, role: 'scalar' }),
-  );
+function addMaskInputs(builder: GraphBuilder, names: readonly string[]): Value[] {
+  return names.map((name) => builder.input({ dtype: 'int64', shape: [] }, { name, role: 'scalar' }));
 }
 
 function observation(graph: Graph, node: Node, operand: number, value: Value): GraphOutput {
@@ -97,9 +100,9 @@ function observation(graph: Graph, node: Node, operand: number, value: Value): G
   return { name: outputName('observation', running.name), role: 'observation', of: running.name, value };
 }
 
-function unbiased(builder: GraphBuilder, variance: Value, shape: Shape): Value {
+function unbiased(builder: GraphBuilder, variance: Value, x: Value): Value {
   return builder.within({ phase: 'update' }, () => {
-    const count = builder.emit('sizeOf', [], { shape: shape.filter((_, axis) => axis !== 1) });
+    const count = channelCount(builder, x);
     const correction = builder.emit('div', [count, builder.emit('sub', [count, builder.scalar(1)], {})], {});
     return builder.emit('mul', [variance, correction], {});
   });

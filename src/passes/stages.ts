@@ -3,7 +3,7 @@
 import type { Target } from '../targets/index.js';
 import { accumulate } from './accumulate.js';
 import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './clean.js';
-import { differentiate } from './differentiate.js';
+import { differentiate, differentiateShare } from './differentiate.js';
 import { distributeConcat, shareStatistics } from './distribute-concat.js';
 import { foldCenter } from './fold-center.js';
 import { elideNormalizable, fuseAffine } from './fuse-affine.js';
@@ -11,7 +11,7 @@ import { fuseConvolutions } from './fuse-convolutions.js';
 import { groupFeatures, groupManyFeatures } from './group-features.js';
 import { type Layout, usualLayout } from './layout.js';
 import { lower } from './lower.js';
-import { evaluationMode, trainingMode } from './modes.js';
+import { evaluationMode, sharedTrainingMode, syncedTrainingMode, trainingMode } from './modes.js';
 import type { Pass } from './pass.js';
 import { pinOrder } from './pin-order.js';
 import { poolFirst } from './pool-first.js';
@@ -19,18 +19,33 @@ import { stackOperands, stackParts } from './stack.js';
 import { stackExpressions } from './stack-expressions.js';
 import { sumAffine } from './sum-affine.js';
 
+/** For how many processes a step is, and by whose images batch norm normalizes. */
+export type ProcessesMode = 'one' | 'several' | 'several, synchronized';
+
+const modes: Readonly<Record<ProcessesMode, Pass>> = {
+  one: trainingMode,
+  several: sharedTrainingMode,
+  'several, synchronized': syncedTrainingMode,
+};
+
 const clean: readonly Pass[] = [removeDeadCode, shareSubexpressions];
 
 /**
  * From the traced forward pass to forward and backward pass: batch norm and dropout as they are in training, what
  * concatenations' readers have in common done once, then the gradients.
+ * @param processes how many take a step together, and whether batch norm normalizes by the images of all
  */
-export function differentiation(target: Target, { parts }: Layout = usualLayout): readonly Pass[] {
+export function differentiation(
+  target: Target,
+  { parts }: Layout = usualLayout,
+  processes: ProcessesMode = 'one',
+): readonly Pass[] {
   const share = fusesAffine(target)
     ? [poolFirst, groupManyFeatures(parts), shareStatistics, fuseAffine]
     : [poolFirst, groupFeatures(parts), distributeConcat];
-  const derive = fusesAffine(target) ? [differentiate, elideNormalizable, accumulate] : [differentiate];
-  return [trainingMode, ...clean, ...share, ...clean, ...derive, removeDeadCode, sumAffine, ...clean];
+  const gradients = processes === 'one' ? differentiate : differentiateShare;
+  const derive = fusesAffine(target) ? [gradients, elideNormalizable, accumulate] : [gradients];
+  return [modes[processes], ...clean, ...share, ...clean, ...derive, removeDeadCode, sumAffine, ...clean];
 }
 
 /** From the traced forward pass to the one of evaluation. */

@@ -37,6 +37,16 @@ export const accumulationInputs = {
 /** Scalar inputs of a step with dropout, from which its masks are made. */
 export const dropoutInputs = { step: 'step', seed: 'seed' } as const;
 
+/** Scalar inputs of a step that several processes take together. */
+export const processInputs = {
+  /** This process's share of the images of the step, from 0 to 1. */
+  share: 'process_share',
+  /** The images of the step over all processes, where batch norm normalizes by them all. */
+  images: 'step_images',
+  /** The place of this process's first image among those of the step, for dropout's masks. */
+  first: 'first_sample',
+} as const;
+
 /**
  * What an optimizer keeps of a parameter is named by a prefix before the parameter's (or its segment's) name, in models,
  * state files and checkpoints alike.

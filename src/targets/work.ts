@@ -98,6 +98,7 @@ const kinds: { readonly [K in OperatorName]: KindOf<K> } = {
   affineReluGrad: 'elementwise',
   centerGrad: 'elementwise',
   channelSums: 'reduction',
+  allReduce: 'movement',
   reluGrad: 'elementwise',
   dropout: 'elementwise',
   dropoutMask: 'elementwise',

@@ -33,9 +33,18 @@ export interface CliOptions {
 }
 
 /** Runs `densec ARGS` and waits for its end. */
-export function densec(args: readonly string[], { cwd, env, onStdout, onStderr }: CliOptions = {}): Promise<CliResult> {
+export function densec(args: readonly string[], options?: CliOptions): Promise<CliResult> {
+  return run(process.execPath, [main, ...args], options);
+}
+
+/** Runs a program and waits for its end. */
+export function run(
+  program: string,
+  args: readonly string[],
+  { cwd, env, onStdout, onStderr }: CliOptions = {},
+): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [main, ...args], {
+    const child = spawn(program, args, {
       env: { ...process.env, NO_COLOR: '1', ...env },
       ...(cwd && { cwd }),
     });

@@ -70,6 +70,9 @@ row('where', [{ dtype: 'bool', shape: ['N', 3] }, f32('N', 3), f32()], {}, 'f32[
 row('where', [f32(3), f32(3), f32(3)], {}, 'where(f32[3], f32[3], f32[3]): operand 0 must be bool');
 row('reluGrad', [f32('N', 3), f32('N', 3)], {}, 'f32[N, 3]');
 row('dropout', [f32('N', 3)], { rate: 0.5, key: 0 }, 'f32[N, 3]');
+row('allReduce', [f32(3)], { index: 0 }, 'f32[3]');
+row('allReduce', [i64(3)], { index: 0 }, 'allReduce(i64[3]): operand 0 must be float32');
+row('dropoutMask', [i64(), i64(), i64()], { rate: 0.5, key: 0, shape: ['N', 3] }, 'f32[N, 3]');
 row('dropoutMask', [i64(), i64()], { rate: 0.5, key: 0, shape: ['N', 3] }, 'f32[N, 3]');
 row(
   'dropoutMask',

@@ -124,6 +124,7 @@ export const attributeKinds: { readonly [K in OperatorName]: KindsOf<OperatorAtt
   affineReluGrad: { relu: flag, accumulates: bits },
   centerGrad: epsilon,
   channelSums: none,
+  allReduce: { index: whole },
   reluGrad: none,
   dropout: { rate: real, key: whole },
   dropoutMask: { rate: real, key: whole, shape },

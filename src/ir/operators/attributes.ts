@@ -172,11 +172,21 @@ export interface OperatorAttributes {
   /** Sums of a·b and of a over the positions of each channel and sample, from (a, b): two matrices (N, C). */
   channelSums: None;
 
+  // Between processes.
+  /**
+   * The sum of x over all processes of a run. `index` tells the nodes of a graph apart: every process meets the others in
+   * them in the same order.
+   */
+  allReduce: { readonly index: number };
+
   // Other layers and losses.
   reluGrad: None;
   /** Mode-free: a random mask when training, the identity when evaluating. `key` tells layers apart. */
   dropout: { readonly rate: number; readonly key: number };
-  /** 0 with probability `rate`, else 1 / (1 − rate); a pure function of (key, step, seed, sample, element). */
+  /**
+   * 0 with probability `rate`, else 1 / (1 − rate); a pure function of (key, step, seed, sample, element). Samples count from
+   * `firstSample`, where that is given.
+   */
   dropoutMask: { readonly rate: number; readonly key: number; readonly shape: Shape };
   /** Mean over the batch of −log softmax(logits)[label]; also gives the log probabilities (N, K). See `losses`. */
   crossEntropy: Smoothing;

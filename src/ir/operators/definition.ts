@@ -19,6 +19,11 @@ export interface Traits {
   readonly replacesOperand?: true;
   /** Outputs may be left out at the end where nothing reads them; kernels then compute less. */
   readonly optionalOutputs?: true;
+  /**
+   * Waits for other processes, which do the same at the same place: it is neither computed again nor shared nor left out, and
+   * its order is that of all of them.
+   */
+  readonly collective?: true;
   /** Has no counterpart in the target: lowering replaces it by other operators. */
   readonly composite?: true;
 }

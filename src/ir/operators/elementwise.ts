@@ -116,11 +116,11 @@ export const elementwise = {
   },
   dropout: { operands: ['x'], elementwise: true, random: true, composite: true, infer: sameAsFirst },
   dropoutMask: {
-    operands: ['step', 'seed'],
+    operands: ['step', 'seed', 'firstSample?'],
     random: true,
     composite: true,
     infer(inputs, { shape }) {
-      for (const operand of [0, 1]) {
+      for (const operand of inputs.types.keys()) {
         inputs.dtype(operand, 'int64');
         inputs.require(inputs.shape(operand).length === 0, 'step and seed must be scalars');
       }

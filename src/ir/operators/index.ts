@@ -3,6 +3,7 @@
 import { RequestError } from '../errors.js';
 import type { TensorType } from '../shape.js';
 import type { OperatorAttributes, OperatorName } from './attributes.js';
+import { collective } from './collective.js';
 import { contraction } from './contraction.js';
 import { type Definitions, type InPlace, Operands, type OperatorDefinition, type Traits } from './definition.js';
 import { elementwise } from './elementwise.js';
@@ -10,7 +11,7 @@ import { losses } from './losses.js';
 import { movement } from './movement.js';
 import { normalization } from './normalization.js';
 
-const rows = { ...elementwise, ...movement, ...contraction, ...normalization, ...losses };
+const rows = { ...elementwise, ...movement, ...contraction, ...normalization, ...losses, ...collective };
 
 /** Every operator of the IR; a missing row fails the type check. */
 export const operators: Definitions<OperatorName> = rows;

@@ -52,6 +52,7 @@ export const gradientRules: { readonly [K in OperatorName]: GradientRule<K> | No
   maxPool2dGrad: ofBackward,
   averagePool2dGrad: ofBackward,
   channelSums: ofBackward,
+  allReduce: { none: 'it is put in where gradients are complete, after they are derived' },
   affineReluGrad: ofBackward,
   centerGrad: ofBackward,
   reluGrad: ofBackward,

@@ -1,6 +1,7 @@
 /** @file Gradients of batch normalization's two halves. */
 
 import { floatTensor, type GraphBuilder, type Value } from '../../ir/index.js';
+import { channelCount, imagesOf, sumOverProcesses } from '../across-processes.js';
 import { centerGradient } from '../center-gradient.js';
 import type { GradientRule } from './rule.js';
 
@@ -70,8 +71,10 @@ export const batchStatistics: GradientRule<'batchStatistics'> = {
     const { builder } = node;
     const x = node.input(0);
     const channels = x.type.shape[1] as number;
-    const count = builder.emit('sizeOf', [], { shape: x.type.shape.filter((_, axis) => axis !== 1) });
-    const [atMean, atVariance] = [node.gradientOrNone(0), node.gradientOrNone(1)];
+    const count = channelCount(builder, x);
+    const ofAll = (gradient: Value | undefined): Value | undefined =>
+      gradient && imagesOf(builder) ? sumOverProcesses(builder, gradient) : gradient;
+    const [atMean, atVariance] = [ofAll(node.gradientOrNone(0)), ofAll(node.gradientOrNone(1))];
     const perElement = (gradient: Value): Value => builder.emit('div', [gradient, count], {});
     const zeros = (): Value => builder.constant(floatTensor([channels], new Float32Array(channels)));
     const shift = atMean ? perElement(atMean) : zeros();

@@ -19,7 +19,7 @@ export const dropoutMask: LoweringRule<'dropoutMask'> = (node, inputs, context) 
   const { builder } = context;
   const { rate, key, shape } = node.attributes;
   const extents = shape.slice(1) as readonly number[];
-  const keys = rowKeys(operand(inputs, 0), operand(inputs, 1), context);
+  const keys = rowKeys(operand(inputs, 0), operand(inputs, 1), inputs[2], context);
   const count = keys.type.shape[1] as number;
   // One split for all layers: of slices the runtime would make one, a new node that runs before what was planned.
   const columns = builder.emitAll('split', [keys], { axis: 1, sizes: Array<number>(count).fill(1) });
@@ -38,14 +38,20 @@ export const dropoutMask: LoweringRule<'dropoutMask'> = (node, inputs, context) 
 };
 
 /** Two keys for each sample and dropout layer, (N, 2·layers); the same value for all layers, so it is computed once. */
-function rowKeys(step: Value, seed: Value, { builder, graph, batchSize }: LoweringContext): Value {
+function rowKeys(
+  step: Value,
+  seed: Value,
+  first: Value | undefined,
+  { builder, graph, batchSize }: LoweringContext,
+): Value {
   const layers = graph.nodes.reduce(
     (most, node) => (node.operator === 'dropoutMask' ? Math.max(most, node.attributes.key + 1) : most),
     0,
   );
   const counter = product(builder, builder.emit('cast', [step], { to: 'uint32' }), unsigned(builder, rowStride));
   const start = mix(builder, builder.emit('add', [counter, builder.emit('cast', [seed], { to: 'uint32' })], {}));
-  const range = builder.emit('range', [reshaped(builder, batchSize(), [])], {});
+  const places = builder.emit('range', [reshaped(builder, batchSize(), [])], {});
+  const range = first ? builder.emit('add', [places, first], {}) : places;
   const rows = product(builder, builder.emit('cast', [range], { to: 'uint32' }), unsigned(builder, rowStride));
   const samples = mix(builder, builder.emit('add', [rows, start], {}));
   const offsets = Uint32Array.from({ length: 2 * layers }, (_, index) => Math.imul(index + 1, layerStride));

@@ -1,6 +1,7 @@
 /** @file Lowering of batch statistics, normalization's gradient and ReLU's gradient. */
 
 import { floatTensor, type GraphBuilder, sizeOf as sizeOfShape, type TensorData, type Value } from '../../ir/index.js';
+import { imagesOf, shareInput, sumOverProcesses } from '../across-processes.js';
 import { centerGradient } from '../center-gradient.js';
 import { type LoweringRule, operand, product, reshaped, sumOver } from './rule.js';
 
@@ -20,12 +21,24 @@ export const reluGrad: LoweringRule<'reluGrad'> = (_, inputs, { builder, target 
 export const batchStatistics: LoweringRule<'batchStatistics'> = (_, inputs, { builder, target }) => {
   const x = operand(inputs, 0);
   const axes = axesOfChannels(x);
+  if (imagesOf(builder)) return statisticsOfAll(builder, x, axes);
   if (target.sums === 'steps') return statisticsBySums(builder, x, axes);
   const mean = builder.emit('reduceMean', [x], { axes, keepDims: true });
   const centered = builder.emit('sub', [x, mean], {});
   const variance = builder.emit('reduceMean', [product(builder, centered, centered)], { axes, keepDims: false });
   return [reshaped(builder, mean, variance.type.shape), variance];
 };
+
+/** The same over the images of all processes: each adds its means, weighted by its share, first of x and then of the squares. */
+function statisticsOfAll(builder: GraphBuilder, x: Value, axes: readonly number[]): readonly [Value, Value] {
+  const share = shareInput(builder);
+  const average = (value: Value): Value =>
+    sumOverProcesses(builder, product(builder, builder.emit('reduceMean', [value], { axes, keepDims: false }), share));
+  const mean = average(x);
+  const extents = x.type.shape.map((dim, axis) => (axis === 1 ? dim : 1));
+  const centered = builder.emit('sub', [x, reshaped(builder, mean, extents)], {});
+  return [mean, average(product(builder, centered, centered))];
+}
 
 /** The same where sums are taken in steps: a quotient of short vectors follows, not of one number for each sample. */
 function statisticsBySums(builder: GraphBuilder, x: Value, axes: readonly number[]): readonly [Value, Value] {

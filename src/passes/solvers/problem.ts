@@ -142,7 +142,8 @@ function madeOfLogits({ nodes, outputs }: Graph): ReadonlySet<Node> {
 
 function isCandidate(node: Node): boolean {
   const { operator, origin, outputs } = node;
-  if (origin.phase !== 'forward' || traitsOf(operator).random) return false;
+  const { random, collective } = traitsOf(operator);
+  if (origin.phase !== 'forward' || random || collective) return false;
   // A group stands in for its operands: it is what is kept.
   if (node.operator === 'concat' && node.attributes.as === 'group') return false;
   return outputs.every(growsWithBatch);

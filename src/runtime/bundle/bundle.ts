@@ -206,6 +206,8 @@ function describe(
     leastBatchSize: compiled.leastBatchSize,
     target: compiled.target,
     kernels: compiled.kernels,
+    ...(compiled.processes && { processes: true as const }),
+    ...(compiled.syncBatchNorm && { syncBatchNorm: true as const }),
     remat: compiled.remat,
     ...((compiled.remat === 'custom' || compiled.remat === 'budget') && { recomputed: [...compiled.recomputed] }),
     ...(compiled.layout !== usualLayout && { layout: compiled.layout }),

@@ -78,6 +78,10 @@ const manifest = z.object({
   target: z.enum(['cpu', 'webgpu', 'cuda']),
   /** Whether the training model has operators of ours; bundles from before there were any don't say. */
   kernels: z.enum(['plain', 'cudnn']).default('plain'),
+  /** Whether the training model is for several processes; said only where it is. */
+  processes: z.literal(true).optional(),
+  /** Whether batch norm normalizes by the images of all of them; likewise. */
+  syncBatchNorm: z.literal(true).optional(),
   remat: z.enum(['none', 'efficient', 'max', 'custom', 'budget']),
   /** For a policy or solver of one's own: what it chose (`Compiled.recomputed`). */
   recomputed: extents.optional(),

@@ -41,6 +41,7 @@ export function forwardGraph(bundle: Bundle): Graph {
 export function compileAgain(bundle: Bundle): Compiled {
   const { directory, manifest } = bundle;
   const { remat, recomputed, layout, target, kernels, optimizer, loss, models, segmentBytes } = manifest;
+  const { processes = false, syncBatchNorm = false } = manifest;
   const isRecorded = remat === 'custom' || remat === 'budget';
   if (isRecorded && !recomputed) {
     throw new RequestError(
@@ -50,6 +51,8 @@ export function compileAgain(bundle: Bundle): Compiled {
   const options = {
     target,
     kernels,
+    processes,
+    syncBatchNorm,
     optimizer,
     ...(isRecorded ? { solver: recordedSolver(recomputed ?? [], layout ?? usualLayout) } : { remat }),
     ...(segmentBytes !== undefined && { segmentBytes }),
@@ -70,10 +73,15 @@ export function compileAgain(bundle: Bundle): Compiled {
  */
 export function lowerAgain(
   bundle: Bundle,
-  options: Pick<CompileOptions, 'target' | 'kernels' | 'remat' | 'memory' | 'optimizer' | 'freeze'>,
+  options: Pick<
+    CompileOptions,
+    'target' | 'kernels' | 'processes' | 'syncBatchNorm' | 'remat' | 'memory' | 'optimizer' | 'freeze'
+  >,
 ): Compiled {
   const { directory, manifest } = bundle;
   const { target, kernels, optimizer, loss, segmentBytes, seed } = manifest;
+  const { processes = manifest.processes ?? false } = options;
+  const { syncBatchNorm = processes && manifest.syncBatchNorm === true } = options;
   const isChosen = options.remat !== undefined || options.memory !== undefined;
   if (!isChosen && manifest.remat === 'custom') {
     throw new RequestError(
@@ -85,6 +93,7 @@ export function lowerAgain(
     ...(segmentBytes !== undefined && { segmentBytes }),
     ...(!isChosen && rematOf(manifest)),
     ...options,
+    ...{ processes, syncBatchNorm },
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { RequestError } from '../../ir/errors.js';
 import { type Augment, type Batch, epochOrder, splitValidation } from './batches.js';
+import { type Deal, rowsRead } from './deal.js';
 import { fileEntries } from './file-batches.js';
 import { shared } from './images.js';
 import type { Job, SplitName } from './jobs.js';
@@ -23,6 +24,8 @@ export interface RunDataOptions {
   readonly seed: number;
   /** Whether training images are augmented; by default as the data set says. */
   readonly augment?: boolean | undefined;
+  /** Where several processes share each batch: what this one takes of it, in training and in evaluation. */
+  readonly deals?: { readonly training: Deal; readonly evaluation: Deal } | undefined;
   /** How far the colours of training images may change, with or without other augmentation; not at all where 0 or absent. */
   readonly colorJitter?: number | undefined;
 }
@@ -157,6 +160,11 @@ export function openRunData(
   workers: number | undefined,
   check: (batch: Batch, what: string) => void,
 ): RunData {
+  if (isBatchSource(data) && options.deals) {
+    throw new RequestError(
+      `${data.name} makes its batches itself, which are not dealt out to several processes; train it in one`,
+    );
+  }
   return isBatchSource(data) ? ownData(data, options, check) : datasetData(data, options, workers);
 }
 
@@ -222,7 +230,8 @@ function datasetData(dataset: Dataset, options: RunDataOptions, workers: number 
       const rest = indices.subarray(first * batchSize);
       const split = splits[part];
       const name = split === train ? 'train' : split === test ? 'test' : 'validation';
-      return pool.inOrder(inBatches(name, split, rest, batchSize, augment));
+      const deal = options.deals?.[part === 'training' ? 'training' : 'evaluation'];
+      return pool.inOrder(inBatches(name, split, rest, batchSize, augment, deal));
     },
     close: () => pool.close(),
   };
@@ -241,16 +250,19 @@ function openPool(
   return new DataPool({ format, pixels: Object.fromEntries(inMemory) }, workers);
 }
 
-/** A job for each batch. Paths of files go with the job, so that no thread keeps a copy of all. */
+/** A job for each batch, or for what a process takes of it. Paths of files go with the job, so that no thread keeps a copy of all. */
 function* inBatches(
   name: SplitName,
   split: Split,
   indices: Uint32Array,
   batchSize: number,
   augment: Augment | undefined,
+  deal?: Deal,
 ): Generator<Exclude<Job, { kind: 'inspect' }>> {
   for (let start = 0; start < indices.length; start += batchSize) {
-    const chosen = indices.slice(start, start + batchSize);
+    const whole = indices.subarray(start, start + batchSize);
+    const { first, count } = deal ? rowsRead(whole.length, deal) : { first: 0, count: whole.length };
+    const chosen = whole.slice(first, first + count);
     if ('images' in split) {
       yield { kind: 'pixels', split: name, indices: chosen, augment };
       continue;

@@ -25,6 +25,7 @@ import {
   dropoutInputs,
   learningRateInput,
   outputName,
+  processInputs,
   resultOutputs,
 } from '../../step/interface.js';
 import { type Task, tasks } from '../../step/tasks.js';
@@ -63,6 +64,12 @@ export interface StepScalars {
   readonly seed: number;
   /** The batch's part in the update, where gradients accumulate over several; by default it makes one alone. */
   readonly accumulation?: BatchPart;
+  /** This process's share of the step's images, from 0 to 1, where several take the step together. */
+  readonly share?: number;
+  /** Place of the process's first image among those of the step. */
+  readonly first?: number;
+  /** The images of the step over all processes; those of the batch unless told. */
+  readonly images?: number;
 }
 
 /** A batch as one of several whose mean gradient makes an update. */
@@ -83,11 +90,16 @@ const partKinds: Kinds<BatchPart> = {
   last: must(aFlag),
 };
 
+const aShare: Kind = { expects: 'a number from 0 to 1', accepts: (value) => isShare(value) };
+
 const scalarKinds: Kinds<StepScalars> = {
   learningRate: must(aRate),
   step: must(aCount(0)),
   seed: must(aSeed),
   accumulation: { expects: '{ share, last }', accepts: (value) => typeof value === 'object' && value !== null },
+  share: aShare,
+  first: aCount(0),
+  images: aCount(1),
 };
 
 function isShare(value: unknown): boolean {
@@ -230,7 +242,8 @@ export function checkBatch(batch: Batch, { manifest }: Bundle, forTraining: bool
     const each = columns.length === 0 ? 'one' : `${manifest.classes} ${task} for`;
     throw new RequestError(`${source}: there are [${shape.join(', ')}] labels for ${count} images; give ${each} each`);
   }
-  const least = forTraining ? manifest.leastBatchSize : 1;
+  // What is normalized together is large enough together.
+  const least = forTraining && !manifest.syncBatchNorm ? manifest.leastBatchSize : 1;
   if (count < least) {
     const reason = count === 0 ? 'the batch is empty' : 'batch normalization over one value a channel has no variance';
     throw new RequestError(`${source}: the batch has ${count} images, the network needs at least ${least}: ${reason}`);
@@ -317,15 +330,18 @@ export function stateUpdates({ manifest }: Bundle, inputs: Iterable<string>): St
 export function trainingFeeds(
   bundle: Bundle,
   batch: Batch,
-  { learningRate, step, seed, accumulation }: StepScalars,
+  { learningRate, step, seed, accumulation, share = 1, first = 0, images }: StepScalars,
 ): [string, TensorData][] {
   const { manifest } = bundle;
   const feeds: [string, TensorData][] = [...batchFeeds(bundle, batch), [learningRateInput, float32(learningRate)]];
   if (manifest.optimizer.accumulate > 1) {
-    const { share, last } = accumulation ?? { share: 1, last: true };
-    feeds.push([accumulationInputs.share, float32(share)], [accumulationInputs.apply, float32(last ? 1 : 0)]);
+    const part = accumulation ?? { share: 1, last: true };
+    feeds.push([accumulationInputs.share, float32(part.share)], [accumulationInputs.apply, float32(part.last ? 1 : 0)]);
   }
   if (manifest.dropout) feeds.push([dropoutInputs.step, int64(step)], [dropoutInputs.seed, int64(seed)]);
+  if (manifest.processes) feeds.push([processInputs.share, float32(share)]);
+  if (manifest.syncBatchNorm) feeds.push([processInputs.images, float32(images ?? batch.labels.data.length)]);
+  if (manifest.processes && manifest.dropout) feeds.push([processInputs.first, int64(first)]);
   return feeds;
 }
 

@@ -7,10 +7,12 @@ import { tasks } from '../../step/tasks.js';
 import type { Bundle } from '../bundle/bundle.js';
 import type { Batch } from '../data/batches.js';
 import { readSafetensors } from '../files/safetensors.js';
+import type { Processes } from '../session/mpi/processes.js';
 import { type SessionOptions, sessionOf } from '../session/session.js';
 import { type Evaluation, Tally } from './metrics/tally.js';
 import { checkBatch, EvaluationModel, TrainingModel } from './model.js';
 import type { State } from './state.js';
+import { Team } from './team.js';
 
 /** What `runSteps` does. */
 export interface StepsRequest extends SessionOptions {
@@ -21,6 +23,8 @@ export interface StepsRequest extends SessionOptions {
   readonly steps: number;
   /** Seed of dropout's masks. */
   readonly seed?: number;
+  /** The processes that take the steps together, each with its rows of the batch. */
+  readonly processes?: Processes | undefined;
 }
 
 /** Losses and errors before each step, and the state after the last. */
@@ -38,10 +42,11 @@ export interface StepsResult {
  * every `accumulate` steps make one update, of the mean of their gradients; the last update takes the steps left.
  */
 export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<StepsResult> {
-  const { state, batch, learningRate, steps, seed = 0 } = request;
+  const { state, batch, learningRate, steps, seed = 0, processes } = request;
   const count = batch.labels.data.length;
   const { accumulate } = bundle.manifest.optimizer;
-  const model = await TrainingModel.open(bundle, state, sessionOf(request));
+  const team = processes && new Team(processes, bundle);
+  const model = await TrainingModel.open(bundle, state, { ...sessionOf(request), link: processes?.link });
   try {
     const losses: number[] = [];
     const errors: number[] = [];
@@ -50,12 +55,15 @@ export async function runSteps(bundle: Bundle, request: StepsRequest): Promise<S
       const first = step - (step % accumulate);
       const end = Math.min(first + accumulate, steps);
       const accumulation = { share: 1 / (end - first), last: step + 1 === end };
-      const result = await model.step(batch, { learningRate, step, seed, accumulation });
+      const scalars = { learningRate, step, seed, accumulation };
+      const result = await (team?.step(model, team.rowsOf(batch), count, scalars) ?? model.step(batch, scalars));
       losses.push(result.loss);
       errors.push(result.errors / count);
       if (result.gradientNorm !== undefined) norms.push(result.gradientNorm);
     }
-    return { losses, errors, ...(norms.length > 0 && { gradientNorms: norms }), state: await model.state() };
+    const after = await model.state();
+    await team?.compare(after, 'after the last step');
+    return { losses, errors, ...(norms.length > 0 && { gradientNorms: norms }), state: after };
   } finally {
     await model.close();
   }

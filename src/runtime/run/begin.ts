@@ -8,7 +8,7 @@ import type { Compiled } from '../../compile.js';
 import { DensecError, InternalError, RequestError } from '../../ir/index.js';
 import { type OptimizerOptions, optimizerOf } from '../../passes/optimizers/index.js';
 import { type Bundle, copyBundle, prepareOutputFolder, writeBundle } from '../bundle/bundle.js';
-import { compileAgain } from '../bundle/replan.js';
+import { compileAgain, lowerAgain } from '../bundle/replan.js';
 import type { Dataset } from '../data/dataset.js';
 import { type DataMemory, dataMemory } from '../data/memory.js';
 import { checkDataset, requireTwoClasses } from '../data/network-data.js';
@@ -21,13 +21,22 @@ import { freeMemory } from '../measure/free-memory.js';
 import { describeMemory } from '../measure/memory-advice.js';
 import type { State } from '../model/weights.js';
 import { cpu, parseDevice } from '../session/devices.js';
+import type { Processes } from '../session/mpi/processes.js';
 import { requireRuntime } from '../session/runtime-package.js';
 import { type SessionOptions, sessionOf } from '../session/session.js';
-import { checkIdentity, installBundle, openRun, placeLowered, relowered, restoreBundle } from './bundle-in-place.js';
+import {
+  checkIdentity,
+  installBundle,
+  openRun,
+  placeLowered,
+  relowered,
+  restoreBundle,
+  writeLowered,
+} from './bundle-in-place.js';
 import { type Progress, prepareRun, runFiles, type Saving, tidyRun } from './checkpoint.js';
 import type { ChangeEvent, ResultEvent, TrainContext, TrainEvent } from './events.js';
 import { checkScheduleOptions, checkWarmup, ownSchedule, type ScheduleFunction } from './learning-rate.js';
-import { type TrainOptions, trainChoices, trainDefaults, trainOptionsSchema } from './options.js';
+import { globalBatch, type TrainOptions, trainChoices, trainDefaults, trainOptionsSchema } from './options.js';
 import { checkOwnSchedule, optionsAt } from './schedule.js';
 import { changeOf, type SomeTrainOptions, withOptions } from './segments.js';
 import { train } from './training-loop.js';
@@ -49,6 +58,8 @@ export interface RunPlace extends SessionOptions {
   readonly ownSchedule?: ScheduleFunction | undefined;
   /** Starts a run although the bytes that its step has alive at once are more than the machine has free. */
   readonly allowOvercommit?: boolean | undefined;
+  /** The processes that take each step together, where there are several; this one is the first. */
+  readonly team?: Processes | undefined;
   /** Told why the run's folder is waited for. */
   readonly onWait?: ((message: string) => void) | undefined;
 }
@@ -57,6 +68,8 @@ export interface RunPlace extends SessionOptions {
 export interface BeginOptions extends RunPlace, SomeTrainOptions {
   /** Replaces the run that the folder holds. */
   readonly force?: boolean;
+  /** Whether batch norm normalizes by the images of all processes; as in the bundle, where one is trained, unless told. */
+  readonly syncBatchNorm?: boolean | undefined;
   /** Parameters and running statistics to begin with, instead of the network's own. */
   readonly initial?: State | undefined;
   /** Instead of `validSize`: the share of the images that are not for the test, or of all where the data has no parts. */
@@ -71,6 +84,11 @@ export interface ResumeOptions extends RunPlace, SomeTrainOptions {
   readonly data?: string | undefined;
   /** The run's network compiled otherwise; its bundle gives way to this once its models have been opened. */
   readonly lowered?: Compiled | Bundle | undefined;
+}
+
+/** A process that takes part in a run, behind the first. */
+export interface JoinOptions extends SessionOptions, Pick<RunPlace, 'save' | 'dataWorkers'> {
+  readonly team: Processes;
 }
 
 /** A run's memory as planned, or why it can't be. */
@@ -100,7 +118,9 @@ export class TrainingRun {
     const { save, force = false, initial, ...place } = options;
     const input = 'manifest' in source ? source.manifest : { ...source.network, loss: source.compiled.loss };
     const optimizer = 'manifest' in source ? source.manifest.optimizer : source.compiled.optimizer;
-    const resolved = resolveTrainOptions(options, dataset, optimizer);
+    const resolved = resolveTrainOptions(withProcesses(options), dataset, optimizer);
+    const { team } = place;
+    const again = 'manifest' in source ? loweredFor(source, team !== undefined, options.syncBatchNorm) : undefined;
     if (!isBatchSource(dataset)) {
       checkDataset(dataset, input, resolved.data);
       requireTwoClasses(dataset, resolved.data);
@@ -110,7 +130,7 @@ export class TrainingRun {
     await prepareOutputFolder(save, force);
     // Planning blocks the thread, so it comes before the lock: who has one gives signs of life.
     const memory = planRun(
-      'manifest' in source ? () => compileAgain(source) : () => source.compiled,
+      'manifest' in source ? () => again ?? compileAgain(source) : () => source.compiled,
       resolved,
       dataset,
       dataMemory(dataset, input.inputShape, place.dataWorkers),
@@ -122,12 +142,28 @@ export class TrainingRun {
       // Until the lock was taken, another process may have filled the folder.
       await prepareOutputFolder(save, force);
       await prepareRun(save);
-      const bundle = await bringBundle(source, save, resolved.seed);
+      const bundle = await bringBundle(source, again, save, resolved.seed);
       return new TrainingRun(resolved, memory, {
         ...sessionOf(place),
         ...{ bundle, dataset, save, lock, initial, forecast: memory.forecast, saving: savingOf(place, undefined) },
-        ...{ dataWorkers: place.dataWorkers, schedule: place.ownSchedule },
+        ...{ dataWorkers: place.dataWorkers, schedule: place.ownSchedule, team },
       });
+    });
+  }
+
+  /**
+   * Takes part in a run of several processes, of which the first has begun, or gone on with, the run of the folder and saved
+   * where it stands.
+   * @throws FailureError when the folder can't be seen from here, or the data is other data
+   */
+  static async join(dataset: Dataset, options: JoinOptions): Promise<TrainingRun> {
+    const { save, team, dataWorkers } = options;
+    const { progress, bundle } = await openRun(save);
+    checkDataset(dataset, bundle.manifest, progress.options.data);
+    const memory = { unknown: 'the first process tells it' };
+    return new TrainingRun(progress.options, memory, {
+      ...sessionOf(options),
+      ...{ bundle, dataset, save, team, dataWorkers, resume: progress, saving: progress.saving },
     });
   }
 
@@ -139,14 +175,14 @@ export class TrainingRun {
    */
   static async resume(dataset: Dataset | BatchSource, options: ResumeOptions): Promise<TrainingRun> {
     const { save, from, lowered } = options;
-    const told = trainOptionsOf(options);
     const before = await openRun(save, from);
+    const told = trainOptionsOf(withProcesses(options, before.progress.options.processes));
     if (lowered) checkIdentity(before, lowered, save);
     const data = dataMemory(dataset, before.bundle.manifest.inputShape, options.dataWorkers);
     const planned = withOptions(before.progress, told, save);
     checkOwnSchedule(planned, options.ownSchedule);
     requireValidation(dataset, planned.options);
-    const largest = withLargestBatch(planned);
+    const largest = withLargestBatch(planned, options.team?.size ?? 1);
     const isCompiled = lowered !== undefined && !('manifest' in lowered);
     const compiledAgain = isCompiled ? () => lowered : () => compileAgain(lowered ?? before.bundle);
     const memory = planRun(compiledAgain, largest, dataset, data);
@@ -177,6 +213,7 @@ export class TrainingRun {
         ...{ device: options.device ?? parseDevice(device), threads: options.threads ?? threads },
         ...{ bundle, dataset, save, lock, forecast: memory.forecast, saving: savingOf(options, progress) },
         ...{ resume: progress, resumeFrom: from, dataWorkers: options.dataWorkers, schedule: options.ownSchedule },
+        team: options.team,
         ...(progress !== before && { saveFirst: true, changes: [...models, ...segments] }),
         ...(next && { installBundle: () => installBundle(next.directory, save) }),
       });
@@ -228,10 +265,34 @@ function trainOptionsOf(options: SomeTrainOptions): SomeTrainOptions {
   return Object.fromEntries(entries) as SomeTrainOptions;
 }
 
-/** The options of a run with the largest of the batches that are left. */
-function withLargestBatch(progress: Progress): TrainOptions {
+/** The options of a run with the largest of the batches that are left for a process. */
+function withLargestBatch(progress: Progress, processes: number): TrainOptions {
   const { options, epoch } = progress;
-  return { ...options, batchSize: Math.max(options.batchSize, optionsAt(progress, epoch).batchSize) };
+  const inProgress = Math.ceil(globalBatch(optionsAt(progress, epoch)) / processes);
+  return { ...options, batchSize: Math.max(options.batchSize, inProgress) };
+}
+
+/**
+ * A call's options with the number of processes that there are, where it isn't that of before.
+ * @throws RequestError where others are asked for
+ */
+function withProcesses<T extends SomeTrainOptions & Pick<RunPlace, 'team'>>(options: T, before = 1): T {
+  const { team, processes } = options;
+  const size = team?.size ?? 1;
+  if (processes !== undefined && processes !== size) {
+    throw new RequestError(
+      `${processes} processes are asked for and there ${size === 1 ? 'is one' : `are ${size}`}; start them with densec train --processes ${processes} or mpiexec -n ${processes} densec train`,
+    );
+  }
+  return { ...options, processes: size === before ? undefined : size };
+}
+
+/** A bundle's network compiled for one process or several, where the bundle itself is for the other. */
+function loweredFor(bundle: Bundle, processes: boolean, told: boolean | undefined): Compiled | undefined {
+  const { processes: isForSeveral = false, syncBatchNorm: isSynchronized = false } = bundle.manifest;
+  const syncBatchNorm = told ?? (processes && isSynchronized);
+  if (isForSeveral === processes && isSynchronized === syncBatchNorm) return undefined;
+  return lowerAgain(bundle, { processes, syncBatchNorm });
 }
 
 /** A run's progress with its data elsewhere; the same where it hasn't moved. */
@@ -312,10 +373,15 @@ function refuseOvercommit(memory: RunMemory, device = cpu, isAllowed = false): v
   if (refusal !== undefined) throw new RequestError(refusal);
 }
 
-/** Puts the bundle into the run's folder, which then has all that it takes to resume the run. */
-function bringBundle(source: TrainSource, save: string, seed: number): Promise<Bundle> {
+/** Puts the bundle, or its network compiled again, into the run's folder, which then has all that it takes to resume the run. */
+async function bringBundle(
+  source: TrainSource,
+  again: Compiled | undefined,
+  save: string,
+  seed: number,
+): Promise<Bundle> {
   const folder = join(save, runFiles.bundle);
-  if ('manifest' in source) return copyBundle(source, folder);
+  if ('manifest' in source) return again ? writeLowered(source, again, folder) : copyBundle(source, folder);
   const { network, compiled } = source;
   const config = 'config' in network ? { config: network.config } : {};
   return writeBundle(folder, network, compiled, { ...config, seed, force: true });

@@ -36,7 +36,11 @@ export async function restoreBundle(save: string): Promise<void> {
  */
 async function placeBundle(bundle: Bundle, lowered: Compiled | Bundle, save: string): Promise<Bundle> {
   const folder = temporaryIn(save);
-  if ('manifest' in lowered) return copyBundle(lowered, folder);
+  return 'manifest' in lowered ? copyBundle(lowered, folder) : writeLowered(bundle, lowered, folder);
+}
+
+/** Writes a bundle's network, compiled otherwise, with the bundle's initial state. @throws as `writeBundle` */
+export async function writeLowered(bundle: Bundle, lowered: Compiled, folder: string): Promise<Bundle> {
   const { manifest } = bundle;
   const config = manifest.network && { config: manifest.network };
   const initial = await readState(bundle.initial, bundle);

@@ -16,6 +16,11 @@ export interface EpochBatches {
   readonly count: number;
 }
 
+/** The images of a batch. */
+export function imagesOf({ images, batchSize }: EpochBatches, batch: number): number {
+  return Math.min(batchSize, images - batch * batchSize);
+}
+
 /** @param leastBatchSize the smallest batch that the network takes */
 export function epochBatches(images: number, batchSize: number, leastBatchSize: number): EpochBatches {
   const whole = Math.floor(images / batchSize);

@@ -3,7 +3,7 @@
 import { FailureError } from '../../ir/index.js';
 import type { Batch } from '../data/batches.js';
 import { type Evaluation, Tally } from '../model/metrics/tally.js';
-import type { EvaluationModel } from '../model/model.js';
+import type { EvaluatedBatch, EvaluationModel } from '../model/model.js';
 
 export type { Evaluation } from '../model/metrics/tally.js';
 
@@ -27,14 +27,23 @@ export async function evaluateBatches(
   return measured.value;
 }
 
-/** Evaluates batch by batch and yields how many images are done. */
+/** A batch, or a process's part of it, and what came of it. */
+type EvaluatedPart = readonly [batch: Batch, result: EvaluatedBatch];
+
+/**
+ * Evaluates batch by batch and yields how many images are done.
+ * @param evaluate a batch, where several processes share them; told how many images are done
+ */
 export async function* evaluationSteps(
   model: EvaluationModel,
   batches: Iterable<Batch> | AsyncIterable<Batch>,
+  evaluate?: (batch: Batch, done: number) => Promise<readonly EvaluatedPart[]>,
 ): AsyncGenerator<number, Evaluation> {
   const tally = new Tally(model.network);
   for await (const batch of batches) {
-    tally.add(batch, await model.evaluate(batch));
+    const parts = await (evaluate?.(batch, tally.count) ??
+      model.evaluate(batch).then((result) => [[batch, result] as const]));
+    for (const part of parts) tally.add(...part);
     yield tally.count;
   }
   return tally.result();

@@ -8,6 +8,7 @@ import type { MemoryForecast } from '../measure/forecast.js';
 import type { Metrics, NamedFigures } from '../model/metrics/index.js';
 import type { State } from '../model/weights.js';
 import type { EpochRecord } from '../report/history.js';
+import type { Processes } from '../session/mpi/processes.js';
 import type { SessionOptions } from '../session/session.js';
 import type { Progress, Saving } from './checkpoint.js';
 import type { ScheduleFunction } from './learning-rate.js';
@@ -16,7 +17,10 @@ import type { ScheduleFunction } from './learning-rate.js';
  * What a run tells while it goes on. Losses are means; errors are fractions from 0 to 1: of misclassified images, or of
  * wrong labels; of a regression they are mean absolute errors.
  */
-export type TrainEvent = StepEvent | EvaluationEvent | EpochEvent | CheckpointEvent | ChangeEvent | ResultEvent;
+export type TrainEvent = (StepEvent | EvaluationEvent | EpochEvent | CheckpointEvent | ChangeEvent | ResultEvent) & {
+  /** How many take each step together, where they are several. */
+  readonly processes?: number;
+};
 
 /** A batch is done. */
 export interface StepEvent {
@@ -102,6 +106,8 @@ export interface ResultEvent {
   readonly dataWait: number;
   /** Image files that were left out since they can't be read. */
   readonly skippedImages: number;
+  /** Of several processes: shares of the time since the first step that each spent in sums over all, for most waiting for others. */
+  readonly processWaits?: readonly number[];
   readonly save: string;
 }
 
@@ -133,6 +139,10 @@ export interface TrainContext extends SessionOptions {
   readonly installBundle?: (() => Promise<void>) | undefined;
   /** The step's memory plan, for the report. */
   readonly forecast?: MemoryForecast | undefined;
+  /** The processes that take each step together, where there are several; all but the first write nothing. */
+  readonly team?: Processes | undefined;
+  /** Shares of the time that each process has spent in sums over all, for the report. */
+  readonly processWaits?: () => readonly number[];
   /** Asked after every step and every batch of an evaluation: whether to save and stop. */
   readonly interrupted?: () => boolean;
 }

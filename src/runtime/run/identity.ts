@@ -28,6 +28,10 @@ const optionalNumber = z.number().optional();
 export const loweringSchema = z.object({
   target: z.string(),
   kernels: z.string(),
+  /** Whether it is for several processes; said only where it is. */
+  processes: z.literal(true).optional(),
+  /** Whether batch norm normalizes by the images of all of them; likewise. */
+  syncBatchNorm: z.literal(true).optional(),
   remat: z.string(),
   /** Version of densec. */
   densec: z.string(),
@@ -76,9 +80,17 @@ export function identityDifference(before: RunIdentity, after: RunIdentity): str
 }
 
 /** How a bundle's training model was compiled. */
-export function loweringOf({ manifest: { target, kernels, remat, densec, optimizer } }: Bundle): Lowering {
+export function loweringOf({ manifest }: Bundle): Lowering {
+  const { target, kernels, processes, syncBatchNorm, remat, densec, optimizer } = manifest;
   const { clipNorm, clipValue, ema } = optimizer;
-  return { target, kernels, remat, densec, ...given({ clipNorm, clipValue, ema }) };
+  return {
+    target,
+    kernels,
+    ...given({ processes, syncBatchNorm }),
+    remat,
+    densec,
+    ...given({ clipNorm, clipValue, ema }),
+  };
 }
 
 /** Why an average can't begin or end within a run. */
@@ -94,8 +106,10 @@ export function describeLowering(before: Lowering | undefined, after: Lowering):
   if (!before) return `target ${target}, kernels ${kernels}, remat ${remat}`;
   const keys = Object.keys(loweringSchema.shape) as (keyof Lowering)[];
   const changed = keys.filter((key) => before[key] !== after[key]);
+  const word = (value: Lowering[keyof Lowering]): string =>
+    value === undefined ? 'none' : value === true ? 'yes' : String(value);
   return (
-    changed.map((key) => `${key} ${before[key] ?? 'none'} → ${after[key] ?? 'none'}`).join(', ') ||
+    changed.map((key) => `${key} ${word(before[key])} → ${word(after[key])}`).join(', ') ||
     'the same options, another model'
   );
 }

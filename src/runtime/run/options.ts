@@ -7,7 +7,19 @@ import { rateChoices } from './learning-rate.js';
 /** What flags, checkpoints and reports say of a run; that a checkpoint has them all is why it resumes to the same bits. */
 export const trainChoices = {
   ...rateChoices,
-  batchSize: count({ name: 'batch size', flag: '--batch-size <n>', help: 'images of a step' }),
+  batchSize: count({
+    name: 'batch size',
+    flag: '--batch-size <n>',
+    help: 'images of a step, of each process where there are several',
+  }),
+  /** Processes that take each step together; one, where it isn't told. */
+  processes: optional(
+    count({
+      name: 'number of processes',
+      flag: '--processes <n>',
+      help: 'start so many processes by the MPI that is installed (mpiexec), each with a share of every batch; under an MPI launcher it need not be told',
+    }),
+  ),
   /** Training images held out for validation. */
   validSize: count(
     {
@@ -72,3 +84,8 @@ export const trainOptionsSchema = z.object({ data: z.string(), ...fieldsOf(train
 
 /** What needn't be said. The learning rate goes by the optimizer, the images held out by how many there are. */
 export const trainDefaults = { epochs: 300, schedule: 'multistep', warmup: 0, batchSize: 64, seed: 0 } as const;
+
+/** Images of a step, over all processes. */
+export function globalBatch({ batchSize, processes = 1 }: Pick<TrainOptions, 'batchSize' | 'processes'>): number {
+  return batchSize * processes;
+}

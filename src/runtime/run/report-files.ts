@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { describeLoss, taskOf } from '../../builders/losses/index.js';
 import { describeOptimizer } from '../../passes/optimizers/index.js';
+import type { Bundle } from '../bundle/bundle.js';
 import type { Augmentation, Dataset } from '../data/dataset.js';
 import { augments, isBatchSource } from '../data/run-data.js';
 import type { ImageCounts } from '../data/source.js';
@@ -40,7 +41,7 @@ export async function writeRunReport(
 
 function describeRun(
   progress: Progress,
-  { bundle, dataset, device, threads }: TrainContext,
+  { bundle, dataset, device, threads, team, processWaits }: TrainContext,
   { training, validation, test }: ImageCounts,
   runtime: string,
 ): [string, string][] {
@@ -62,6 +63,7 @@ function describeRun(
     ...describeChanges(progress),
     ['loss', describeLoss(loss)],
     ['best weights chosen by', scores[taskOf(loss)].name],
+    ...describeProcesses(bundle, team, processWaits?.()),
     ['optimizer', describeOptimizer(optimizer)],
     ['device', `${device?.target ?? 'cpu'}${threads === undefined ? '' : `, ${threads} threads`}`],
     ['versions', `densec ${densec}, onnxruntime ${onnxruntime}`],
@@ -76,6 +78,23 @@ function describeChosen(options: TrainOptions): [string, string][] {
   return Object.entries(choices).flatMap(([key, { name }]): [string, string][] =>
     values[key] === undefined ? [] : [[name, String(values[key])]],
   );
+}
+
+/** How several processes take a step together, and what of the time each has spent in sums over all. */
+function describeProcesses(
+  { manifest }: Bundle,
+  team: TrainContext['team'],
+  waits: readonly number[] = [],
+): [string, string][] {
+  if (!team) return [];
+  return [
+    ['processes meet by', team.mpiVersion],
+    ['batch norm normalizes', manifest.syncBatchNorm ? 'over all processes' : 'each process by its own images'],
+    [
+      'waiting for each other, by process',
+      waits.map((share, rank) => `${rank}: ${(100 * share).toFixed(1)} %`).join(', '),
+    ],
+  ];
 }
 
 /** What the run went on with otherwise than it began. */

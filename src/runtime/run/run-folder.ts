@@ -13,7 +13,10 @@ import type { CheckpointEvent, TrainContext } from './events.js';
 import { writeRunReport } from './report-files.js';
 
 /** A run's context with its lock taken. */
-export type LockedContext = TrainContext & { readonly lock: RunLock };
+export type LockedContext = TrainContext & {
+  /** None where another process of the run writes. */
+  readonly lock: RunLock | undefined;
+};
 
 /** What helps against a run that diverges. */
 const remedy = 'try a lower --lr, or a --warmup';
@@ -33,6 +36,11 @@ export class RunFolder {
     if (resume && resumeFrom === undefined && !saveFirst) this.saved = { step: resume.step, epoch: resume.epoch };
   }
 
+  /** Whether there is a checkpoint that this run has written or goes on from. */
+  get hasSavedAny(): boolean {
+    return this.saved !== undefined;
+  }
+
   /** Whether the last checkpoint is of this very step. */
   hasSaved({ step, epoch }: Progress): boolean {
     return this.saved?.step === step && this.saved.epoch === epoch;
@@ -41,7 +49,8 @@ export class RunFolder {
   /** Saves. @throws FailureError naming the last good checkpoint */
   async saveCheckpoint(state: State, progress: Progress): Promise<CheckpointEvent> {
     const { step, epoch } = progress;
-    const file = await this.write(() => writeCheckpoint(this.context.save, state, progress, this.description));
+    await this.write(() => writeCheckpoint(this.context.save, state, progress, this.description));
+    const file = this.pathOf('last');
     this.saved = { step, epoch };
     return { event: 'checkpoint', file, epoch, step };
   }
@@ -60,11 +69,13 @@ export class RunFolder {
     return this.write(() => writeRunReport(history, progress, this.context, counts));
   }
 
-  /** Writes into the folder while it is ours. @throws FailureError naming the last good checkpoint */
-  async write<T>(action: () => Promise<T>): Promise<T> {
-    await this.context.lock.check();
+  /** Writes into the folder while it is ours; nothing where another process of the run does. @throws FailureError naming the last good checkpoint */
+  async write(action: () => Promise<unknown>): Promise<void> {
+    const { lock } = this.context;
+    if (!lock) return;
+    await lock.check();
     try {
-      return await action();
+      await action();
     } catch (error) {
       if (!(error instanceof FailureError) || !this.saved) throw error;
       throw new FailureError(`${error.message}; ${this.lastGood()}`, { cause: error });

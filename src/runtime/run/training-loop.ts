@@ -7,12 +7,13 @@ import { FailureError, type TensorData } from '../../ir/index.js';
 import type { Batch } from '../data/batches.js';
 import { describeDataset, encodeDescription } from '../data/description.js';
 import { asRecorded, checkSameData, recordDataset } from '../data/record.js';
-import { isBatchSource, openRunData, type RunData } from '../data/run-data.js';
+import { isBatchSource, openRunData, type RunData, type RunDataOptions } from '../data/run-data.js';
 import { WaitClock } from '../data/wait-clock.js';
 import { RunLock } from '../files/run-lock.js';
 import { type Metrics, namedOutputs } from '../model/metrics/index.js';
 import { checkBatch, EvaluationModel, TrainingModel } from '../model/model.js';
 import { readState, type State } from '../model/state.js';
+import { Team } from '../model/team.js';
 import { nonFinite } from '../model/weights.js';
 import type { History } from '../report/history.js';
 import { cpu, deviceName } from '../session/devices.js';
@@ -23,6 +24,7 @@ import {
   type EpochBatches,
   epochBatches,
   epochRecord,
+  imagesOf,
   isBetter,
   scoreOf,
   withBatch,
@@ -31,7 +33,7 @@ import {
 import { type Evaluation, evaluationSteps } from './evaluation.js';
 import type { EvaluationEvent, ResultEvent, TrainContext, TrainEvent } from './events.js';
 import { bundleIdentity, loweringOf } from './identity.js';
-import type { TrainOptions } from './options.js';
+import { globalBatch, type TrainOptions } from './options.js';
 import { type LockedContext, RunFolder } from './run-folder.js';
 import { optionsAt, rateAt } from './schedule.js';
 
@@ -47,25 +49,37 @@ import { optionsAt, rateAt } from './schedule.js';
  * the disk refuses
  */
 export async function* train(options: TrainOptions, context: TrainContext): AsyncGenerator<TrainEvent> {
-  const lock = context.lock ?? (await RunLock.take(context.save));
+  const follows = context.team !== undefined && context.team.rank > 0;
+  const lock = context.lock ?? (follows ? undefined : await RunLock.take(context.save));
   try {
     const { dataset: given, resume } = context;
     const dataset = isBatchSource(given) ? given : asRecorded(given, resume?.data);
     const run = await Run.start(options, { ...context, dataset, lock });
     try {
-      yield* run.all();
+      yield* withProcesses(run.all(), context.team?.size);
     } finally {
       await run.close();
     }
   } finally {
-    await lock.release();
+    await lock?.release();
   }
+}
+
+/** Events that carry how many processes there are. */
+async function* withProcesses(
+  events: AsyncGenerator<TrainEvent>,
+  processes: number | undefined,
+): AsyncGenerator<TrainEvent> {
+  if (processes === undefined) return yield* events;
+  for await (const event of events) yield { ...event, processes };
 }
 
 /** One run in progress. */
 class Run {
   private progress: Progress;
   private readonly folder: RunFolder;
+  /** This process's part, where several take each step together. */
+  private readonly team: Team | undefined;
   /** Time spent waiting for data: in the epoch, and in all. */
   private readonly waits = { epoch: new WaitClock(), run: new WaitClock() };
 
@@ -78,7 +92,12 @@ class Run {
   ) {
     const { dataset } = context;
     const isKnown = !isBatchSource(dataset);
-    this.folder = new RunFolder(context, isKnown ? encodeDescription(describeDataset(dataset)) : undefined);
+    this.team = teamOf(context);
+    const { team } = this;
+    this.folder = new RunFolder(
+      { ...context, ...(team && { processWaits: () => team.waits }) },
+      isKnown ? encodeDescription(describeDataset(dataset)) : undefined,
+    );
     this.progress = progressOf(options, context);
   }
 
@@ -92,10 +111,10 @@ class Run {
     if (resume?.best) await readState(join(save, runFiles.best), bundle);
     const check = (batch: Batch, what: string): void => checkBatch(batch, bundle, false, what);
     const first = resume ? optionsAt(resume, resume.epoch) : options;
-    const data = openRunData(dataset, first, context.dataWorkers, check);
+    const data = openRunData(dataset, dataOptions(first, context), context.dataWorkers, check);
     const opened: { close(): Promise<void> }[] = [data];
     try {
-      const model = await TrainingModel.open(bundle, state, sessionOf(context));
+      const model = await TrainingModel.open(bundle, state, { ...sessionOf(context), link: context.team?.link });
       opened.push(model);
       const evaluation = await EvaluationModel.open(bundle, state, sessionOf(context));
       return new Run(options, context, model, evaluation, data);
@@ -117,6 +136,7 @@ class Run {
     yield* this.context.changes ?? [];
     // A run can be resumed from its first moment on, and a disk that refuses is found before the first step.
     yield* this.checkpoint();
+    await this.beginTogether();
     // A run that was killed between a checkpoint and its reports catches up.
     if (this.progress.epochs.length > 0) await this.writeReports({ epochs: this.progress.epochs });
     while (this.progress.epoch < this.progress.options.epochs && !this.endsEarly()) {
@@ -125,6 +145,14 @@ class Run {
       if (!finished) return yield* this.stop();
     }
     yield* this.testBest();
+  }
+
+  /** The others begin with the checkpoint that is there now, so that all have the same state. */
+  private async beginTogether(): Promise<void> {
+    const { team } = this;
+    if (!team) return;
+    if (!team.follows) await team.meet();
+    await team.compare(await this.finiteState(), 'at the beginning');
   }
 
   /** The rest of the epoch in progress; ends early when interrupted. */
@@ -153,14 +181,17 @@ class Run {
       const current = (await data.next()).value as Batch;
       const waited = performance.now() - began;
       const scalars = { learningRate, step: this.progress.step, seed, accumulation: batchPart(cut, batch, accumulate) };
-      const result = await this.model.step(current, scalars).catch((error: unknown) => {
-        throw error instanceof FailureError ? this.folder.failed(error) : error;
+      const images = imagesOf(cut, batch);
+      const taken = this.team?.step(this.model, current, images, scalars) ?? this.model.step(current, scalars);
+      const result = await taken.catch((error: unknown) => {
+        // What concerns all processes is told as it is.
+        throw error instanceof FailureError && !this.team ? this.folder.failed(error) : error;
       });
       const { loss, errors } = result;
-      if (!Number.isFinite(loss)) throw this.folder.diverged(loss, learningRate, this.progress);
+      if (!Number.isFinite(loss)) throw this.ofAll(this.folder.diverged(loss, learningRate, this.progress));
       const stepMs = performance.now() - began;
       for (const clock of Object.values(this.waits)) clock.add(waited, stepMs);
-      const count = current.labels.data.length;
+      const count = this.team ? images : current.labels.data.length;
       this.progress = withBatch(this.progress, result, count, stepMs);
       yield {
         event: 'step',
@@ -212,7 +243,7 @@ class Run {
   private async reopenData(): Promise<void> {
     const { dataset, bundle, dataWorkers } = this.context;
     await this.data.close();
-    this.data = openRunData(dataset, this.options, dataWorkers, (batch, what) =>
+    this.data = openRunData(dataset, dataOptions(this.options, this.context), dataWorkers, (batch, what) =>
       checkBatch(batch, bundle, false, what),
     );
   }
@@ -247,11 +278,18 @@ class Run {
 
   private async *evaluate(name: EvaluationEvent['split']): AsyncGenerator<TrainEvent, Evaluation | 'interrupted'> {
     const batches = this.data.batches(name);
-    const steps = evaluationSteps(this.evaluation, batches);
+    const { team } = this;
+    const { [name]: count } = this.data.counts;
+    const size = globalBatch(this.options);
+    const steps = evaluationSteps(
+      this.evaluation,
+      batches,
+      team && ((batch, done) => team.evaluate(this.evaluation, batch, Math.min(size, count - done))),
+    );
     try {
       let measured = await steps.next();
       while (!measured.done) {
-        yield { event: 'evaluation', split: name, done: measured.value, count: this.data.counts[name] };
+        yield { event: 'evaluation', split: name, done: measured.value, count };
         if (this.interrupted()) return 'interrupted';
         measured = await steps.next();
       }
@@ -269,7 +307,10 @@ class Run {
   /** Saves, unless the disk has this very state already. @throws FailureError naming the last good checkpoint */
   private async *checkpoint(known?: State): AsyncGenerator<TrainEvent> {
     if (this.folder.hasSaved(this.progress)) return;
-    yield await this.folder.saveCheckpoint(known ?? (await this.finiteState()), this.progress);
+    const state = known ?? (await this.finiteState());
+    // Before the first step, the others have yet to read what is saved here.
+    if (this.folder.hasSavedAny) await this.team?.compare(state, `after step ${this.progress.step}`);
+    yield await this.folder.saveCheckpoint(state, this.progress);
   }
 
   private async *stop(): AsyncGenerator<TrainEvent> {
@@ -279,7 +320,11 @@ class Run {
 
   private async finiteState(): Promise<Map<string, TensorData>> {
     const state = await this.model.state();
-    this.folder.requireFinite(state, this.progress);
+    try {
+      this.folder.requireFinite(state, this.progress);
+    } catch (error) {
+      throw this.ofAll(error as FailureError);
+    }
     return state;
   }
 
@@ -299,17 +344,38 @@ class Run {
       dataWait: this.waits.run.share,
       skippedImages: this.progress.data?.skipped.length ?? 0,
       save: this.context.save,
+      ...(this.team && { processWaits: this.team.waits }),
     };
   }
 
+  /** An error that all processes of the run have alike. */
+  private ofAll(error: FailureError): FailureError {
+    return this.team?.ofAll(error) ?? error;
+  }
+
   private interrupted(): boolean {
-    return this.context.interrupted?.() ?? false;
+    return this.team ? this.team.hasStopped : (this.context.interrupted?.() ?? false);
   }
 
   /** The batches of the epoch in progress. */
   private batches(): EpochBatches {
-    return epochBatches(this.data.counts.training, this.options.batchSize, this.context.bundle.manifest.leastBatchSize);
+    return epochBatches(
+      this.data.counts.training,
+      globalBatch(this.options),
+      this.context.bundle.manifest.leastBatchSize,
+    );
   }
+}
+
+/** What decides a run's batches, and what this process takes of each. */
+function dataOptions(options: TrainOptions, context: LockedContext): RunDataOptions {
+  const team = teamOf(context);
+  const deals = team && { training: team.dealFor('training'), evaluation: team.dealFor('evaluation') };
+  return { ...options, batchSize: globalBatch(options), deals };
+}
+
+function teamOf({ team, bundle, interrupted = () => false }: LockedContext): Team | undefined {
+  return team && new Team(team, bundle, interrupted);
 }
 
 /** Where a run stands at its beginning, or where it goes on. */

@@ -30,6 +30,11 @@ export async function openSession(request: SessionRequest): Promise<ModelSession
   } catch (error) {
     const { message } = error as Error;
     if (!/\bdensec:\w+\(/.test(message)) throw error;
+    if (/\bdensec:AllReduce\(/.test(message)) {
+      throw new RequestError(
+        `the model is for several processes, whose sums run at the runtime's C API only, and here Node's binding is used: ${reason}; build it without --processes`,
+      );
+    }
     throw new RequestError(
       `the model has operators of densec's own (--kernels cudnn), which run at the runtime's C API only, and here Node's binding is used: ${reason}; build it with --kernels plain`,
     );

@@ -2,6 +2,7 @@
 
 import type { TensorData } from '../../ir/index.js';
 import type { Device, DeviceOptions } from './devices.js';
+import type { ProcessLink } from './mpi/meeting.js';
 import type { SessionChoice } from './session-choice.js';
 
 /** What to see of what the runtime does with a model. */
@@ -20,6 +21,8 @@ export interface OpenRequest extends SessionChoice, Inspection, DeviceOptions {
   readonly model: string;
   readonly device: Device;
   readonly threads: number;
+  /** The processes that take each step together, where there are several. */
+  readonly link?: ProcessLink | undefined;
 }
 
 /** One run of the model. */

@@ -3,10 +3,20 @@
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { aCount, aFlag, FailureError, type Kinds, oneOf, RequestError, type TensorData } from '../../ir/index.js';
+import {
+  aCount,
+  aFlag,
+  anObject,
+  FailureError,
+  type Kinds,
+  oneOf,
+  RequestError,
+  type TensorData,
+} from '../../ir/index.js';
 import { ownFile } from '../../own-files.js';
 import { cpu, type Device, type DeviceOptions, deviceOptionsOf } from './devices.js';
 import type { ArenaBytes } from './model-session.js';
+import type { ProcessLink } from './mpi/meeting.js';
 import type { Inspection, Reply, Request, RunRequest } from './protocol.js';
 import { requireRuntime } from './runtime-package.js';
 import type { SessionChoice } from './session-choice.js';
@@ -16,10 +26,13 @@ export interface SessionOptions extends DeviceOptions {
   readonly device?: Device;
   /** Threads of one operator; by default the number of cores. */
   readonly threads?: number;
+  /** The processes that take each step together, where there are several. */
+  readonly link?: ProcessLink | undefined;
 }
 
 /** What sessions take, option by option. */
 export const sessionKinds: Kinds<SessionOptions> = {
+  link: anObject,
   device: {
     expects: "a device, as in { target: 'cpu', index: 0 } (target cpu, cuda or webgpu)",
     accepts: (value) => {
@@ -34,8 +47,8 @@ export const sessionKinds: Kinds<SessionOptions> = {
 };
 
 /** The session options among others. */
-export function sessionOf({ device, threads, ...options }: SessionOptions): SessionOptions {
-  return { ...(device && { device }), ...(threads !== undefined && { threads }), ...deviceOptionsOf(options) };
+export function sessionOf({ device, threads, link, ...options }: SessionOptions): SessionOptions {
+  return { ...(device && { device }), ...(threads !== undefined && { threads }), ...deviceOptionsOf(options), link };
 }
 
 /** One model with its state. Requests are answered in the order they are made. */
@@ -65,7 +78,7 @@ export class Session {
   static async open(
     model: string,
     { optimization, memoryPattern, profilePrefix, optimizedModel, disabledOptimizers }: SessionChoice & Inspection,
-    { device = cpu, threads = availableParallelism(), ...options }: SessionOptions = {},
+    { device = cpu, threads = availableParallelism(), link, ...options }: SessionOptions = {},
   ): Promise<Session> {
     requireRuntime();
     const session = new Session(new Worker(ownFile('runtime/session/worker.js')), model);
@@ -78,6 +91,7 @@ export class Session {
         optimization,
         memoryPattern,
         ...deviceOptionsOf(options),
+        link,
         ...(profilePrefix !== undefined && { profilePrefix }),
         ...(optimizedModel !== undefined && { optimizedModel }),
         ...(disabledOptimizers && { disabledOptimizers }),

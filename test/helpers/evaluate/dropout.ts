@@ -38,12 +38,13 @@ export function dropoutHash(seed: number, step: number, sample: number, layer: n
 export const dropoutMask: Kernel<'dropoutMask'> = (call) => {
   const { rate, key } = call.attributes;
   const [step, seed] = [at(call.input(0).data, 0), at(call.input(1).data, 0)];
+  const first = call.inputs[2] ? at(call.input(2).data, 0) : 0;
   const elements = count(call.shape().slice(1));
   const threshold = Math.floor(rate * 2 ** 32) - 1;
   const scale = Math.fround(1 / (1 - rate));
   return [
     call.zeros().map((_, index) => {
-      const hash = dropoutHash(seed, step, Math.floor(index / elements), key, index % elements);
+      const hash = dropoutHash(seed, step, first + Math.floor(index / elements), key, index % elements);
       return hash > threshold ? scale : 0;
     }),
   ];

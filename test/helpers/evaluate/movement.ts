@@ -43,7 +43,10 @@ export const movement: Kernels<
   | 'shape'
   | 'sizeOf'
   | 'range'
+  | 'allReduce'
 > = {
+  // Of one process.
+  allReduce: (call) => [call.input(0).data],
   constant: ({ attributes: { value } }) => [Float64Array.from(value.data as ArrayLike<number | bigint>, Number)],
   reshape: (call) => [call.input(0).data],
   copy: (call) => [call.input(0).data],

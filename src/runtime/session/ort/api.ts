@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { LibraryHandle } from 'koffi';
 import { FailureError } from '../../../ir/index.js';
 import { explainRuntime, libraryFolder, wantedVersion } from '../runtime-package.js';
-import { koffi as loadKoffi } from './native.js';
+import { keepMapped, koffi as loadKoffi } from './native.js';
 
 /** An address that C gave us; null for none. */
 export type Pointer = unknown;
@@ -216,18 +216,6 @@ function readPairs(getPairs: Pointer, pairs: Pointer): ReadonlyMap<string, strin
     Number(count[0]) === 0 ? [] : (koffi.decode(list, koffi.array('const char *', Number(count[0]))) as string[]);
   const [names, contents] = [texts(keys[0]), texts(values[0])];
   return new Map(names.map((name, index) => [name, contents[index] ?? '']));
-}
-
-/**
- * Keeps a library in the process for good. It has threads and statics of its own, which don't outlive it, and a worker that
- * ends gives its handle back.
- */
-function keepMapped(path: string): void {
-  // RTLD_NOW, and RTLD_NODELETE as each system has it; Windows has neither, there the handle must do.
-  const flags = { linux: 0x2 | 0x1000, darwin: 0x2 | 0x80 }[process.platform as 'linux' | 'darwin'];
-  if (flags === undefined) return;
-  const open = koffi.load(null).func('dlopen', 'void *', ['const char *', 'int']);
-  open(path, flags);
 }
 
 /** The library inside onnxruntime-node. @throws FailureError when it isn't there */

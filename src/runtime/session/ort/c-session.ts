@@ -13,7 +13,7 @@ import {
   type TensorData,
 } from '../../../ir/index.js';
 import { decodeModel, elementTypes, type Program, programOf, valueTypes } from '../../../onnx/index.js';
-import { ownOperators } from '../../../operators/index.js';
+import { type OwnOperator, ownOperators } from '../../../operators/index.js';
 import type { Device } from '../devices.js';
 import { batchReaders, refuseHostNodes } from '../host-nodes.js';
 import type { ArenaBytes, ModelSession, PlacedNode, RuntimeFacts, SessionRequest } from '../model-session.js';
@@ -127,14 +127,15 @@ export class CSession implements ModelSession {
             workspaceBytes: 64e6,
           })
         : undefined;
+    const table = await operatorsFor(request);
     const wantsGraph = device.target === 'cuda' && (request.cudaGraph ?? true) && request.profilePrefix === undefined;
     let cudaGraph: boolean | string = wantsGraph && request.optimization === 'disabled';
     let session: Pointer;
     try {
-      session = openSession(api, request, model, library, cudaGraph);
+      session = openSession(api, request, model, { table, library }, cudaGraph);
     } catch (error) {
       if (!cudaGraph) throw error;
-      session = openSession(api, request, model, library, false);
+      session = openSession(api, request, model, { table, library }, false);
       // The runtime refuses graphs that it could not capture, such as those with nodes on the host.
       cudaGraph = `the runtime refused to capture it: ${(error as Error).message}`;
       process.stderr.write(`steps are launched node by node: ${cudaGraph}\n`);
@@ -157,7 +158,7 @@ export class CSession implements ModelSession {
       request.optimization === 'disabled',
       request.profilePrefix !== undefined,
       cudaGraph === true,
-      () => openSession(api, request, model, library, false),
+      () => openSession(api, request, model, { table, library }, false),
       device.target === 'webgpu',
       { api: 'c', version: api.version, ...(device.target === 'cuda' && { cudaGraph }) },
       onHost,
@@ -532,6 +533,22 @@ function readModel(source: string | Uint8Array): ModelFacts {
   };
 }
 
+/** Operators of our own, and where they have kernels on a device. */
+interface OwnKernels {
+  readonly table: Readonly<Record<string, OwnOperator>>;
+  readonly library: DeviceLibrary | undefined;
+}
+
+/** The operators of our own; where several processes take steps together, with sums over them. */
+async function operatorsFor({ link }: SessionRequest): Promise<OwnKernels['table']> {
+  if (!link) return ownOperators;
+  const { allReduceOf } = await import('../mpi/sums.js');
+  const allReduce = allReduceOf(link);
+  return { ...ownOperators, [allReduce.name]: allReduce };
+}
+
+const severity = { error: 3, fatal: 4 } as const;
+
 /** @throws InternalError for a name that is given twice */
 function requireOnce(names: readonly string[], what: string): void {
   const twice = names.find((name, index) => names.indexOf(name) !== index);
@@ -544,7 +561,7 @@ function openSession(
   api: OrtApi,
   request: SessionRequest,
   model: ModelFacts,
-  library: DeviceLibrary | undefined,
+  { table, library }: OwnKernels,
   cudaGraph: boolean,
 ): Pointer {
   const {
@@ -556,10 +573,11 @@ function openSession(
     optimizedModel,
     disabledOptimizers = [],
   } = request;
-  environment ??= made(api.CreateEnv, 3, 'densec');
+  environment ??= made(api.CreateEnv, severity.error, 'densec');
   const options = made(api.CreateSessionOptions);
   try {
-    api.SetSessionLogSeverityLevel(options, 3);
+    // That other processes have ended is told once, by one of those that are left.
+    api.SetSessionLogSeverityLevel(options, request.link ? severity.fatal : severity.error);
     api.SetIntraOpNumThreads(options, threads);
     api.SetSessionGraphOptimizationLevel(options, levels[optimization]);
     if (memoryPattern) api.EnableMemPattern(options);
@@ -574,7 +592,7 @@ function openSession(
     if (device.target === 'cuda') addCuda(api, options, device, request, cudaGraph);
     if (device.target === 'webgpu')
       api.SessionOptionsAppendExecutionProvider(options, 'WebGPU', ['preferredLayout'], ['NCHW'], 1);
-    if (model.hasOwnOperators) addOwnOperators(options, ownOperators, library);
+    if (model.hasOwnOperators) addOwnOperators(options, table, library);
     return typeof request.model === 'string'
       ? made(api.CreateSession, environment, request.model, options)
       : made(api.CreateSessionFromArray, environment, request.model, request.model.byteLength, options);

@@ -20,3 +20,15 @@ export function koffi(): Koffi {
     );
   }
 }
+
+/**
+ * Keeps a library in the process for good. It has threads and statics of its own, which don't outlive it, and a worker that
+ * ends gives its handle back.
+ */
+export function keepMapped(path: string): void {
+  // RTLD_NOW, and RTLD_NODELETE as each system has it; Windows has neither, there the handle must do.
+  const flags = { linux: 0x2 | 0x1000, darwin: 0x2 | 0x80 }[process.platform as 'linux' | 'darwin'];
+  if (flags === undefined) return;
+  const open = koffi().load(null).func('dlopen', 'void *', ['const char *', 'int']);
+  open(path, flags);
+}

@@ -29,7 +29,7 @@ export interface DeviceLibrary {
 type Compute = (context: Pointer) => void;
 
 // What the runtime is given must stay where it is: it is never freed, and made once for a thread and library.
-const domains = new Map<DeviceLibrary | undefined, Pointer>();
+const domains = new Map<object, Pointer>();
 const kernels = new Map<bigint, Compute>();
 const kept: unknown[] = [];
 let nextKernel = 1n;
@@ -57,11 +57,12 @@ export function addOwnOperators(
   library?: DeviceLibrary,
 ): void {
   const api = ortApi();
-  let domain = domains.get(library);
+  const kernels = library ?? table;
+  let domain = domains.get(kernels);
   if (domain === undefined) {
     domain = made(api.CreateCustomOpDomain, 'densec');
     for (const row of Object.values(table)) api.CustomOpDomain_Add(domain, describe(api, row, library));
-    domains.set(library, domain);
+    domains.set(kernels, domain);
   }
   api.AddCustomOpDomain(options, domain);
 }

@@ -22,6 +22,9 @@ interface Case {
   readonly tolerance: number;
 }
 
+/** Operators with kernels on a card: processes meet on the host. */
+const onDevices = Object.keys(ownOperators).filter((name) => name !== 'AllReduce');
+
 const images = [
   [3, 5, 8, 8],
   [2, 3, 7, 7],
@@ -198,10 +201,10 @@ describe.skipIf(noEmulator)('on an emulated card', () => {
   const all = emulator ? [...cases()] : [];
 
   test('every operator has cases', () => {
-    expect([...new Set(all.map(({ operator }) => operator))].sort()).toEqual(Object.keys(ownOperators).sort());
+    expect([...new Set(all.map(({ operator }) => operator))].sort()).toEqual([...onDevices].sort());
   });
 
-  test.each(Object.keys(ownOperators))('%s', (operator) => {
+  test.each(onDevices)('%s', (operator) => {
     for (const { name, inputs, attributes, tolerance } of all.filter((each) => each.operator === operator)) {
       const expected = compute(operator, inputs, attributes);
       const check = (how: string, outputs: readonly HostTensor[]): void => {
