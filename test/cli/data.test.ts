@@ -53,7 +53,10 @@ describe("densec eval on CIFAR's Python version", () => {
       [path('cifar'), path('python')].map((data) => densec([...evaluation, data])),
     );
     expect(python?.code, python?.stderr).toBe(0);
-    expect(python?.json()).toEqual(binary?.json());
+    // Only the Python version names the classes.
+    const figures = (text = ''): unknown =>
+      JSON.parse(text, (key, value) => (/name/i.test(key) ? undefined : (value as unknown)));
+    expect(figures(python?.stdout)).toEqual(figures(binary?.stdout));
   });
 });
 
@@ -67,7 +70,7 @@ describe('densec train on SVHN', () => {
     const result = trained.jsonLines().at(-1);
     const evaluation = ['eval', path('digits', 'bundle'), '--weights', path('digits', 'best.safetensors'), '--json'];
     const evaluated = await densec([...evaluation, '--data', path('svhn')]);
-    expect(evaluated.json()).toEqual({
+    expect(evaluated.json()).toMatchObject({
       loss: expect.closeTo(result?.testLoss as number, 6),
       error: result?.testError,
       count: 5,
@@ -138,7 +141,7 @@ describe('densec train on an image folder', () => {
     const evaluated = await densec([...evaluation, '--data', folder, '--skip-corrupt']);
     const trained = await densec(['train', '--resume', '--save', path('skip0'), '--json']);
     const result = trained.jsonLines().at(-1);
-    expect(evaluated.json()).toEqual({
+    expect(evaluated.json()).toMatchObject({
       loss: expect.closeTo(result?.testLoss as number, 6),
       error: result?.testError,
       count: 5,

@@ -74,7 +74,7 @@ describe('densec train --init on an image folder of other classes', () => {
         photos,
         '--json',
       ]);
-      expect(evaluated.json()).toEqual({ loss: expect.closeTo(testLoss, 5), error: testError, count: 6 });
+      expect(evaluated.json()).toMatchObject({ loss: expect.closeTo(testLoss, 5), error: testError, count: 6 });
     }
     // Without it, it is measured anew on the training images, which are the same.
     const measured = await densec([
