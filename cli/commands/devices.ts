@@ -9,7 +9,7 @@ import { printFacts, printJson } from '../output.js';
 export function devicesCommand(): Command {
   return new Command('devices')
     .description('Show which runtime is used and why, and what runs on which device here: a tiny model is run on each.')
-    .option('--json', 'print JSON: runtime, devices with what mends those that are not available, kernels')
+    .option('--json', 'print JSON: runtime, devices with what mends those that are not available, kernels, mpi')
     .addHelpText('after', help)
     .action(async ({ json }: { json?: boolean }) => {
       const survey = await surveyDevices();
@@ -18,7 +18,7 @@ export function devicesCommand(): Command {
     });
 }
 
-function show({ runtime, devices, kernels }: Survey): void {
+function show({ runtime, devices, kernels, mpi }: Survey): void {
   printFacts([
     ['onnxruntime', describeRuntime(runtime)],
     ...(runtime.version === runtime.wanted
@@ -27,7 +27,11 @@ function show({ runtime, devices, kernels }: Survey): void {
     ['library', runtime.folder ?? 'not installed'],
     ['providers', runtime.providers?.join(', ') ?? 'none'],
   ]);
-  for (const { name, available, detail, remedy } of [...devices, { name: 'kernels', ...kernels }]) {
+  for (const { name, available, detail, remedy } of [
+    ...devices,
+    { name: 'kernels', ...kernels },
+    { name: 'mpi', ...mpi },
+  ]) {
     process.stdout.write(`\n${available ? pc.green('yes') : pc.red('no ')}  ${name.padEnd(8)}  ${detail}\n`);
     if (remedy) process.stdout.write(`               ${remedy}\n`);
   }

@@ -8,19 +8,24 @@ interface Survey {
   readonly runtime: Readonly<Record<string, unknown>>;
   readonly devices: readonly { name: string; available: boolean; detail: string; remedy?: string }[];
   readonly kernels: { readonly available: boolean; readonly detail: string };
+  readonly mpi: Survey['kernels'];
 }
 
 describe.each(['c', 'binding'])('devices by %s', (api) => {
   it('tells the runtime, and runs a model on the CPU', async () => {
     const result = await densec(['devices', '--json'], { env: { DENSEC_RUNTIME: api } });
     expect(result.code, result.stderr).toBe(0);
-    const { runtime, devices, kernels } = result.json() as unknown as Survey;
+    const { runtime, devices, kernels, mpi } = result.json() as unknown as Survey;
     expect(runtime).toMatchObject({ api, version: wantedVersion, wanted: wantedVersion });
     expect(runtime.reason).toBe(api === 'c' ? undefined : 'DENSEC_RUNTIME asks for it');
     expect(runtime.providers).toEqual(expect.arrayContaining(['cpu', 'webgpu']));
     expect(devices[0]).toEqual({ name: 'cpu', available: true, detail: 'a model was run' });
     expect(devices.map(({ name }) => name)).toEqual(expect.arrayContaining(['webgpu', expect.stringMatching(/^cuda/)]));
-    for (const { available, detail, remedy } of [...devices, kernels as Survey['devices'][number]]) {
+    for (const { available, detail, remedy } of [
+      ...devices,
+      kernels as Survey['devices'][number],
+      mpi as Survey['devices'][number],
+    ]) {
       expect(detail).not.toBe('');
       if (!available) expect(remedy).toMatch(/install|run|use|nvidia-smi/);
     }

@@ -7,6 +7,7 @@ import { installedLibraries, missingLibrary } from './cuda/libraries.js';
 import { type DeviceProblem, explainDevice, missingCudaProvider } from './device-problems.js';
 import { type Device, deviceName } from './devices.js';
 import type { RuntimeFacts } from './model-session.js';
+import { findMpi, mpiLauncher, mpiRemedy } from './mpi/library.js';
 import { openSession, runtimeChoice } from './open-session.js';
 import { explainRuntime, libraryFolder, requireRuntime, wantedVersion } from './runtime-package.js';
 
@@ -34,6 +35,8 @@ export interface Survey {
   readonly devices: readonly SurveyedDevice[];
   /** Whether `--kernels cudnn` can be compiled and run on a card here. */
   readonly kernels: Omit<SurveyedDevice, 'name'>;
+  /** Which MPI `train --processes` would use. */
+  readonly mpi: Omit<SurveyedDevice, 'name'>;
 }
 
 /** Looks at the runtime and runs a model of one node on each device. @throws RequestError for an unknown DENSEC_RUNTIME */
@@ -64,7 +67,22 @@ export async function surveyDevices(): Promise<Survey> {
     kernels: missing
       ? { available: false, ...split(missing) }
       : { available: true, detail: "densec's own kernels and cuDNN load: --target cuda --kernels cudnn" },
+    mpi: surveyMpi(),
   };
+}
+
+/** The MPI library of this system, and the program that starts processes with it. */
+function surveyMpi(): Survey['mpi'] {
+  try {
+    const { version, abi, path } = findMpi();
+    const launcher = mpiLauncher();
+    const detail = `${version}, ABI of ${abi}, ${path}`;
+    if (launcher) return { available: true, detail: `${detail}; started by ${launcher}` };
+    return { available: false, detail: `${detail}; no mpiexec in the PATH`, remedy: mpiRemedy };
+  } catch (error) {
+    if (!(error instanceof FailureError)) throw error;
+    return { available: false, ...split(error.message) };
+  }
 }
 
 function missingRuntime(): DeviceProblem | undefined {
