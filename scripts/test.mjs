@@ -3,7 +3,8 @@
  *
  *     node scripts/test.mjs [--long] [--both] [vitest's arguments]
  *
- * In CI, with --long and with --both, what opens a session runs once more by Node's binding, where the C API is the default.
+ * With --long and with --both, what opens a session runs once more by Node's binding, where the C API is the default; in CI,
+ * which has 20 minutes, the tests of sessions themselves and of a few commands do.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -17,7 +18,8 @@ const long = given.includes('--long') || Boolean(process.env.DENSEC_LONG);
 
 const hasMpi = spawnSync('mpiexec', ['--version']).status === 0;
 const isWhole = given.every((option) => option === '--long' || option === '--both');
-const both = isWhole && !process.env.DENSEC_RUNTIME && (long || given.includes('--both') || Boolean(process.env.CI));
+const both = isWhole && !process.env.DENSEC_RUNTIME && (long || given.includes('--both'));
+const some = isWhole && !process.env.DENSEC_RUNTIME && !both && Boolean(process.env.CI);
 
 const leftOut = [
   {
@@ -29,7 +31,9 @@ const leftOut = [
   ...(hasMpi
     ? []
     : [{ what: 'runs of several processes', why: 'need an MPI', how: 'apt-get install mpich, then npm test' }]),
-  ...(both || !isWhole ? [] : [{ what: "sessions by Node's binding", why: 'take minutes', how: 'npm test -- --both' }]),
+  ...(both || !isWhole
+    ? []
+    : [{ what: "tests of sessions once more by Node's binding", why: 'take minutes', how: 'npm test -- --both' }]),
   ...(long
     ? []
     : [{ what: 'long runs: test/long, more property cases', why: 'take many minutes', how: 'npm test -- --long' }]),
@@ -41,7 +45,10 @@ const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/packa
 const options = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
 const passed = given.filter((option) => option !== '--long' && option !== '--both');
 const passes = [{ files: passed, environment: {} }];
-if (both) passes.push({ files: filesWithSessions(), environment: { DENSEC_RUNTIME: 'binding' } });
+if (both || some) {
+  const files = both ? filesWithSessions() : filesWithSessions().filter(isQuick);
+  passes.push({ files, environment: { DENSEC_RUNTIME: 'binding' } });
+}
 
 let failed = 0;
 const counts = { passed: 0, failed: 0, skipped: 0 };
@@ -77,6 +84,11 @@ function filesWithSessions() {
     ...commands,
     ...sessions.filter((file) => !readFileSync(file, 'utf8').includes('process.env.DENSEC_RUNTIME =')),
   ];
+}
+
+/** Whether tests of sessions are among those that CI runs twice. */
+function isQuick(file) {
+  return file.startsWith(join('test', 'runtime', 'session')) || /cli\/(step|interrupt)\./.test(file);
 }
 
 /** Whether a file imports what opens sessions, itself or by what it imports. */
