@@ -117,7 +117,12 @@ describe('a tally', () => {
     const tally = new Tally({ loss: resolveLoss(), classes: 2 });
     tally.add(createBatch([1], images(3), [0, 1, 1]), { loss: 1, errors: 1, logits: logits(3, 2) });
     tally.add(createBatch([1], images(1), [0]), { loss: 5, errors: 1, logits: logits(1, 2) });
-    expect(tally.result()).toEqual({ loss: 2, error: 0.5, count: 4, metrics: { summary: {} } });
+    const { confusion, ...figures } = tally.result();
+    expect(figures).toEqual({ loss: 2, error: 0.5, count: 4, metrics: { summary: {} } });
+    expect(confusion?.matrix()).toEqual([
+      [2, 0],
+      [2, 0],
+    ]);
   });
 
   it('weighs batches by the weights of their classes, as if all images were one batch', () => {
