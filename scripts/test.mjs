@@ -88,7 +88,7 @@ function filesWithSessions() {
 
 /** Whether tests of sessions are among those that CI runs twice. */
 function isQuick(file) {
-  return file.startsWith(join('test', 'runtime', 'session')) || /cli\/(step|interrupt)\./.test(file);
+  return file.startsWith(join('test', 'runtime', 'session')) || /cli\/step\./.test(file);
 }
 
 /** Whether a file imports what opens sessions, itself or by what it imports. */
