@@ -28,7 +28,12 @@ export interface Outcome {
 }
 
 /** @throws RequestError when the solver hasn't been loaded */
-export function requireSolver(): Highs {
+export function requireSolver(): void {
+  solverLoaded();
+}
+
+// No exported type may name the package's: they need a library that programs which import ours may not have.
+function solverLoaded(): Highs {
   if (!loaded) throw new RequestError('a memory budget needs its solver: await loadSolver() once before compile()');
   return loaded;
 }
@@ -44,7 +49,7 @@ interface SolveOptions {
 
 /** Solves a program. */
 export function solveProgram(program: Program, { seconds, gap, start }: SolveOptions): Outcome {
-  const highs = requireSolver();
+  const highs = solverLoaded();
   const none = { status: 'infeasible' as const, bound: Number.POSITIVE_INFINITY };
   if (program.isContradictory) return none;
   const model = highs.createModel(modelOf(program, highs.infinity));
