@@ -2,7 +2,7 @@
 
 import type { BenchReport, BundleFigures, SweepRow } from '../src/runtime/measure/bench.js';
 import type { ProfileGroup, ProfileReport } from '../src/runtime/measure/profile.js';
-import { describeRuntime } from '../src/runtime/session/open-session.js';
+import { describeRuntime } from '../src/runtime/session/runtime-choice.js';
 import { describeChoice } from '../src/runtime/session/session-choice.js';
 import { megabytes, percent, printFacts, printTable } from './output.js';
 

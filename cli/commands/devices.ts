@@ -2,7 +2,7 @@
 
 import { Command } from 'commander';
 import pc from 'picocolors';
-import { describeRuntime } from '../../src/runtime/session/open-session.js';
+import { describeRuntime } from '../../src/runtime/session/runtime-choice.js';
 import { type Survey, surveyDevices } from '../../src/runtime/session/survey.js';
 import { printFacts, printJson } from '../output.js';
 

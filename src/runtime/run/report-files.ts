@@ -10,7 +10,7 @@ import type { ImageCounts } from '../data/source.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
 import { scores } from '../model/metrics/index.js';
 import { formatMetrics, formatResults, type History } from '../report/history.js';
-import { describeRuntime, runtimeChoice } from '../session/open-session.js';
+import { describeRuntime, runtimeChoice } from '../session/runtime-choice.js';
 import { type Progress, runFiles } from './checkpoint.js';
 import type { TrainContext } from './events.js';
 import { type TrainOptions, trainChoices } from './options.js';

@@ -4,10 +4,8 @@ import './telemetry.js';
 import { DensecError, FailureError, InternalError, RequestError } from '../../ir/index.js';
 import { explainDevice } from './device-problems.js';
 import type { ModelSession, RuntimeFacts, SessionRequest } from './model-session.js';
-import { explainRuntime, runtimeVersion } from './runtime-package.js';
-
-/** The platforms on which sessions at the C API were run. */
-const tried = new Set(['linux-x64']);
+import { runtimeChoice } from './runtime-choice.js';
+import { explainRuntime } from './runtime-package.js';
 
 /**
  * Opens a session.
@@ -41,19 +39,6 @@ export async function openSession(request: SessionRequest): Promise<ModelSession
   }
 }
 
-/** How the runtime is reached here, and why not at its C API. @throws RequestError when DENSEC_RUNTIME says something unknown */
-export async function runtimeChoice(): Promise<RuntimeFacts> {
-  const reason = await whyBinding();
-  return reason === undefined
-    ? { api: 'c', version: (await import('./ort/api.js')).ortApi().version }
-    : { api: 'binding', version: runtimeVersion(), reason };
-}
-
-/** How the runtime is reached, in words. */
-export function describeRuntime({ api, version, reason }: RuntimeFacts): string {
-  return `${version}, ${api === 'c' ? 'at its C API' : `by Node's binding: ${reason}`}`;
-}
-
 /** A session that is being opened; what the runtime says where the device can't be used is told with what helps. */
 async function explained(request: SessionRequest, opening: Promise<ModelSession>): Promise<ModelSession> {
   try {
@@ -72,24 +57,4 @@ function refuseWithoutApi({ device, tf32 }: SessionRequest, reason: string): voi
   throw new RequestError(
     `products on CUDA can't be kept in float32 (--no-tf32) by Node's binding, which is used here: ${reason}; leave the option out, or run at the runtime's C API (DENSEC_RUNTIME=c)`,
   );
-}
-
-/** Why Node's binding is used; undefined where the C API is. */
-async function whyBinding(): Promise<string | undefined> {
-  const wanted = process.env.DENSEC_RUNTIME;
-  if (wanted !== undefined && wanted !== '' && wanted !== 'c' && wanted !== 'binding') {
-    throw new RequestError(`DENSEC_RUNTIME is ${wanted}; it may be c or binding`);
-  }
-  if (wanted === 'binding') return 'DENSEC_RUNTIME asks for it';
-  const platform = `${process.platform}-${process.arch}`;
-  if (wanted !== 'c' && !tried.has(platform)) {
-    return `the C API was not tried on ${platform}; DENSEC_RUNTIME=c asks for it`;
-  }
-  try {
-    (await import('./ort/api.js')).ortApi();
-    return undefined;
-  } catch (error) {
-    if (wanted === 'c') throw error;
-    return (error as Error).message;
-  }
 }

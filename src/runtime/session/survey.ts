@@ -8,7 +8,8 @@ import { type DeviceProblem, explainDevice, missingCudaProvider } from './device
 import { type Device, deviceName } from './devices.js';
 import type { RuntimeFacts } from './model-session.js';
 import { findMpi, mpiLauncher, mpiRemedy } from './mpi/library.js';
-import { openSession, runtimeChoice } from './open-session.js';
+import { openSession } from './open-session.js';
+import { runtimeChoice } from './runtime-choice.js';
 import { explainRuntime, libraryFolder, requireRuntime, wantedVersion } from './runtime-package.js';
 
 /** A device, and whether models run there. */
