@@ -28,7 +28,6 @@ export interface AtMoment {
 /** A plan as it ships. */
 export interface ShippedPlan {
   readonly again: ReadonlySet<Node>;
-  readonly residents: Residents;
   readonly peakBytes: number;
   /** Microseconds of its nodes by the target's table. */
   readonly microseconds: number;
@@ -70,8 +69,9 @@ const nearbyNodes = 6;
 export class Evidence {
   /** Live bytes beside what a choice leaves resident, by moment. */
   private readonly besides = new Map<string, Besides>();
-  /** Microseconds of all that isn't computed again: the least that was seen, and less what values that are left cost there. */
+  /** Microseconds of all that isn't computed again: the least that was seen. */
   leastMicroseconds = Number.POSITIVE_INFINITY;
+  /** The same less what the values that a plan leaves cost there (`leavingCost`). */
   baseMicroseconds = Number.POSITIVE_INFINITY;
   private readonly copyCosts = new Map<Node, CopyCost>();
   private readonly kernelCosts = new Map<Node, number>();
@@ -90,8 +90,7 @@ export class Evidence {
 
   /** Microseconds that a copy of a node takes at least, by the kernels that work on the batch. */
   leastCopyCost(node: Node): number {
-    const least = this.kernelCosts.get(node) ?? 0;
-    return Number.isFinite(least) ? least : 0;
+    return this.kernelCosts.get(node) ?? 0;
   }
 
   /** Microseconds of a copy of a node: the least that was seen, and what was added where its operand is kept or copied. */
@@ -142,7 +141,7 @@ export class Evidence {
     const base = this.learnForwardCosts(once, residents);
     const extra = [...recomputed.values()].reduce((sum, each) => sum + each, 0);
     const peakBytes = Array.from(bytes).reduce((most, each) => Math.max(most, each), 0);
-    return { again, residents, peakBytes, microseconds: base + extra, live };
+    return { again, peakBytes, microseconds: base + extra, live };
   }
 
   /** The node that a copy reads, if there is but one that may be computed again. */

@@ -188,9 +188,9 @@ export class Search {
     return this.evidence.above(again, this.residency.of(again), bytes);
   }
 
-  /** Where a compiled plan takes more than the budget, the worst first. */
+  /** Where a compiled plan takes more than the budget. */
   private violations({ live }: ShippedPlan): readonly AtMoment[] {
-    return [...live.values()].filter(({ bytes }) => bytes > this.budgetBytes).sort((a, b) => b.bytes - a.bytes);
+    return [...live.values()].filter(({ bytes }) => bytes > this.budgetBytes);
   }
 
   /** Adds the worst of some moments that are apart from each other; whether one is new. */
