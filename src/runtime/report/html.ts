@@ -7,6 +7,7 @@ import { renderClasses } from './classes.js';
 import { renderPanels } from './curves.js';
 import type { EpochRecord, History } from './history.js';
 import { renderMemory } from './memory.js';
+import { pageHead } from './page-head.js';
 import { style } from './style.js';
 import {
   capitalized,
@@ -36,20 +37,7 @@ const visibleEpochs = 20;
 
 /** Renders the report. The same content gives the same bytes. */
 export function renderReport({ title, epochs, history, configuration, forecast }: ReportContent): string {
-  const heading = escapeText(title);
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${heading}</title>
-<style>
-${style}
-</style>
-</head>
-<body>
-<main>
-<h1>${heading}</h1>
+  return `${pageHead(title, style)}
 ${keyFigures(history, epochs)}
 <div class="curves">
 ${renderPanels(history)

@@ -8,6 +8,7 @@ import {
   type StepMemory,
 } from '../../../memory/step-memory.js';
 import type { SweptPlan } from '../../measure/sweep-plans.js';
+import { pageHead } from '../page-head.js';
 import { style } from '../style.js';
 import { escapeText, formatMegabytes } from '../text.js';
 import { partsOf } from './lanes.js';
@@ -42,26 +43,12 @@ export function renderPlanPicture(memory: StepMemory, planned: Planned): string 
 
 /** A page that needs neither network nor other files. The same content gives the same bytes. */
 export function renderPlanPage(memory: StepMemory, planned: Planned): string {
-  const heading = escapeText(`Memory of a training step: ${planned.name}`);
   const figures = Object.entries(widths).map(([name, width]) => {
     const { svg, top, bottom } = renderStepMemory(memory, { title: pictureTitle(memory), width, alone: false });
     const data = `data-left="${margin.left}" data-right="${margin.right}" data-top="${top}" data-bottom="${bottom}"`;
     return `<figure class="memory step ${name}" ${data}>${svg}</figure>`;
   });
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${heading}</title>
-<style>
-${style}
-${pageStyle}
-</style>
-</head>
-<body>
-<main>
-<h1>${heading}</h1>
+  return `${pageHead(`Memory of a training step: ${planned.name}`, style, pageStyle)}
 ${keyFigures(memory, planned)}
 ${sweepSection(memory, planned)}<h2>Over the step</h2>
 ${figures.join('\n')}
