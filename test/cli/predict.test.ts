@@ -190,8 +190,9 @@ describe('predict', () => {
     const files = ['cut.jpg', 'bitmap.png', 'huge.png'].map((name) => path(name));
     const result = await densec(['predict', path('colours.onnx'), ...files, '--json']);
     const { predictions } = result.json() as { predictions: { error: string }[] };
-    expect(predictions.map(({ error }) => error)).toEqual([
-      `${path('cut.jpg')} can't be read as an image: the file is damaged or cut off (premature end of JPEG image); replace the file or leave it out`,
+    // Which detail the image library has of a damaged file depends on what its other threads do.
+    expect(predictions.map(({ error }) => error.replace(' (premature end of JPEG image)', ''))).toEqual([
+      `${path('cut.jpg')} can't be read as an image: the file is damaged or cut off; replace the file or leave it out`,
       `${path('bitmap.png')} can't be read as an image: it is a BMP, and what is read is JPEG, PNG, WebP, GIF (the first picture), TIFF and AVIF; replace the file or leave it out`,
       `${path('huge.png')} has 30000 × 20000 = 600,000,000 pixels, and at most 268,402,689 are decoded; scale it down or leave it out`,
     ]);

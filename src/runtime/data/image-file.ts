@@ -63,17 +63,21 @@ export async function readImage(path: string, format: ImageFormat): Promise<Uint
   }
 }
 
-/** Why a file is no image, without the library's names for its parts and options. */
+/**
+ * Why a file is no image, without the library's names for its parts and options. The library keeps one text of errors
+ * for all its threads, and an image that ends beside this one wipes it: then only the damage is known.
+ */
 async function reasonOf(path: string, { message }: Error): Promise<string> {
   const format = await otherFormat(path);
   if (format !== undefined) return `it is ${format}, and what is read is ${imageKinds}`;
-  const [first = 'the image library finds it damaged'] = message
+  const damaged = 'the file is damaged or cut off';
+  const [first = damaged] = message
     .split('\n')
     .filter((line) => line !== '' && !line.includes('failOn'))
     // Of many lines of an AVIF's, the last one tells.
     .sort((a, b) => Number(a.includes('bad seek')) - Number(b.includes('bad seek')));
   if (/premature end|unexpected end|bad seek|read error|unable to parse/i.test(first)) {
-    return `the file is damaged or cut off (${plain(first)})`;
+    return `${damaged} (${plain(first)})`;
   }
   return first.includes('unsupported image format') ? `what is read is ${imageKinds}` : plain(first);
 }
