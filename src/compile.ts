@@ -225,7 +225,7 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
       inLayout: laidOut,
       predict(again) {
         const graph = runUnverified(differentiated, [remat(again), ...sketch(target)]);
-        return { graph, liveBytes: (batchSize) => plannedLiveBytes(graph, batchSize) };
+        return { graph, liveBytes: plannedLiveBytes(graph) };
       },
       ship(again) {
         const shipped = step(again);

@@ -1,11 +1,10 @@
 /** @file The schedule of a lowered graph: the one plan that models, forecasts, reports and checks are made of. */
 
 import {
+  bytesOfType,
   bytesPerElement,
-  concreteShape,
   constantValues,
   copyOutputs,
-  elementCount,
   formatType,
   type Graph,
   inPlaceOf,
@@ -20,7 +19,7 @@ import {
 } from '../ir/index.js';
 import { bufferNumbers, type ValueTypes } from './buffers.js';
 import { executionOrder } from './execution-order.js';
-import { type Liveness, liveness } from './liveness.js';
+import { type Liveness, livenessBySizes } from './liveness.js';
 import type { MemoryNode } from './node.js';
 import { type PeakLine, peakLines } from './peak-lines.js';
 import { placeNodes } from './place.js';
@@ -71,34 +70,43 @@ export function schedule(lowered: Graph): Schedule {
     ...{ graph, names, file, order, buffers },
     // Not every schedule is asked: those of models to evaluate or export are not.
     get livePeak() {
-      lines ??= peakLines((batchSize) => scheduledLiveness({ graph, order }, batchSize).timeline);
+      if (!lines) {
+        const liveness = livenessByBatch({ graph, order });
+        lines = peakLines((batchSize) => liveness(batchSize).timeline);
+      }
       return lines;
     },
   };
 }
 
 /** Live bytes of a schedule's nodes, in the order in which they run, for a batch size. */
-export function scheduledLiveness(
-  { graph, order }: Pick<Schedule, 'graph' | 'order'>,
-  batchSize: number,
-): Liveness<Value> {
-  return liveness(
-    {
-      inputs: graph.inputs.map(({ value }) => value),
-      outputs: graph.outputs.map(({ value }) => value),
-      nodes: order,
-    },
-    ({ type }) => elementCount(concreteShape(type.shape, batchSize)) * bytesPerElement[type.dtype],
-  );
+export function scheduledLiveness(scheduled: Pick<Schedule, 'graph' | 'order'>, batchSize: number): Liveness<Value> {
+  return livenessByBatch(scheduled)(batchSize);
 }
 
-/** Live bytes while each node of a lowered graph runs in the graph's own order, as it is planned; at constants 0. */
-export function plannedLiveBytes(graph: Graph, batchSize: number): Float64Array {
-  const { timeline } = scheduledLiveness({ graph, order: memoryNodes(graph) }, batchSize);
-  let position = 0;
-  return Float64Array.from(graph.nodes, ({ operator }) =>
-    operator === 'constant' ? 0 : (timeline[position++] as number),
-  );
+/** The same for any batch size. */
+function livenessByBatch({ graph, order }: Pick<Schedule, 'graph' | 'order'>): (batchSize: number) => Liveness<Value> {
+  const bySizes = livenessBySizes({
+    inputs: graph.inputs.map(({ value }) => value),
+    outputs: graph.outputs.map(({ value }) => value),
+    nodes: order,
+  });
+  return (batchSize) => bySizes(({ type }) => bytesOfType(type, batchSize));
+}
+
+/**
+ * Live bytes while each node of a lowered graph runs in the graph's own order, as it is planned, by batch size; at
+ * constants 0.
+ */
+export function plannedLiveBytes(graph: Graph): (batchSize: number) => Float64Array {
+  const liveness = livenessByBatch({ graph, order: memoryNodes(graph) });
+  return (batchSize) => {
+    const { timeline } = liveness(batchSize);
+    let position = 0;
+    return Float64Array.from(graph.nodes, ({ operator }) =>
+      operator === 'constant' ? 0 : (timeline[position++] as number),
+    );
+  };
 }
 
 /** A graph's nodes but its constants, as the memory model sees them. */

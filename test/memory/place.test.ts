@@ -81,7 +81,7 @@ describe('a training step', () => {
     ['of a DenseNet recomputing max', densenet({ depth: 16 }), 'max'],
   ] as const)('%s takes no more than planned, though little of it waits', (_, network, remat) => {
     const { training } = compile(network, { remat });
-    const planned = Math.max(...plannedLiveBytes(training, 64));
+    const planned = Math.max(...plannedLiveBytes(training)(64));
     expect(planMemory(training, 64).peakBytes).toBeLessThanOrEqual(planned);
   });
 });

@@ -53,7 +53,7 @@ function solved(graph: Graph, solver: RematSolver): Graph {
     ...nothingAsked,
     predict(again) {
       const lowered = runPasses(rematerialize(again).run(graph), lowering);
-      return { graph: lowered, liveBytes: (batchSize) => plannedLiveBytes(lowered, batchSize) };
+      return { graph: lowered, liveBytes: plannedLiveBytes(lowered) };
     },
   });
   return rematerialize(solve(problem, solver).again).run(graph);

@@ -1,9 +1,7 @@
 /** @file What a solver of rematerialization is asked: which forward nodes the backward pass should compute again. */
 
 import {
-  bytesPerElement,
-  concreteShape,
-  elementCount,
+  bytesOfType,
   type Graph,
   growsWithBatch,
   type Node,
@@ -102,7 +100,7 @@ export function rematProblem(
     candidates.set(node, {
       node,
       uses: [...new Set(node.outputs.flatMap((value) => uses.get(value) ?? []))],
-      bytes: node.outputs.reduce((sum, value) => sum + bytesOf(value, batchSize), 0),
+      bytes: node.outputs.reduce((sum, { type }) => sum + bytesOfType(type, batchSize), 0),
       microseconds: nodeMicroseconds(node, target, batchSize),
     });
   }
@@ -147,8 +145,4 @@ function isCandidate(node: Node): boolean {
   // A group stands in for its operands: it is what is kept.
   if (node.operator === 'concat' && node.attributes.as === 'group') return false;
   return outputs.every(growsWithBatch);
-}
-
-function bytesOf({ type }: Value, batchSize: number): number {
-  return elementCount(concreteShape(type.shape, batchSize)) * bytesPerElement[type.dtype];
 }
