@@ -73,11 +73,6 @@ export function lowering(target: Target): readonly Pass[] {
   ];
 }
 
-/** As much of the lowering as shows all large temporaries: what a solver's predictions are made of. */
-export function sketch(target: Target): readonly Pass[] {
-  return [removeDeadCode, elideExpand, lower(target), foldCenter(target.fusedConvolution), ...fusion(target)];
-}
-
 function fusion({ fusedConvolution }: Target): readonly Pass[] {
   return fusedConvolution ? [fuseConvolutions] : [];
 }

@@ -25,17 +25,12 @@ export interface RematNode {
   readonly microseconds: number;
 }
 
-/** What memory a choice will take. */
-export interface Prediction {
-  /** The lowered graph that comes of it; the `source` of a node's origin is the node of the problem that it was made of. */
-  readonly graph: Graph;
-  /** Bytes alive while each node of that graph runs, at a batch size; 0 at constants. */
-  liveBytes(batchSize: number): Float64Array;
-}
-
 /** The step as it ships. */
 export interface Shipment {
-  /** The lowered nodes in the order in which the runtime executes them; `source` as in a prediction. */
+  /**
+   * The lowered nodes in the order in which the runtime executes them; the `source` of a node's origin is the node of the
+   * problem that it was made of.
+   */
   readonly nodes: readonly Node[];
   /** Bytes alive while each of them runs, at a batch size. */
   liveBytes(batchSize: number): ArrayLike<number>;
@@ -51,13 +46,11 @@ export interface RematProblem {
   readonly batchSize: number;
   /** Where the step will run; its table tells what nodes cost. */
   readonly target: Target;
-  /** What memory it takes to compute these nodes again. It lowers the graph anew, which takes a while. */
-  predict(again: ReadonlySet<Node>): Prediction;
   /** How the graph is laid out. */
   readonly layout: Layout;
   /** The same network laid out otherwise. */
   inLayout(layout: Layout): RematProblem;
-  /** What ships if these nodes are computed again: the whole lowering, in the order of execution. It takes longer. */
+  /** What ships if these nodes are computed again. It compiles the step anew, which takes a while. */
   ship(again: ReadonlySet<Node>): Shipment;
 }
 
@@ -85,7 +78,7 @@ const nominalBatch = 64;
 export function rematProblem(
   graph: Graph,
   target: Target,
-  more: Pick<RematProblem, 'layout' | 'inLayout' | 'predict' | 'ship'> & { readonly batchSize?: number | undefined },
+  more: Pick<RematProblem, 'layout' | 'inLayout' | 'ship'> & { readonly batchSize?: number | undefined },
 ): RematProblem {
   const { batchSize = nominalBatch } = more;
   const candidates = new Map<Node, RematNode>();
