@@ -211,9 +211,27 @@ describe('what several processes can not do', () => {
     expect(result.stderr).toMatch(/no MPI library was found: tried \/nowhere\/libmpi\.so .*apt-get install mpich/);
   });
 
-  it('is refused on a card', async () => {
-    const result = await densec(train('nothing', ...dense, '--processes', '2', '--device', 'cuda'));
+  it.each([
+    ['webgpu', [], 'several processes train on the CPU or on NVIDIA cards, not on webgpu'],
+    [
+      'cuda:1',
+      [],
+      'each process takes the card of its place on the host, so cuda:1 is none for all; give --device cuda',
+    ],
+    ['cpu', ['--collective', 'nccl'], '--collective nccl sums between NVIDIA cards; add --device cuda'],
+    ['cuda', ['--collective', 'mpi', '--sync-batch-norm'], 'takes hundreds of small sums, which only NCCL makes'],
+  ])('is refused on %s %s', async (device, flags, message) => {
+    const result = await densec(train('nothing', ...dense, '--processes', '2', '--device', device, ...flags));
     expect(result.code).toBe(2);
-    expect(result.stderr).toContain('several processes train on the CPU in this version, not on cuda');
+    expect(result.stderr).toContain(message);
+  });
+
+  it.skipIf(!hasMpi)('is told where cards need NCCL, by one process', async () => {
+    const result = await densec(
+      train('nothing', ...dense, '--processes', '2', '--device', 'cuda', '--collective', 'nccl'),
+    );
+    expect(result.code).toBe(1);
+    expect(errorsOf(result)).toHaveLength(1);
+    expect(result.stderr).toMatch(/libnccl\.so\.2 can't be loaded.*nvidia-nccl-cu13.*--collective mpi/);
   });
 });
