@@ -11,7 +11,7 @@ import { launchedSize } from '../src/runtime/session/mpi/environment.js';
 import { findMpi, isOpenMpiLauncher, mpiLauncher, mpiRemedy } from '../src/runtime/session/mpi/library.js';
 import type { Collective } from '../src/runtime/session/mpi/meeting.js';
 import { launcherVariable, Processes } from '../src/runtime/session/mpi/processes.js';
-import { koffi } from '../src/runtime/session/ort/native.js';
+import { exitAtOnce } from '../src/runtime/session/ort/native.js';
 import { exitCodeOf, ToldError, tellError } from './errors.js';
 import { note, silence } from './output.js';
 
@@ -45,7 +45,7 @@ export async function joinProcesses(flags: ProcessFlags): Promise<Processes | un
   const missing = flags.device === 'cuda' && flags.collective !== 'mpi' ? missingNccl() : 'none is asked for';
   const processes = await Processes.start(flags.timeout, missing === undefined);
   if (processes.rank > 0) silence();
-  processes.onStuck = (error) => void failTogether(processes, error).catch(endAtOnce);
+  processes.onStuck = (error) => void failTogether(processes, error).catch((told) => exitAtOnce(exitCodeOf(told)));
   if (flags.device !== 'cuda' || flags.collective === 'mpi' || processes.collective === 'nccl') return processes;
   const reason = missing ?? 'another process has no NCCL';
   if (flags.collective === 'nccl') return failTogether(processes, new FailureError(reason));
@@ -84,13 +84,6 @@ function refuseDevices({ device, collective, syncBatchNorm }: ProcessFlags): voi
 export function deviceOf(name: string, processes: Processes | undefined): Device {
   const device = parseDevice(name);
   return processes && device.target === 'cuda' ? { ...device, index: processes.placeOnHost } : device;
-}
-
-/** Ends the process although a thread of it waits in a card's library, which no other way of ending does. */
-function endAtOnce(error: unknown): never {
-  const exit = koffi().load(null).func('_exit', 'void', ['int']);
-  exit(exitCodeOf(error));
-  throw error;
 }
 
 /**

@@ -7,7 +7,7 @@ import type { OptimizerChoice } from '../../src/index.js';
 import { compile, type Network, writeBundle } from '../../src/index.js';
 import { readSafetensors } from '../../src/runtime/files/safetensors.js';
 import { type CliResult, densec, temporaryFolder } from '../helpers/cli.js';
-import { hasMpi, mpiexec, ranksOf, untilGone } from '../helpers/mpi.js';
+import { hasMpi, hasNamespaces, mpiexec, mpiexecOnHosts, ranksOf, untilGone } from '../helpers/mpi.js';
 import { expectSameEnd, expectWhole } from '../helpers/runs.js';
 import { writeIdxFolder } from '../runtime/data/files.js';
 
@@ -136,6 +136,18 @@ describe.skipIf(!hasMpi)('several processes', () => {
       const one = await densec([...resume, '--epochs', '3']);
       expect(losses(one)).toHaveLength(Math.floor((digits.training - 20) / 6) + 1);
       expect(one.jsonLines().every((event) => !('processes' in event))).toBe(true);
+    },
+    120 * seconds,
+  );
+
+  it.skipIf(!hasNamespaces)(
+    'take the same steps on two hosts (namespaces of this one) as on one',
+    async () => {
+      const flags = [...dense, '--batch-size', '6', '--epochs', '1'];
+      const here = losses(await mpiexec(2, train('one host', ...flags)));
+      const apart = await mpiexecOnHosts(2, train('two hosts', ...flags));
+      expect(losses(apart)).toEqual(here);
+      await expectSameEnd(path('one host'), path('two hosts'));
     },
     120 * seconds,
   );

@@ -1,10 +1,14 @@
 /** @file The processes of a run, from the main thread: how they begin, meet, stop and fail together. */
 
+import { once } from 'node:events';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { FailureError, RequestError } from '../../../ir/index.js';
+import { ownFile } from '../../../own-files.js';
 import { lives, type ProcessIdentity, processSchema, thisProcess } from '../../files/process-identity.js';
 import { Board, boardStates } from './board.js';
 import { launchedSize } from './environment.js';
+import type { LastResort } from './last-resort.js';
 import { type Mpi, openMpi } from './library.js';
 import { type Collective, PeerFailure, Peers, type ProcessLink, waitedInVain } from './meeting.js';
 
@@ -15,6 +19,9 @@ const introduction = 1024;
 const eagerMs = 20;
 
 const lookEveryMs = 100;
+
+/** How long MPI may take to end, in ms. */
+const leaveWithinMs = 3000;
 
 /** How long a process that should end may take, in ms, before it is killed: a step can't be left. */
 const endWithinMs = 4000;
@@ -191,13 +198,20 @@ export class Processes {
     this.endSoon();
   }
 
-  /** Leaves MPI, when all have come here. */
+  /**
+   * Leaves MPI, when all have come here. Libraries below it have been seen to wait there for each other for ever (MPICH 4.0
+   * with UCX over TCP); nothing is left to do then, so the process ends with its exit code.
+   */
   async finish(): Promise<void> {
     if (this.isOver) return;
     await this.gather([]);
     this.isOver = true;
     clearInterval(this.watch);
+    const workerData: LastResort = { exitCode: Number(process.exitCode ?? 0), afterMs: leaveWithinMs };
+    const lastResort = new Worker(ownFile('runtime/session/mpi/last-resort.js'), { workerData });
+    await once(lastResort, 'online');
     this.mpi.finalize();
+    await lastResort.terminate();
   }
 
   private tell(state: number, code = 0, message = ''): void {
