@@ -10,7 +10,7 @@ import type { Processes } from '../src/runtime/session/mpi/processes.js';
 import type { SessionOptions } from '../src/runtime/session/session.js';
 import type { DataFlags } from './data.js';
 import { note } from './output.js';
-import type { ProcessFlags } from './processes.js';
+import { deviceOf, type ProcessFlags } from './processes.js';
 import { type BuildFlags, type RunFlags, sessionOptions } from './shared.js';
 
 /** Values of the flags, as commander has them. */
@@ -40,7 +40,7 @@ export type Given = (name: string) => boolean;
 
 /** Session options from flags; several processes share the cores of their host. */
 export function sessionFlags(flags: TrainFlags, team: Processes | undefined): SessionOptions {
-  const options = sessionOptions(flags);
+  const options = { ...sessionOptions(flags), device: deviceOf(flags.device, team) };
   if (!team || options.threads !== undefined) return options;
   return { ...options, threads: Math.max(1, Math.floor(availableParallelism() / team.onHost)) };
 }

@@ -34,9 +34,19 @@ import {
   optimizerOptions,
   rematFlagNames,
   rematOption,
-  sessionOptions,
 } from './shared.js';
 import { dataFallback, forDevice, type Given, place, sessionFlags, type TrainFlags } from './train-flags.js';
+
+/** Whether a run is to go on that was begun before. */
+export function goesOn({ resume, resumeFrom }: TrainFlags): boolean {
+  return resume === true || resumeFrom !== undefined;
+}
+
+/** The device of the run that goes on. What is wrong with that run is told where it goes on. */
+export async function deviceOfRun({ save, resumeFrom, device }: TrainFlags): Promise<string> {
+  const run = await openRun(save, resumeFrom).catch(() => undefined);
+  return run?.progress.running.device ?? device;
+}
 
 /**
  * Goes on with the run of a folder, with what the flags that are given change.
@@ -72,15 +82,11 @@ export async function resumeRun(
   const lowered =
     (await compiledAnew(run, { ...flags, batchSize }, given, dataset, team !== undefined)) ??
     (directory === undefined ? undefined : bundle);
-  const { device, threads, ...cuda } = sessionOptions(flags);
-  const shared = given('threads') ? threads : sessionFlags(flags, team).threads;
   return TrainingRun.resume(dataset, {
     ...told,
     ...{ save, from, data, lowered, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
     allowOvercommit: flags.allowOvercommit,
-    ...(given('device') && device && { device }),
-    ...(shared !== undefined && { threads: shared }),
-    ...cuda,
+    ...sessionFlags(flags, team),
     team,
   });
 }

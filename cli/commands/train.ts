@@ -31,7 +31,7 @@ import {
   type TrainReporter,
   terminalReporter,
 } from '../train-reporters.js';
-import { joinRun, resumeRun } from '../train-resume.js';
+import { deviceOfRun, goesOn, joinRun, resumeRun } from '../train-resume.js';
 
 /** What the data set decides where no flag does. */
 const dataDefaults = {
@@ -88,6 +88,12 @@ export function trainCommand(): Command {
         .argParser(wholeNumber(1))
         .default(600),
     )
+    .addOption(
+      new Option(
+        '--collective <library>',
+        'what sums between the cards of several processes: nccl, or mpi through the host (default: nccl where it loads)',
+      ).choices(['nccl', 'mpi']),
+    )
     .option('--dry-run', 'train nothing: predict the step of --processes N, by the cost table and --link')
     .addOption(
       new Option('--link <speed>', 'with --dry-run: what lies between two processes')
@@ -131,12 +137,13 @@ export function trainCommand(): Command {
   addDataOptions(command);
   addRunOptions(addBuildOptions(addSeedOption(command, seedChoice.help), dataDefaults));
   command.addHelpText('after', examples);
-  return command.action(async (directory: string | undefined, flags: TrainFlags, parsed: Command) => {
+  return command.action(async (directory: string | undefined, told: TrainFlags, parsed: Command) => {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
-    if (flags.dryRun) return dryRun(directory, flags);
-    if ((flags.save as string | undefined) === undefined) {
+    if (told.dryRun) return dryRun(directory, told);
+    if ((told.save as string | undefined) === undefined) {
       throw new RequestError("--save DIR is missing: the run's folder, for weights, checkpoints and results");
     }
+    const flags = goesOn(told) && !given('device') ? { ...told, device: await deviceOfRun(told) } : told;
     if (mustLaunch(flags)) {
       process.exitCode = await launchProcesses(flags);
       return;
@@ -166,8 +173,7 @@ async function train(
   given: Given,
   team: Processes | undefined,
 ): Promise<void> {
-  const resuming = flags.resume || flags.resumeFrom !== undefined;
-  const begin = resuming ? resumeRun : beginRun;
+  const begin = goesOn(flags) ? resumeRun : beginRun;
   const run = team && team.rank > 0 ? await joinRun(flags, team) : await begin(directory, flags, given, team);
   for (const change of run.changes) note(`from epoch ${change.epoch}: ${describeChange(change)}`);
   const stop = stopNoted(() => run.stop());

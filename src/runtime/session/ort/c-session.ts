@@ -4,12 +4,13 @@
  */
 
 import { FailureError, InternalError, type TensorData } from '../../../ir/index.js';
+import { allReduce } from '../../../operators/index.js';
 import { refuseHostNodes } from '../host-nodes.js';
 import type { ArenaBytes, ModelSession, PlacedNode, RuntimeFacts, SessionRequest } from '../model-session.js';
 import type { RunRequest } from '../protocol.js';
 import { made, type OrtApi, ortApi, type Pointer } from './api.js';
 import { type BoundRun, bindRun, type Slot, slotOf, takesTurns, unbindRun } from './bound-run.js';
-import { createSession, levels, operatorsFor } from './create-session.js';
+import { cardKernels, createSession, levels, operatorsFor } from './create-session.js';
 import { type Memory, memoryOf } from './memory.js';
 import { checkInput, checkRun, type ModelFacts, readModel } from './model-facts.js';
 import type { DeviceLibrary } from './own-operators.js';
@@ -81,22 +82,18 @@ export class CSession implements ModelSession {
     }
     if (!(optimization in levels)) throw new InternalError(`there is no level of optimization ${optimization}`);
     const model = readModel(request.model);
-    const library =
-      model.hasOwnOperators && device.target === 'cuda'
-        ? (await import('../cuda/index.js')).openDeviceLibrary({
-            device: device.index,
-            tf32: request.tf32 ?? true,
-            workspaceBytes: 64e6,
-          })
-        : undefined;
+    const library = device.target === 'cuda' ? await cardKernels(request, model) : undefined;
     const kernels = { table: await operatorsFor(request), library };
     const wantsGraph = device.target === 'cuda' && (request.cudaGraph ?? true) && request.profilePrefix === undefined;
     let cudaGraph: boolean | string = wantsGraph && request.optimization === 'disabled';
+    if (cudaGraph && model.ownOperators.has(allReduce.name) && !library?.has(allReduce.name)) {
+      cudaGraph = 'sums over the processes go through the host';
+    }
     let session: Pointer;
     try {
-      session = createSession(api, request, model, kernels, cudaGraph);
+      session = createSession(api, request, model, kernels, cudaGraph === true);
     } catch (error) {
-      if (!cudaGraph) throw error;
+      if (cudaGraph !== true) throw error;
       session = createSession(api, request, model, kernels, false);
       // The runtime refuses graphs that it could not capture, such as those with nodes on the host.
       cudaGraph = `the runtime refused to capture it: ${(error as Error).message}`;
@@ -264,7 +261,7 @@ export class CSession implements ModelSession {
     const { updates } = request;
     this.allocateNext(updates);
     const captured = this.captures && !takesTurns(state) && updates.length > 0 && !this.isTaken;
-    const session = this.captures && model.hasTables && this.isTaken ? this.secondSession() : this.session;
+    const session = this.captures && this.isTaken ? this.secondSession() : this.session;
     const bound = bindRun({ api, session, model, tensors, state, direction }, request);
     const options = made(api.CreateRunOptions);
     const graph = captured ? ++this.graphs : undefined;
@@ -286,10 +283,13 @@ export class CSession implements ModelSession {
 
   /**
    * Whether a captured graph must stay the session's only one. Concatenations and splits of unequal parts read tables that
-   * lie in memory which the session hands out again in its next plain run, so no plain run may follow.
+   * lie in memory which the session hands out again in its next plain run, so no plain run may follow. And where several
+   * processes meet in a step, all must run it as often: a capture runs it more than once, so all capture their first.
    */
   private get isTaken(): boolean {
-    return this.model.hasTables && [...this.prepared.values()].some(({ graph }) => graph !== undefined);
+    const { hasTables, ownOperators } = this.model;
+    if (!hasTables && !ownOperators.has(allReduce.name)) return false;
+    return [...this.prepared.values()].some(({ graph }) => graph !== undefined);
   }
 
   private secondSession(): Pointer {

@@ -1,6 +1,6 @@
 /** @file Creates a session at the runtime's C API: its options, its providers, our operators. */
 
-import { type OwnOperator, ownOperators } from '../../../operators/index.js';
+import { allReduce, type OwnOperator, ownOperators } from '../../../operators/index.js';
 import type { Device } from '../devices.js';
 import type { SessionRequest } from '../model-session.js';
 import { made, type OrtApi, type Pointer } from './api.js';
@@ -19,12 +19,24 @@ export interface OwnKernels {
   readonly library: DeviceLibrary | undefined;
 }
 
+/** What a card's kernels must be loaded for; sums over processes that meet by MPI run on the host. */
+export async function cardKernels(
+  request: SessionRequest,
+  { ownOperators: used }: ModelFacts,
+): Promise<DeviceLibrary | undefined> {
+  const { device, tf32 = true, link } = request;
+  const own = [...used].some((name) => name !== allReduce.name)
+    ? (await import('../cuda/index.js')).openDeviceLibrary({ device: device.index, tf32, workspaceBytes: 64e6 })
+    : undefined;
+  if (link?.collective !== 'nccl' || !used.has(allReduce.name)) return own;
+  return (await import('../cuda/nccl.js')).withSums(own, device.index, link);
+}
+
 /** The operators of our own; where several processes take steps together, with sums over them. */
 export async function operatorsFor({ link }: SessionRequest): Promise<OwnKernels['table']> {
   if (!link) return ownOperators;
   const { allReduceOf } = await import('../mpi/sums.js');
-  const allReduce = allReduceOf(link);
-  return { ...ownOperators, [allReduce.name]: allReduce };
+  return { ...ownOperators, [allReduce.name]: allReduceOf(link) };
 }
 
 let environment: Pointer;
@@ -69,7 +81,7 @@ export function createSession(
     if (device.target === 'cuda') addCuda(api, options, device, request, cudaGraph);
     if (device.target === 'webgpu')
       api.SessionOptionsAppendExecutionProvider(options, 'WebGPU', ['preferredLayout'], ['NCHW'], 1);
-    if (model.hasOwnOperators) addOwnOperators(options, table, library);
+    if (model.ownOperators.size > 0) addOwnOperators(options, table, library);
     return typeof request.model === 'string'
       ? made(api.CreateSession, environment, request.model, options)
       : made(api.CreateSessionFromArray, environment, request.model, request.model.byteLength, options);

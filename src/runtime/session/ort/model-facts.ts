@@ -15,7 +15,8 @@ export interface ModelFacts {
   readonly program: Program;
   readonly inputs: ReturnType<typeof valueTypes>;
   readonly outputs: ReturnType<typeof valueTypes>;
-  readonly hasOwnOperators: boolean;
+  /** Operators of our own in it. */
+  readonly ownOperators: ReadonlySet<string>;
   /** Whether it has concatenations or splits whose CUDA kernels may read tables from memory of the host. */
   readonly hasTables: boolean;
 }
@@ -32,7 +33,9 @@ export function readModel(source: string | Uint8Array): ModelFacts {
     outputs: valueTypes(model.graph?.output),
     hasTables:
       model.graph?.node?.some(({ opType, domain }) => !domain && (opType === 'Concat' || opType === 'Split')) ?? false,
-    hasOwnOperators: model.opsetImport?.some(({ domain }) => domain === 'densec') ?? false,
+    ownOperators: new Set(
+      (model.graph?.node ?? []).flatMap(({ domain, opType }) => (domain === 'densec' && opType ? [opType] : [])),
+    ),
   };
 }
 
