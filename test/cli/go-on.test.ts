@@ -161,25 +161,29 @@ describe('a run whose network is compiled otherwise', () => {
     ['while the new bundle is written', /tmp$/],
     ['while the new bundle takes the place of the old one', /^bundle/],
     ['when the first checkpoint with it is written', /^last/],
-  ])('goes on to the same bits though it is killed %s', async (_, moment) => {
-    const [save, whole] = [`killed at ${moment.source}`, `not killed at ${moment.source}`].map((name) =>
-      name.replace(/[^\w ]/g, ''),
-    ) as [string, string];
-    for (const name of [save, whole]) copy('two', name);
-    const anew = [...kept('two', 3), '--remat', 'max'];
-    const again = ['train', '--resume', '--save', path(save), '--json', ...anew];
-    expect((await killAt(again, path(save), moment)).killed).toBe(true);
-    await expectWhole(path(save));
-    // Asked for no other models it goes on with the bundle that is there, whichever that is.
-    copy(save, `${save} as it is`);
-    await expectDone(resume(`${save} as it is`, kept('two', 3)));
+  ])(
+    'goes on to the same bits though it is killed %s',
+    async (_, moment) => {
+      const [save, whole] = [`killed at ${moment.source}`, `not killed at ${moment.source}`].map((name) =>
+        name.replace(/[^\w ]/g, ''),
+      ) as [string, string];
+      for (const name of [save, whole]) copy('two', name);
+      const anew = [...kept('two', 3), '--remat', 'max'];
+      const again = ['train', '--resume', '--save', path(save), '--json', ...anew];
+      expect((await killAt(again, path(save), moment)).killed).toBe(true);
+      await expectWhole(path(save));
+      // Asked for no other models it goes on with the bundle that is there, whichever that is.
+      copy(save, `${save} as it is`);
+      await expectDone(resume(`${save} as it is`, kept('two', 3)));
 
-    await expectDone(resume(whole, anew));
-    await expectDone(resume(save, anew));
-    await expectSameEnd(path(save), path(whole));
-    expect(manifestOf(save).remat).toBe('max');
-    expect(readdirSync(path(save)).filter((name) => /tmp|before|lock/.test(name))).toEqual([]);
-  });
+      await expectDone(resume(whole, anew));
+      await expectDone(resume(save, anew));
+      await expectSameEnd(path(save), path(whole));
+      expect(manifestOf(save).remat).toBe('max');
+      expect(readdirSync(path(save)).filter((name) => /tmp|before|lock/.test(name))).toEqual([]);
+    },
+    180_000,
+  );
 
   it('keeps its bundle where the new models are refused', async () => {
     copy('two', 'refused');
