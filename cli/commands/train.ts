@@ -14,7 +14,7 @@ import {
 import { lossDifference, resolveLoss, taskOf } from '../../src/builders/losses/index.js';
 import { type Compiled, compileGraph } from '../../src/compile.js';
 import { FailureError, RequestError } from '../../src/ir/index.js';
-import { type OptimizerChoice, optimizerNames, optimizers } from '../../src/passes/optimizers/index.js';
+import { optimizerNames, optimizers } from '../../src/passes/optimizers/index.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
 import { forwardGraph, lowerAgain } from '../../src/runtime/bundle/replan.js';
 import type { Dataset } from '../../src/runtime/data/dataset.js';
@@ -58,6 +58,7 @@ import {
   addSeedOption,
   type BuildFlags,
   buildFlagNames,
+  changedOptimizer,
   compileOptions,
   groupedBy,
   inWords,
@@ -178,7 +179,8 @@ export function trainCommand(): Command {
     processes: 'one',
     ...{ lrFactor: '0.1', lrEvery: '30', lrPatience: '10', lrMin: '0', patience: 'none: all epochs are trained' },
     augment: 'yes, but not for IDX and SVHN',
-    colorJitter: 'none',
+    resizedCrop: 'yes, where image files are augmented',
+    ...{ colorJitter: 'none', hueJitter: 'none' },
   });
   command
     .addOption(
@@ -558,9 +560,7 @@ async function compiledAnew(
   const isSaid = ([name]: [string, unknown]): boolean => !optimizerFlagNames.includes(name) || given(name);
   const said = Object.fromEntries(Object.entries(flags).filter(isSaid)) as unknown as Flags;
   const isOtherKind = given('optimizer') && flags.optimizer !== kept.kind;
-  const optimizer = isOtherKind
-    ? optimizerOptions(flags)
-    : ({ ...kept, ...optimizerOptions({ ...said, optimizer: kept.kind }) } as OptimizerChoice);
+  const optimizer = isOtherKind ? optimizerOptions(flags) : changedOptimizer(kept, said);
   const options = {
     ...{ target, kernels, optimizer, processes, syncBatchNorm },
     ...(remat !== 'custom' && remat !== 'budget' && { remat }),
