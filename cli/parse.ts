@@ -34,9 +34,9 @@ export function finiteNumber(text: string): number {
   return value;
 }
 
-/** A finite number, or null for the word none. */
-export function numberOrNone(text: string): number | null {
-  if (text.trim().toLowerCase() === 'none') return null;
+/** A finite number, or the word none. */
+export function numberOrNone(text: string): number | 'none' {
+  if (text.trim().toLowerCase() === 'none') return 'none';
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value))
     throw new InvalidArgumentError('Give a number, like 0.5, or none.');

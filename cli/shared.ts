@@ -267,13 +267,13 @@ export function changedOptimizer(kept: OptimizerChoice, flags: BuildFlags): Opti
   return withoutNone({ ...kept, ...optimizerFlagsSaid(flags) });
 }
 
-/** Options by name; null where a flag says none. */
+/** Options by name; `none` where a flag says so. */
 function optimizerFlagsSaid(flags: BuildFlags): object {
   return chosen(Object.fromEntries(optimizerFlags().map(({ key, choice }) => [key, choice])), flags);
 }
 
 function withoutNone(options: object): OptimizerChoice {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)) as OptimizerChoice;
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== 'none')) as OptimizerChoice;
 }
 
 /**
