@@ -11,7 +11,7 @@ import { type Progress, startProgress } from './progress.js';
 
 /** Help of --data. */
 export const dataHelp =
-  'folder with CIFAR-10, CIFAR-100, SVHN or IDX files, or of images: train/CLASS/*, val/ and test/ likewise, or CLASS/* alone; a CSV file of files and labels (with --loss bce several, with --loss mse, l1 or huber numbers); or mnist';
+  'folder with CIFAR-10, CIFAR-100, SVHN or IDX files, or of images: train/CLASS/*, val/ and test/ likewise, or CLASS/* alone; a CSV file of files and labels (with --loss bce several, with --loss mse, l1 or huber numbers); an .npz file of numpy, or a folder of .npy files (x_train, y_train, x_test, y_test); or mnist';
 
 /** How data is read. */
 export interface DataFlags {

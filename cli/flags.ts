@@ -2,7 +2,16 @@
 
 import { type Command, Option } from 'commander';
 import type { Choice, Choices, Chosen, TextForm } from '../src/choices.js';
-import { finiteNumber, imageExtents, numbersOrName, pair, seed, wholeNumber, wholeNumbers } from './parse.js';
+import {
+  finiteNumber,
+  imageExtents,
+  numberOrNone,
+  numbersOrName,
+  pair,
+  seed,
+  wholeNumber,
+  wholeNumbers,
+} from './parse.js';
 
 /** Adds a choice's flag, and that of its negation. @param fallback what goes where the flag isn't given, in words */
 export function addChoice(command: Command, choice: Choice<unknown>, fallback?: string): Command {
@@ -44,6 +53,8 @@ function parserOf(text: Exclude<TextForm, { kind: 'switch' | 'name' }>): (text: 
       return wholeNumber(text.least);
     case 'number':
       return finiteNumber;
+    case 'number-or-none':
+      return numberOrNone;
     case 'pair':
       return pair;
     case 'counts':

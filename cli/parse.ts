@@ -34,6 +34,15 @@ export function finiteNumber(text: string): number {
   return value;
 }
 
+/** A finite number, or the word none. */
+export function numberOrNone(text: string): number | 'none' {
+  if (text.trim().toLowerCase() === 'none') return 'none';
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value))
+    throw new InvalidArgumentError('Give a number, like 0.5, or none.');
+  return value;
+}
+
 /** Whole numbers separated by commas. */
 export function wholeNumbers(text: string): number[] {
   return text.split(',').map(wholeNumber(1));

@@ -259,8 +259,21 @@ export function rematOption({ efficient, remat, memoryBudget, budgetSeconds }: B
 
 /** The optimizer that flags describe; those of other optimizers are among them, for `compile` to refuse. */
 export function optimizerOptions(flags: BuildFlags): OptimizerChoice {
-  const choices = Object.fromEntries(optimizerFlags().map(({ key, choice }) => [key, choice]));
-  return { kind: flags.optimizer, ...chosen(choices, flags) } as OptimizerChoice;
+  return withoutNone({ kind: flags.optimizer, ...optimizerFlagsSaid(flags) });
+}
+
+/** Another optimizer's options with those that flags say in their place. */
+export function changedOptimizer(kept: OptimizerChoice, flags: BuildFlags): OptimizerChoice {
+  return withoutNone({ ...kept, ...optimizerFlagsSaid(flags) });
+}
+
+/** Options by name; `none` where a flag says so. */
+function optimizerFlagsSaid(flags: BuildFlags): object {
+  return chosen(Object.fromEntries(optimizerFlags().map(({ key, choice }) => [key, choice])), flags);
+}
+
+function withoutNone(options: object): OptimizerChoice {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== 'none')) as OptimizerChoice;
 }
 
 /**

@@ -34,7 +34,7 @@ export interface Choice<T> {
 /** What a flag's text is: nothing (a switch), a number, a name of several, … */
 export type TextForm =
   | { readonly kind: 'switch' }
-  | { readonly kind: 'number' | 'pair' | 'counts' | 'numbers' | 'seed' | 'extents' }
+  | { readonly kind: 'number' | 'number-or-none' | 'pair' | 'counts' | 'numbers' | 'seed' | 'extents' }
   | { readonly kind: 'count'; readonly least: number }
   | { readonly kind: 'name'; readonly names: readonly string[] };
 
@@ -68,6 +68,15 @@ export function extents(declaration: Declaration): Choice<number> {
 /** A number. @param range what it must be, in words */
 export function number(declaration: Declaration, range: string, fits: (value: number) => boolean): Choice<number> {
   return { ...declaration, text: { kind: 'number' }, schema: numberWhere(declaration.name, range, fits) };
+}
+
+/** A number that may be left open; its flag says so by the word none, which a run that goes on without it takes. */
+export function numberOrNone(
+  declaration: Declaration,
+  range: string,
+  fits: (value: number) => boolean,
+): Choice<number | undefined> {
+  return { ...optional(number(declaration, range, fits)), text: { kind: 'number-or-none' } };
 }
 
 /** A seed of random numbers. */
@@ -164,6 +173,7 @@ function kindOf(text: TextForm): Kind {
     case 'extents':
       return aCount(text.kind === 'count' ? text.least : 1);
     case 'number':
+    case 'number-or-none':
       return aNumber;
     case 'seed':
       return aSeed;

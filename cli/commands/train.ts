@@ -119,7 +119,8 @@ export function trainCommand(): Command {
     processes: 'one',
     ...{ lrFactor: '0.1', lrEvery: '30', lrPatience: '10', lrMin: '0', patience: 'none: all epochs are trained' },
     augment: 'yes, but not for IDX and SVHN',
-    colorJitter: 'none',
+    resizedCrop: 'yes, where image files are augmented',
+    ...{ colorJitter: 'none', hueJitter: 'none' },
   });
   command
     .addOption(

@@ -40,6 +40,40 @@ const results = (save: string): string => readFileSync(path(save, 'results.csv')
 const manifestOf = (save: string): { remat: string } =>
   JSON.parse(readFileSync(path(save, 'bundle', 'manifest.json'), 'utf8'));
 
+describe('clipping', () => {
+  it('ends where a run goes on with none, an average does not', async () => {
+    const clipped = ['--epochs', '1', '--clip-norm', '0.01', '--ema', '0.9'];
+    await expectDone(start('clipped', clipped));
+    const without = await expectDone(resume('clipped', ['--epochs', '2', '--clip-norm', 'none']));
+    expect(without.stderr + without.stdout).toContain('clipNorm 0.01 → none');
+    const { optimizer } = JSON.parse(readFileSync(path('clipped', 'bundle', 'manifest.json'), 'utf8'));
+    expect(optimizer).toMatchObject({ ema: 0.9, momentum: 0.9 });
+    expect(optimizer).not.toHaveProperty('clipNorm');
+    const refused = await resume('clipped', ['--epochs', '3', '--ema', 'none']);
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringMatching(/--ema would change the average/)]);
+    const wrong = await resume('clipped', ['--clip-norm', 'off']);
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringMatching(/Give a number, like 0.5, or none/)]);
+  });
+
+  it('is not there where a new run says none', async () => {
+    const built = await densec([
+      'build',
+      '--depth',
+      '10',
+      '--clip-norm',
+      'none',
+      '--clip-value',
+      '0.5',
+      '-o',
+      path('built'),
+    ]);
+    expect([built.code, built.stderr]).toEqual([0, expect.any(String)]);
+    const { optimizer } = JSON.parse(readFileSync(path('built', 'manifest.json'), 'utf8'));
+    expect(optimizer).toMatchObject({ clipValue: 0.5 });
+    expect(optimizer).not.toHaveProperty('clipNorm');
+  });
+});
+
 beforeAll(async () => {
   mkdirSync(path('digits'));
   await writeIdxFolder(path('digits'), 8, 120, 40);

@@ -1,6 +1,6 @@
 /** @file Folders of images as people have them: parts or none, any case, links, several formats, few images a class. */
 
-import { cpSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readSafetensors } from '../../src/runtime/files/safetensors.js';
@@ -35,6 +35,32 @@ async function writeClasses(folder: string, sizes: Readonly<Record<string, numbe
     }
   }
 }
+
+describe('augmentation', () => {
+  it('of image files can leave out random parts, and move the hue; both stand in the report and can change', async () => {
+    await writeImageFolder(path('augmented'), { train: 6, val: 2 });
+    const flags = ['--no-resized-crop', '--hue-jitter', '0.1', '--color-jitter', '0.2'];
+    const result = await train(path('augmented'), path('run augmented'), ...flags);
+    expect([result.code, result.stderr]).toEqual([0, expect.any(String)]);
+    const report = readFileSync(path('run augmented', 'report.html'), 'utf8');
+    expect(report).toMatch(/resized crop<\/th><td>(no|off|false)/);
+    expect(report).toMatch(/hue jitter<\/th><td>0\.1/);
+    const folder = ['train', '--resume', '--save', path('run augmented'), '--json'];
+    const changed = await densec([...folder, '--epochs', '2', '--resized-crop', '--hue-jitter', '0']);
+    expect(changed.stdout).toMatch(/"resized crop off → on","hue jitter 0\.1 → 0"/);
+    const wrong = await train(path('augmented'), path('run wrong'), '--hue-jitter', '0.6');
+    expect([wrong.code, wrong.stderr]).toEqual([
+      2,
+      expect.stringMatching(/the hue jitter is 0\.6; it must be from 0 to 0\.5/),
+    ]);
+  });
+
+  it('by random parts is refused where images are in memory, before there is a folder', async () => {
+    const result = await train('mnist', path('run mnist'), '--resized-crop', '--limit', '40');
+    expect(result.code).toBe(2);
+    expect(existsSync(path('run mnist'))).toBe(false);
+  });
+});
 
 describe('a folder with train, val and test', () => {
   it('validates on val/, tests on test/ and trains on all of train/, whatever the case', async () => {

@@ -1,6 +1,6 @@
 /** @file What an optimizer is: its options, what it keeps of a parameter, how it updates one, and its words. */
 
-import { type Choices, type Chosen, count, number, onOff, optional } from '../../choices.js';
+import { type Choices, type Chosen, count, number, numberOrNone, onOff } from '../../choices.js';
 import type { SlotRole } from '../../ir/index.js';
 import type { Parameter, UpdateBuilder, Updated } from './update.js';
 
@@ -25,40 +25,34 @@ export const commonChoices = {
     help: 'batches whose mean gradient makes one update; batch norm takes statistics of each batch by itself',
   }),
   /** The norm of all gradients together, above which an update scales them down to it: PyTorch's clip_grad_norm_. */
-  clipNorm: optional(
-    number(
-      {
-        name: 'largest norm of the gradients',
-        flag: '--clip-norm <x>',
-        help: 'scale the gradients of all parameters down where their norm, taken together, is above this, as in 1.0',
-      },
-      'above 0',
-      (value) => value > 0,
-    ),
+  clipNorm: numberOrNone(
+    {
+      name: 'largest norm of the gradients',
+      flag: '--clip-norm <x>',
+      help: 'scale the gradients of all parameters down where their norm, taken together, is above this, as in 1.0; none clips nothing',
+    },
+    'above 0',
+    (value) => value > 0,
   ),
   /** The limit of each element of a gradient: PyTorch's clip_grad_value_. */
-  clipValue: optional(
-    number(
-      {
-        name: 'largest gradient',
-        flag: '--clip-value <x>',
-        help: 'clip each element of the gradients to ± this, as in 0.5',
-      },
-      'above 0',
-      (value) => value > 0,
-    ),
+  clipValue: numberOrNone(
+    {
+      name: 'largest gradient',
+      flag: '--clip-value <x>',
+      help: 'clip each element of the gradients to ± this, as in 0.5; none clips nothing',
+    },
+    'above 0',
+    (value) => value > 0,
   ),
   /** What the average of the weights keeps of itself in an update. */
-  ema: optional(
-    number(
-      {
-        name: 'decay of the averaged weights',
-        flag: '--ema <x>',
-        help: 'keep an exponential average of weights and running statistics, this share of itself an update, as in 0.999; it is evaluated, kept as the best, and exported instead of the weights themselves',
-      },
-      'at least 0 and below 1',
-      (value) => value >= 0 && value < 1,
-    ),
+  ema: numberOrNone(
+    {
+      name: 'decay of the averaged weights',
+      flag: '--ema <x>',
+      help: 'keep an exponential average of weights and running statistics, this share of itself an update, as in 0.999; it is evaluated, kept as the best, and exported instead of the weights themselves',
+    },
+    'at least 0 and below 1',
+    (value) => value >= 0 && value < 1,
   ),
 };
 

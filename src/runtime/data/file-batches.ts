@@ -13,7 +13,7 @@ import {
   rowOf,
   targetTensor,
 } from './batches.js';
-import { jitterColors } from './color-jitter.js';
+import { changesColors, jitterColors } from './color-jitter.js';
 import { type ImageFormat, readImage } from './image-file.js';
 import { countValues } from './images.js';
 import { hash, purpose, randomFlip, randomRegion } from './random.js';
@@ -46,10 +46,10 @@ export async function makeFileBatch(
   const used = format.augmentation === 'resized-crop-flip' && !augment?.colorsOnly ? augment : undefined;
   for (const [entry, { file, index }] of entries.entries()) {
     const random = used && hash(purpose.augmentation, used.seed, used.epoch, index);
-    const bytes = await readImage(file, imageFormat(format, random));
+    const bytes = await readImage(file, imageFormat(format, augment?.wholeImages ? undefined : random));
     const flip = random !== undefined && randomFlip(random);
-    if (augment?.colorJitter) {
-      jitterColors(bytes, channels, augment.colorJitter, hash(purpose.color, augment.seed, augment.epoch, index));
+    if (augment?.colors && changesColors(augment.colors)) {
+      jitterColors(bytes, channels, augment.colors, hash(purpose.color, augment.seed, augment.epoch, index));
     }
     for (let channel = 0; channel < channels; channel++) {
       const target = images.subarray((entry * channels + channel) * plane, (entry * channels + channel + 1) * plane);

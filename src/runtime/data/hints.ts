@@ -17,8 +17,11 @@ const otherCifar = /^(data_batch_1\.mat|cifar-10-batches-mat|cifar-100-matlab)$/
 /** IDX files by whatever names, as EMNIST's. */
 const idxName = /idx[13][-.]ubyte(\.gz)?$/i;
 
-/** How to unpack a file, where it is an archive. */
+/** How to unpack a file, where it is an archive, or what to give in its place. */
 export function unpackHint(path: string): string | undefined {
+  if (/\.npy$/i.test(path)) {
+    return `it is one array of numpy: give the folder, with x_train.npy, y_train.npy, x_test.npy and y_test.npy in it`;
+  }
   const command = archives.find(([end]) => end.test(path))?.[1];
   return command && `unpack it (${command} ${basename(path)}) and give the folder that comes of it`;
 }
@@ -50,6 +53,8 @@ export async function folderHint(
   }
   const archive = names.find((name) => unpackHint(name) !== undefined);
   if (archive !== undefined) return `there is ${archive}: ${unpackHint(archive)}`;
+  const arrays = names.filter((name) => /\.npz$/i.test(name));
+  if (arrays.length > 1) return `there are ${arrays.length} .npz files, as ${arrays[0]}: give one of them`;
   const table = names.find((name) => tableName.test(name));
   if (table !== undefined) return `there is ${table}: give that file, if it lists image files and their labels`;
   if (images.length > 0) {

@@ -2,6 +2,7 @@
 
 import { RequestError } from '../../ir/errors.js';
 import { type Augment, type Batch, epochOrder, splitValidation } from './batches.js';
+import { changesColors } from './color-jitter.js';
 import { type Deal, rowsRead } from './deal.js';
 import { fileEntries } from './file-batches.js';
 import { shared } from './images.js';
@@ -26,8 +27,12 @@ export interface RunDataOptions {
   readonly augment?: boolean | undefined;
   /** Where several processes share each batch: what this one takes of it, in training and in evaluation. */
   readonly deals?: { readonly training: Deal; readonly evaluation: Deal } | undefined;
-  /** How far the colours of training images may change, with or without other augmentation; not at all where 0 or absent. */
+  /** Whether image files are augmented by random parts of them, scaled, beside flips; they are unless false. */
+  readonly resizedCrop?: boolean | undefined;
+  /** How far brightness, contrast and saturation of training images may change, with or without other augmentation. */
   readonly colorJitter?: number | undefined;
+  /** How far their hue may move, as a share of the colour circle. */
+  readonly hueJitter?: number | undefined;
 }
 
 /** Indices of the images that a run uses. */
@@ -211,7 +216,8 @@ function ownData(
 
 function datasetData(dataset: Dataset, options: RunDataOptions, workers: number | undefined): RunData {
   const images = splitImages(dataset, options);
-  const { batchSize, seed, colorJitter } = options;
+  const { batchSize, seed } = options;
+  const colors = { strength: options.colorJitter, hue: options.hueJitter };
   const augmented = augments(dataset, options.augment);
   const { train, test } = dataset;
   const own = validatesOnOwn(dataset, options) ? dataset.validation : undefined;
@@ -223,9 +229,13 @@ function datasetData(dataset: Dataset, options: RunDataOptions, workers: number 
     counts: { training: images.training.length, validation: images.validation.length, test: images.test.length },
     batches(part, epoch = 0, first = 0) {
       const indices = part === 'training' ? training(epoch) : images[part];
-      const isChanged = part === 'training' && (augmented || (colorJitter ?? 0) > 0);
+      const isChanged = part === 'training' && (augmented || changesColors(colors));
       const augment = isChanged
-        ? { seed, epoch, colorJitter, ...(!augmented && { colorsOnly: true as const }) }
+        ? {
+            ...{ seed, epoch, colors },
+            ...(!augmented && { colorsOnly: true as const }),
+            ...(options.resizedCrop === false && { wholeImages: true as const }),
+          }
         : undefined;
       const rest = indices.subarray(first * batchSize);
       const split = splits[part];
@@ -235,6 +245,14 @@ function datasetData(dataset: Dataset, options: RunDataOptions, workers: number 
     },
     close: () => pool.close(),
   };
+}
+
+/** @throws RequestError where parts of images that are in memory would have to be scaled */
+export function requireResizedCrop({ name, augmentation }: Dataset, told: boolean | undefined): void {
+  if (told !== true || augmentation === 'resized-crop-flip') return;
+  throw new RequestError(
+    `${name} has images of one size in memory, and --resized-crop is for image files; leave it out (--augment crops such images with 4 black pixels around)`,
+  );
 }
 
 function openPool(

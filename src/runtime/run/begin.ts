@@ -12,7 +12,7 @@ import { compileAgain, lowerAgain } from '../bundle/replan.js';
 import type { Dataset } from '../data/dataset.js';
 import { type DataMemory, dataMemory } from '../data/memory.js';
 import { checkDataset, requireTwoClasses } from '../data/network-data.js';
-import { heldOut, imageCounts, isBatchSource } from '../data/run-data.js';
+import { heldOut, imageCounts, isBatchSource, requireResizedCrop } from '../data/run-data.js';
 import type { BatchSource } from '../data/source.js';
 import { makeFolder } from '../files/atomic-file.js';
 import { RunLock } from '../files/run-lock.js';
@@ -124,6 +124,7 @@ export class TrainingRun {
     if (!isBatchSource(dataset)) {
       checkDataset(dataset, input, resolved.data);
       requireTwoClasses(dataset, resolved.data);
+      requireResizedCrop(dataset, resolved.resizedCrop);
     }
     requireValidation(dataset, resolved);
     requireRuntime();
@@ -182,6 +183,7 @@ export class TrainingRun {
     const planned = withOptions(before.progress, told, save);
     checkOwnSchedule(planned, options.ownSchedule);
     requireValidation(dataset, planned.options);
+    if (!isBatchSource(dataset)) requireResizedCrop(dataset, planned.options.resizedCrop);
     const largest = withLargestBatch(planned, options.team?.size ?? 1);
     const isCompiled = lowered !== undefined && !('manifest' in lowered);
     const compiledAgain = isCompiled ? () => lowered : () => compileAgain(lowered ?? before.bundle);

@@ -59,6 +59,15 @@ export const trainChoices = {
       negation: 'training images as they are',
     }),
   ),
+  /** Whether image files are trained on by random parts of them; they are where they are augmented, unless told. */
+  resizedCrop: optional(
+    onOff({
+      name: 'resized crop',
+      flag: '--resized-crop',
+      help: 'image files: augment by a random part of 8 to 100 %, scaled',
+      negation: 'image files: scale and cut in the middle as for evaluation, and only flip',
+    }),
+  ),
   /** How far brightness, contrast and saturation of training images may change, as a share. */
   colorJitter: optional(
     number(
@@ -69,6 +78,18 @@ export const trainChoices = {
       },
       'at least 0',
       (value) => value >= 0,
+    ),
+  ),
+  /** How far the hue of training images may move, as a share of the colour circle. */
+  hueJitter: optional(
+    number(
+      {
+        name: 'hue jitter',
+        flag: '--hue-jitter <x>',
+        help: 'move the hue of training images by a random part of the colour circle, −x to x, as in 0.1; 0 moves none',
+      },
+      'from 0 to 0.5',
+      (value) => value >= 0 && value <= 0.5,
     ),
   ),
 };

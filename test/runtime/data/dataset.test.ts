@@ -25,6 +25,7 @@ test('an empty folder: the message lists what was looked for', async () => {
       cifar-100 (binary version): train.bin, test.bin, there or in cifar-100-binary; or the Python version, there or in cifar-100-python
       svhn (cropped digits): train_32x32.mat, test_32x32.mat
       an image folder: train/CLASS/* (JPEG, PNG, WebP, …), val/ and test/ likewise; or CLASS/* alone
+      numpy: an .npz file, or .npy files, with x_train, y_train, x_test, y_test or train_images, train_labels, val_images …
       a CSV file: a file and its label in each row, and its part (train, val, test) if told"
   `);
 });

@@ -86,6 +86,19 @@ test('augmentation depends on seed, epoch and image alone', async () => {
   expect(seen.has(plain.images.data.join())).toBe(false);
 });
 
+test('whole images are scaled and cut as for evaluation, and half of them flipped', async () => {
+  await writeImageFolder(folder, { train: 2, val: 1 });
+  const data = await loadDataset(folder, options);
+  const plain = (await loadBatch(data, data.train, [0])).images.data;
+  const flipped = plain.map((_, at) => plain[at - 2 * (at % 8) + 7] as number);
+  const seen = new Set<string>();
+  for (let epoch = 0; epoch < 20; epoch++) {
+    const augment = { seed: 1, epoch, wholeImages: true as const };
+    seen.add((await loadBatch(data, data.train, [0], { augment })).images.data.join());
+  }
+  expect(seen).toEqual(new Set([plain.join(), flipped.join()]));
+});
+
 describe('images that cannot be read', () => {
   beforeEach(async () => {
     await writeImageFolder(folder, { train: 3, val: 2 });
