@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../src/version.js';
 import { benchCommand } from './commands/bench.js';
 import { buildCommand } from './commands/build.js';
+import { calibrateCommand } from './commands/calibrate.js';
 import { devicesCommand } from './commands/devices.js';
 import { evalCommand } from './commands/eval.js';
 import { exportCommand } from './commands/export.js';
@@ -37,6 +38,7 @@ function program(): Command {
     exportCommand(),
     predictCommand(),
     devicesCommand(),
+    calibrateCommand(),
   ];
   for (const command of commands) {
     densec.addCommand(command.option('--debug', 'show stack traces of errors'));

@@ -25,7 +25,7 @@ import {
   staticShape,
   type TensorData,
 } from './ir/index.js';
-import { comparePeaks, type PeakLine, peakLines } from './memory/peak-lines.js';
+import { comparePeaks, largestBatch, type PeakLine, peakLines } from './memory/peak-lines.js';
 import { plannedLiveBytes, type Schedule, schedule, scheduledLiveness } from './memory/schedule.js';
 import { type Freeze, freezeParameters } from './passes/freeze.js';
 import { type Layout, usualLayout } from './passes/layout.js';
@@ -59,7 +59,7 @@ import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
 import { reservedPrefix, resultOutputs } from './step/interface.js';
 import type { Task } from './step/tasks.js';
-import { type KernelsName, type Target, type TargetName, targetOf } from './targets/index.js';
+import { type Costs, checkCosts, type KernelsName, type Target, type TargetName, targetOf } from './targets/index.js';
 
 /** What to compile a network for. */
 export interface CompileOptions {
@@ -75,6 +75,11 @@ export interface CompileOptions {
   readonly solver?: RematSolver;
   /** The most memory that the step may take, in place of both: the fastest plan within it. Await `loadSolver()` before. */
   readonly memory?: MemoryBudget;
+  /**
+   * What nodes cost, by which a budget's plan and a solver of one's own are chosen; by default the target's own table, which is
+   * the same on every machine. `readCalibration` and `calibrate` give one of a machine. Named policies don't look at it.
+   */
+  readonly costs?: Costs | undefined;
   /** Parameters not to train, by the beginnings of their names or by a predicate; see `freezeParameters`. */
   readonly freeze?: Freeze | undefined;
   /**
@@ -101,6 +106,7 @@ export const compileKinds: Kinds<CompileOptions> = {
   remat: either(oneOf(...Object.keys(solvers)), { ...aFunction, expects: 'a function of a node' }),
   solver: aFunction,
   memory: anObject,
+  costs: anObject,
   freeze: either(listOf(aText), { ...aFunction, expects: "a function of a parameter's name" }),
   processes: aFlag,
   syncBatchNorm: aFlag,
@@ -127,6 +133,8 @@ export interface Compiled {
   readonly initial: ReadonlyMap<string, TensorData>;
   readonly target: TargetName;
   readonly kernels: KernelsName;
+  /** The table of costs by which it was chosen what to compute again, and times are modelled. */
+  readonly costs: Costs;
   /** Whether the training step is one of several processes. */
   readonly processes: boolean;
   /** Whether batch norm normalizes by the images of all of them. */
@@ -193,7 +201,7 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
       'class weights divide by the weights of the whole batch, of which a process sees its share only; leave them out, or train in one process',
     );
   }
-  const target = targetOf(options.target ?? 'cpu', kernels);
+  const target = targetOf(options.target ?? 'cpu', kernels, options.costs && checkCosts(options.costs));
   const optimizer = resolveOptimizer(options.optimizer);
   const { name: remat, solver } = rematOf(options);
   const run = (graph: Graph, passes: readonly Pass[]): Graph => runPasses(graph, passes, options.observe);
@@ -232,6 +240,7 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
         return {
           nodes: shipped.order.map(({ node }) => node),
           liveBytes: (batchSize) => scheduledLiveness(shipped, batchSize).timeline,
+          largestBatch: batchesWithin(shipped.livePeak),
         };
       },
     });
@@ -262,6 +271,7 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
     initial: initialState(forward, options.seed ?? 0),
     target: target.name,
     kernels,
+    costs: target.costs,
     processes,
     syncBatchNorm,
     remat,
@@ -330,6 +340,11 @@ function atMostAll(
     again: new Set(),
     warnings: [`nothing is computed again in this network, though the policy ${remat} was asked for: ${reason}`],
   };
+}
+
+/** Apart, so that who keeps the function keeps the lines alone, not the schedule. */
+function batchesWithin(lines: readonly PeakLine[]): (bytes: number) => number {
+  return (bytes) => largestBatch(lines, bytes);
 }
 
 /** A function of a choice that remembers its last result: what a solver accepted is what ships. */

@@ -36,6 +36,7 @@ import { missingLibrary } from '../../src/runtime/session/cuda/libraries.js';
 import { parseDevice } from '../../src/runtime/session/devices.js';
 import type { Processes } from '../../src/runtime/session/mpi/processes.js';
 import type { SessionOptions } from '../../src/runtime/session/session.js';
+import { defaultCosts } from '../../src/targets/index.js';
 import { memoryOption, tellBudget } from '../budget.js';
 import { addDataOptions, type DataFlags, dataHelp, readData } from '../data.js';
 import { dryRun, linkSpeed } from '../dry-run.js';
@@ -553,7 +554,9 @@ async function compiledAnew(
   const isOnlyLowering = extra.every((name) => !networkFlagNames.includes(name) && !optimizerFlagNames.includes(name));
   const isSame =
     target === manifest.target && kernels === manifest.kernels && remat === before && flags.memoryBudget === undefined;
-  if (isOnlyLowering && isSame && !isOtherCount && flags.freeze === undefined) return undefined;
+  // Without a budget another table is refused below.
+  const isSameTable = flags.costs === undefined || (budget === undefined && flags.costs === defaultCosts);
+  if (isOnlyLowering && isSame && isSameTable && !isOtherCount && flags.freeze === undefined) return undefined;
   // Without the defaults of switches.
   const isSaid = ([name]: [string, unknown]): boolean => !optimizerFlagNames.includes(name) || given(name);
   const said = Object.fromEntries(Object.entries(flags).filter(isSaid)) as unknown as Flags;

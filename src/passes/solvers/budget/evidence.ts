@@ -33,6 +33,8 @@ export interface ShippedPlan {
   readonly microseconds: number;
   /** Live bytes by moment. */
   readonly live: ReadonlyMap<string, AtMoment>;
+  /** The largest batch of which it takes at most so many bytes. */
+  largestBatch(bytes: number): number;
 }
 
 /** Microseconds of a copy where its operand is kept, and where it is a copy itself. */
@@ -108,9 +110,8 @@ export class Evidence {
     return Number.isFinite(kept) ? kept - ever : 0;
   }
 
-  /** Compiles a plan and learns from it. */
-  ship(choice: ReadonlySet<Node>): ShippedPlan {
-    const residents = this.residency.of(this.residency.withViews(choice));
+  /** Compiles a plan and learns from it. @param residents what is resident by the choice with its views */
+  ship(choice: ReadonlySet<Node>, residents: Residents): ShippedPlan {
     // What nobody wants again makes no difference: without it each plan is one choice.
     const made = new Set(residents.copies.map(({ node }) => node));
     const again = this.residency.withViews(new Set([...choice].filter((node) => made.has(node))));
@@ -141,7 +142,7 @@ export class Evidence {
     const base = this.learnForwardCosts(once, residents);
     const extra = [...recomputed.values()].reduce((sum, each) => sum + each, 0);
     const peakBytes = Array.from(bytes).reduce((most, each) => Math.max(most, each), 0);
-    return { again, peakBytes, microseconds: base + extra, live };
+    return { again, peakBytes, microseconds: base + extra, live, largestBatch: shipment.largestBatch };
   }
 
   /** The node that a copy reads, if there is but one that may be computed again. */
