@@ -3,21 +3,22 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type DenseNetConfig, densenet } from '../src/builders/index.js';
+import type { DenseNetConfig } from '../src/builders/index.js';
 import { compile } from '../src/compile.js';
-import { DensecError } from '../src/ir/index.js';
+import { DensecError, InternalError } from '../src/ir/index.js';
 import { planMemory } from '../src/memory/plan.js';
-import { writeBundle } from '../src/runtime/bundle/bundle.js';
+import { type Bundle, writeBundle } from '../src/runtime/bundle/bundle.js';
 import { measureRounds, type OnProgress, stepsContestant, summarize } from '../src/runtime/measure/rounds.js';
 import { cpu } from '../src/runtime/session/devices.js';
 import { describeChoice, type SessionChoice, sessionChoices } from '../src/runtime/session/session-choice.js';
 import { policies } from './live-peaks.js';
 import { type PeerFacts, type PeerResult, type PeerRound, type PeerRow, peerRows } from './peer-report.js';
+import { type PeerSubject, requireSameLosses, type SameLosses } from './peer-subjects.js';
 import { findTorch, measureTorch } from './torch-peer.js';
 
 /** What to compare. */
 export interface PeersOptions {
-  readonly config: DenseNetConfig;
+  readonly subject: PeerSubject;
   readonly batchSize: number;
   readonly steps: number;
   readonly rounds: number;
@@ -30,7 +31,14 @@ export interface PeersOptions {
 }
 
 /** What came out. */
-export interface PeersReport extends Omit<PeersOptions, 'python' | 'onProgress' | 'onNote'> {
+export interface PeersReport extends Omit<PeersOptions, 'subject' | 'python' | 'onProgress' | 'onNote'> {
+  readonly network: string;
+  /** (C, H, W) of an image. */
+  readonly inputShape: readonly number[];
+  /** The network's configuration, where it is a DenseNet. */
+  readonly config?: DenseNetConfig;
+  /** Losses of both sides from the same weights, where PyTorch has the network under our names. */
+  readonly sameLosses?: SameLosses;
   /** Version of PyTorch; null where there is none. */
   readonly torch: string | null;
   /** Session options that ours ran with. */
@@ -43,18 +51,27 @@ interface Peer extends PeerFacts {
   measure(): Promise<PeerRound>;
 }
 
-/** Compares. Without PyTorch only ours run; whoever fails is left out from then on. Both are told to `onNote`. */
+/**
+ * Compares. Without PyTorch only ours run; whoever fails is left out from then on. Both are told to `onNote`.
+ * @throws FailureError when both sides' losses tell that they are not the same network
+ */
 export async function comparePeers(options: PeersOptions): Promise<PeersReport> {
-  const { python, onProgress, onNote, ...facts } = options;
+  const { python, onProgress, onNote, subject, ...facts } = options;
+  const { network, config, same } = subject;
   const directory = await mkdtemp(join(tmpdir(), 'densec-peers-'));
   try {
     const torch = await findTorch(python);
     if ('missing' in torch) onNote(`PyTorch is left out: ${torch.missing}`);
-    const peers = [...('version' in torch ? torchPeers(options) : []), ...(await ownPeers(options, directory))];
+    const { first, peers: ours } = await ownPeers(options, directory);
+    const sameLosses = same && 'version' in torch && (await requireSameLosses(same, first, { ...options, directory }));
+    const peers = [...('version' in torch ? torchPeers(options) : []), ...ours];
     const { reason: _, ...session } = sessionChoices.training;
     onNote(`ours run with ${describeChoice(session)}`);
     return {
+      ...{ network: network.name, inputShape: network.inputShape },
+      ...(config && { config }),
       ...facts,
+      ...(sameLosses && { sameLosses }),
       torch: 'version' in torch ? torch.version : null,
       session,
       peers: peerRows(await measurePeers(peers, options)),
@@ -91,22 +108,24 @@ async function measurePeers(
   });
 }
 
-function torchPeers({ python, ...request }: PeersOptions): Peer[] {
-  return [false, true].map((efficient) => ({
-    name: efficient ? 'PyTorch checkpointed' : 'PyTorch naive',
+function torchPeers({ subject, python, batchSize, steps, threads, seed }: PeersOptions): Peer[] {
+  return Object.entries(subject.torch).map(([name, network]) => ({
+    name,
     predictedLivePeakBytes: null,
     nodes: null,
-    measure: () => measureTorch(python, { ...request, efficient }),
+    measure: () => measureTorch(python, { ...network, batchSize, steps, threads, seed }),
   }));
 }
 
-async function ownPeers(options: PeersOptions, directory: string): Promise<Peer[]> {
-  const { config, batchSize, steps, threads, seed } = options;
-  const network = densenet(config);
+async function ownPeers(options: PeersOptions, directory: string): Promise<{ first: Bundle; peers: Peer[] }> {
+  const { subject, batchSize, steps, threads, seed } = options;
+  const { network, config } = subject;
   const peers: Peer[] = [];
+  let first: Bundle | undefined;
   for (const remat of policies) {
     const compiled = compile(network, { remat, seed });
-    const bundle = await writeBundle(join(directory, remat), network, compiled, { config, seed });
+    const bundle = await writeBundle(join(directory, remat), network, compiled, { ...(config && { config }), seed });
+    first ??= bundle;
     const request = { bundle: bundle.directory, batchSize, steps, seed, device: cpu, threads };
     const { measure } = stepsContestant(remat, { ...request, session: sessionChoices.training });
     peers.push({
@@ -119,5 +138,6 @@ async function ownPeers(options: PeersOptions, directory: string): Promise<Peer[
       },
     });
   }
-  return peers;
+  if (!first) throw new InternalError('there is no policy');
+  return { first, peers };
 }

@@ -43,7 +43,7 @@ export interface PeerResult extends PeerFacts {
 }
 
 /** Names of those that all are compared with, where they ran. */
-const references = ['PyTorch naive', 'PyTorch checkpointed', 'densec none'];
+const references = ['PyTorch', 'PyTorch naive', 'PyTorch checkpointed', 'densec none'];
 
 /** One line for each contestant; one that failed has no figures, since its rounds are not the others' rounds. */
 export function peerRows(results: readonly PeerResult[]): PeerRow[] {

@@ -7,22 +7,29 @@ import { z } from 'zod';
 import type { DenseNetConfig } from '../src/builders/index.js';
 import { FailureError } from '../src/ir/index.js';
 import type { PeerRound } from './peer-report.js';
+import type { PlainName } from './plain-networks.js';
 
 const run = promisify(execFile);
 
 const root = import.meta.url.endsWith('.ts') ? '../' : '../../';
 const script = fileURLToPath(new URL(`${root}bench/peer/torch_densenet.py`, import.meta.url));
 
+/** A network as PyTorch has it. */
+export type TorchNetwork =
+  | {
+      readonly config: DenseNetConfig;
+      /** Checkpoint concatenation, norm, ReLU and 1×1 convolution, as the memory-efficient implementation does. */
+      readonly efficient: boolean;
+    }
+  | { readonly plain: PlainName; readonly imageSize: number };
+
 /** What to measure. */
-export interface TorchRequest {
-  readonly config: DenseNetConfig;
-  /** Checkpoint concatenation, norm, ReLU and 1×1 convolution, as the memory-efficient implementation does. */
-  readonly efficient: boolean;
+export type TorchRequest = TorchNetwork & {
   readonly batchSize: number;
   readonly steps: number;
   readonly threads: number;
   readonly seed: number;
-}
+};
 
 /** The version of PyTorch that a Python has, or why there is none. */
 export async function findTorch(python: string): Promise<{ version: string } | { missing: string }> {
@@ -59,25 +66,44 @@ export async function measureTorch(python: string, request: TorchRequest): Promi
   return { stepMs: 1000 * stepSeconds, peakGrowthBytes: growthBytes, sessionMs: null };
 }
 
+const curveSchema = z.object({ losses: z.object({ float64: z.array(z.number()) }) });
+
+/**
+ * The losses before each of some steps, in float64.
+ * @param files the state that they begin with, and the batches of all steps, one behind the other
+ * @throws FailureError with what Python said, as of parameters that the network doesn't have
+ */
+export async function torchLosses(
+  python: string,
+  request: TorchRequest & { readonly learningRate: number },
+  files: { readonly state: string; readonly batches: string },
+): Promise<readonly number[]> {
+  const flags = [...torchArguments(request), ...flagsOf({ lr: request.learningRate, ...files })];
+  return curveSchema.parse(await runPeer(python, [script, 'curve', ...flags])).losses.float64;
+}
+
 /** The flags of the peer that describe a measurement. */
-export function torchArguments({ config, efficient, batchSize, steps, threads, seed }: TorchRequest): string[] {
-  const values: readonly (readonly [string, string | number])[] = [
-    ['block-config', config.blockConfig.join()],
-    ['growth-rate', config.growthRate],
-    ['init-features', config.initFeatures],
-    ['compression', config.compression],
-    ['bn-size', config.bnSize],
-    ['classes', config.classes],
-    ['channels', config.channels],
-    ['size', config.imageSize],
-    ['batch', batchSize],
-    ['steps', steps],
-    ['threads', threads],
-    ['seed', seed],
-  ];
+export function torchArguments({ batchSize, steps, threads, seed, ...network }: TorchRequest): string[] {
+  const run = { batch: batchSize, steps, threads, seed };
+  if ('plain' in network) return flagsOf({ network: network.plain, size: network.imageSize, ...run });
+  const { config, efficient } = network;
   return [
-    ...values.flatMap(([name, value]) => [`--${name}`, String(value)]),
+    ...flagsOf({
+      'block-config': config.blockConfig.join(),
+      'growth-rate': config.growthRate,
+      'init-features': config.initFeatures,
+      compression: config.compression,
+      'bn-size': config.bnSize,
+      classes: config.classes,
+      channels: config.channels,
+      size: config.imageSize,
+      ...run,
+    }),
     ...(config.smallInputs ? [] : ['--no-small-inputs']),
     ...(efficient ? ['--efficient'] : []),
   ];
+}
+
+function flagsOf(values: Readonly<Record<string, string | number>>): string[] {
+  return Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)]);
 }

@@ -25,7 +25,10 @@ reset in between, so it runs on Linux only.
                       whose margin is well above float32's rounding, 2e-6 at least
 
 `curve` trains on the batches of one file from the state in another, in float32 and in float64, and prints the loss
-before each step as one line of JSON. bench/parity.mjs draws it beside ours.
+before each step as one line of JSON. bench/parity.mjs draws it beside ours; `npm run bench:peers -- --network` makes
+sure by it that both sides are the same network.
+
+--network takes one of torch_plain.py instead of a DenseNet, for `bench` and `curve`.
 """
 import argparse
 import copy
@@ -40,6 +43,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+from torch_plain import PLAIN, plain_network
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 1e-4
@@ -455,6 +460,7 @@ def curve(options, model, _images, _labels):
 def parse_options():
     parser = argparse.ArgumentParser(description="DenseNet-BC in PyTorch, timed or written down")
     parser.add_argument("task", choices=["bench", "reference", "curve"])
+    parser.add_argument("--network", choices=PLAIN, help="a plain network instead of a DenseNet")
     parser.add_argument("--depth", type=int, default=100)
     parser.add_argument("--block-config", help="layers of each block, as in 6,12,24,16; instead of --depth")
     parser.add_argument("--growth-rate", type=int, default=12)
@@ -489,15 +495,20 @@ def parse_options():
     parser.add_argument("--state", help="safetensors that curve begins with")
     parser.add_argument("--batches", help="safetensors that curve trains on: images and labels of all batches")
     parser.add_argument("--out", default=".", help="where reference writes")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.network and options.task == "reference":
+        parser.error("reference writes down a DenseNet; leave out --network")
+    return options
 
 
 def main():
     options = parse_options()
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
-    config = configuration(options)
-    model = DenseNet(config, options.efficient)
+    if options.network:
+        model = plain_network(options.network, options.size, options.classes)
+    else:
+        model = DenseNet(configuration(options), options.efficient)
     images = torch.randn(options.batch, options.channels, options.size, options.size)
     labels = make_targets(options)
     {"bench": bench, "reference": reference, "curve": curve}[options.task](options, model, images, labels)

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { comparePeers } from '../../bench/compare-peers.js';
 import { type PeerResult, peerRows } from '../../bench/peer-report.js';
+import { denseNetSubject } from '../../bench/peer-subjects.js';
 import { findTorch, measureTorch } from '../../bench/torch-peer.js';
 import { denseNetConfig } from '../../src/builders/index.js';
 import { FailureError } from '../../src/ir/index.js';
@@ -55,7 +56,7 @@ describe('peerRows', () => {
 describe('comparePeers', () => {
   it('goes on without Python, and says so', async () => {
     const notes: string[] = [];
-    const request = { config, batchSize: 2, steps: 1, rounds: 1, threads: 1, seed: 0 };
+    const request = { subject: denseNetSubject(config), batchSize: 2, steps: 1, rounds: 1, threads: 1, seed: 0 };
     const report = await comparePeers({ ...request, python: noPython, onNote: (note) => notes.push(note) });
     expect(notes[0]).toMatch(/PyTorch is left out: there is no \/no\/such\/python/);
     expect(report.torch).toBeNull();
