@@ -205,7 +205,7 @@ describe('models', () => {
     const again = await as('calibrated', 'plan', path('passes'), ...batch, '--json');
     expect(again.code, again.stderr).toBe(0);
     expect(again.json().solver).toMatchObject({ costs: manifestOf('passes').solver?.costs });
-  });
+  }, 240_000);
 });
 
 describe('densec calibrate', () => {

@@ -60,6 +60,8 @@ export interface SweepOptions {
   readonly budgets: number;
   /** How long to look for the best plan within each. */
   readonly seconds: number;
+  /** Share of a step's time below which a better one isn't looked for, as in `MemoryBudget`. */
+  readonly gap?: number | undefined;
   /** What nodes cost, where it isn't the target's own table. */
   readonly costs?: Costs | undefined;
   /** Told of each plan as it is found. */
@@ -69,7 +71,8 @@ export interface SweepOptions {
   readonly onMeasured?: OnProgress;
 }
 
-interface Found {
+/** A plan of a sweep with its models, where one was found. */
+export interface FoundPlan {
   readonly plan: SweptPlan;
   readonly compiled?: Compiled;
 }
@@ -84,8 +87,8 @@ const [steps, rounds] = [5, 2];
  * @throws RequestError or FailureError as `compileAgain` and `lowerAgain`, or when a measurement fails
  */
 export async function sweepPlans(bundle: Bundle, options: SweepOptions): Promise<readonly SweptPlan[]> {
-  const { batchSize, budgets, seconds, costs, onPlan } = options;
-  const { leastBatchSize, remat: own, target } = bundle.manifest;
+  const { batchSize } = options;
+  const { leastBatchSize, target } = bundle.manifest;
   if (options.measure) checkTarget(target, options.measure.device ?? cpu);
   if (options.measure && batchSize < leastBatchSize) {
     throw new RequestError(
@@ -93,29 +96,48 @@ export async function sweepPlans(bundle: Bundle, options: SweepOptions): Promise
     );
   }
   await loadSolver();
+  const found = [...findPlans(bundle, options)];
+  return options.measure ? measured(bundle, found, options) : found.map(({ plan }) => plan);
+}
+
+/**
+ * The plans of a sweep, each as soon as it is found: the policies', the bundle's own where it is another, then the fastest
+ * within budgets from the least that is possible. Await `loadSolver()` before.
+ * @throws RequestError or FailureError as `compileAgain` and `lowerAgain`
+ */
+export function* findPlans(bundle: Bundle, options: SweepOptions): Generator<FoundPlan> {
+  const { batchSize, budgets, seconds, gap, costs, onPlan } = options;
+  const { remat: own } = bundle.manifest;
   const isOwn = own === 'custom' || own === 'budget';
   const total = policies.length + Number(isOwn) + budgets + 1;
   let done = 0;
   const tell = (what: string): void => onPlan?.(++done, total, what);
-  const found: Found[] = policies.map((remat) => {
-    const compiled = remat === own ? compileAgain(bundle, costs) : lowerAgain(bundle, { remat, costs });
-    tell(remat);
-    return pointOf(compiled, remat === own, batchSize);
-  });
-  if (isOwn) {
-    found.push(pointOf(compileAgain(bundle, costs), true, batchSize));
-    tell("this bundle's plan");
+  const plans = [
+    ...policies.map((remat) => ({
+      ...{ what: remat, inBundle: remat === own },
+      compiled: () => (remat === own ? compileAgain(bundle, costs) : lowerAgain(bundle, { remat, costs })),
+    })),
+    ...(isOwn ? [{ what: "this bundle's plan", inBundle: true, compiled: () => compileAgain(bundle, costs) }] : []),
+  ];
+  let most = 0;
+  for (const { what, inBundle, compiled } of plans) {
+    const found = pointOf(compiled(), inBundle, batchSize);
+    most = Math.max(most, found.plan.predictedLivePeakBytes ?? 0);
+    tell(what);
+    yield found;
   }
   const { bytes: least, isProven } = leastPeak(bundle, { budgetBytes: 1, batchSize, seconds }, costs);
   tell('the least that is possible');
-  const most = Math.max(...found.map(({ plan }) => plan.predictedLivePeakBytes ?? 0));
   for (const budgetBytes of between(Math.min(least, most), most, budgets)) {
-    const { plan, ...rest } = withinBudget(bundle, { budgetBytes, batchSize, seconds }, costs);
+    const { plan, ...rest } = withinBudget(
+      bundle,
+      { budgetBytes, batchSize, seconds, ...(gap !== undefined && { gap }) },
+      costs,
+    );
     const isLeast = budgetBytes === Math.ceil(least);
-    found.push({ plan: { ...plan, ...(isLeast && { least: isProven ? 'proven' : 'found' }) }, ...rest });
     tell(withinWords(budgetBytes));
+    yield { plan: { ...plan, ...(isLeast && { least: isProven ? 'proven' : 'found' }) }, ...rest };
   }
-  return options.measure ? measured(bundle, found, options) : found.map(({ plan }) => plan);
 }
 
 function pointOf(compiled: Compiled, inBundle: boolean, batchSize: number): { plan: SweptPlan; compiled: Compiled } {
@@ -135,7 +157,7 @@ function pointOf(compiled: Compiled, inBundle: boolean, batchSize: number): { pl
   };
 }
 
-function withinBudget(bundle: Bundle, memory: MemoryBudget, costs: Costs | undefined): Found {
+function withinBudget(bundle: Bundle, memory: MemoryBudget, costs: Costs | undefined): FoundPlan {
   try {
     return pointOf(lowerAgain(bundle, { memory, costs }), false, memory.batchSize);
   } catch (error) {
@@ -183,7 +205,7 @@ function between(least: number, most: number, count: number): readonly number[] 
 /** Plans that are the same model are measured once. */
 async function measured(
   { manifest: { name: network, inputShape, classes } }: Bundle,
-  found: readonly Found[],
+  found: readonly FoundPlan[],
   { batchSize, measure, onMeasured }: SweepOptions,
 ): Promise<readonly SweptPlan[]> {
   const models = new Map<string, Compiled>();
