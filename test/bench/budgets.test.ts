@@ -43,8 +43,8 @@ const network: BudgetNetwork = {
 
 describe('measureBudgets', () => {
   const options = {
-    ...{ subject: denseNetSubject(config), title: 'small', batchSize: 4, budgets: 2, seconds: 4, gap: 0 },
-    ...{ threads: 1, steps: 1, rounds: 2, python: '/no/such/python', torchBudgets: [1, 0] },
+    ...{ subject: denseNetSubject(config), title: 'small', batchSize: 4, budgets: 2, seconds: 2, gap: 0 },
+    ...{ threads: 1, steps: 1, rounds: 1, python: '/no/such/python', torchBudgets: [1, 0] },
     onPlan: () => undefined,
   };
 
@@ -64,7 +64,7 @@ describe('measureBudgets', () => {
       expect(row.rounds).toEqual([]);
     }
     expect(['proven', 'found']).toContain(found.rows[3]?.least);
-  });
+  }, 120_000);
 
   it('verifies and measures, and goes on without Python, which it says', async () => {
     const notes: string[] = [];
@@ -78,12 +78,12 @@ describe('measureBudgets', () => {
     expect(notes).toEqual([expect.stringMatching(/PyTorch is left out: there is no \/no\/such\/python/)]);
     expect(found.torch).toBeNull();
     for (const row of found.rows) {
-      expect([row.verified, row.rounds.length]).toEqual([true, 2]);
+      expect([row.verified, row.rounds.length]).toEqual([true, 1]);
       expect(stepMsOf(row)).toBeGreaterThan(0);
     }
     // After each plan, and after each measurement of each model.
     expect(told).toBeGreaterThan(found.rows.length);
-  });
+  }, 300_000);
 });
 
 describe('a peer of torch.compile', () => {
