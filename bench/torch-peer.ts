@@ -29,6 +29,8 @@ export type TorchRequest = TorchNetwork & {
   readonly steps: number;
   readonly threads: number;
   readonly seed: number;
+  /** Compiled by torch.compile to keep this share of the activations, from 0 to 1; absent where it runs eagerly. */
+  readonly activationBudget?: number | undefined;
 };
 
 /** The version of PyTorch that a Python has, or why there is none. */
@@ -83,8 +85,10 @@ export async function torchLosses(
 }
 
 /** The flags of the peer that describe a measurement. */
-export function torchArguments({ batchSize, steps, threads, seed, ...network }: TorchRequest): string[] {
-  const run = { batch: batchSize, steps, threads, seed };
+export function torchArguments(request: TorchRequest): string[] {
+  const { batchSize, steps, threads, seed, activationBudget, ...network } = request;
+  const compiled = activationBudget === undefined ? {} : { 'activation-budget': activationBudget };
+  const run = { batch: batchSize, steps, threads, seed, ...compiled };
   if ('plain' in network) return flagsOf({ network: network.plain, size: network.imageSize, ...run });
   const { config, efficient } = network;
   return [

@@ -6,12 +6,13 @@ import { type BudgetProgress, loadSolver } from '../src/passes/solvers/index.js'
 import type { DataMemory } from '../src/runtime/data/memory.js';
 import { forecastMemory } from '../src/runtime/measure/forecast.js';
 import { type FreeMemory, freeMemory } from '../src/runtime/measure/free-memory.js';
-import { targets } from '../src/targets/index.js';
+import { defaultCosts, targets } from '../src/targets/index.js';
+import { type CostsFlags, costsOf } from './costs.js';
 import { megabytes, note } from './output.js';
 import { drawsBars } from './progress.js';
 
 /** What was asked. */
-interface BudgetFlags {
+interface BudgetFlags extends CostsFlags {
   readonly memoryBudget?: number | 'free' | undefined;
   readonly budgetSeconds?: number | undefined;
 }
@@ -23,29 +24,35 @@ const margin = 0.1;
 const noData: DataMemory = { fixedBytes: 0, batches: 0, imageBytes: 0, loadedBytes: 0 };
 
 /**
- * The memory budget that flags ask for, as `compile` takes it; nothing where they ask for none.
+ * The memory budget that flags ask for and the costs to meet it by, as `compile` takes them; nothing where they ask for none.
  * @param forward the network
  * @param options how it will be compiled otherwise
  * @throws RequestError without a batch size, or where what is free isn't known or is too little
  */
 export async function memoryOption(
-  { memoryBudget, budgetSeconds }: BudgetFlags,
+  { memoryBudget, budgetSeconds, costs: table, threads }: BudgetFlags,
   batchSize: number | undefined,
   forward: Graph,
   options: CompileOptions,
   data = noData,
-): Promise<Pick<CompileOptions, 'memory'>> {
-  if (memoryBudget === undefined) return {};
+): Promise<Pick<CompileOptions, 'memory' | 'costs'>> {
+  if (memoryBudget === undefined) {
+    if (table === undefined || table === defaultCosts) return {};
+    throw new RequestError(
+      `--costs ${table} is for --memory-budget SIZE, since policies don't ask what nodes cost; give both, or drop it`,
+    );
+  }
   if (batchSize === undefined) {
     throw new RequestError('--memory-budget is for a step of so many images; give --batch-size N, too');
   }
   await loadSolver();
   const budgetBytes = memoryBudget === 'free' ? freeBudget(forward, options, batchSize, data) : memoryBudget;
   const seconds = budgetSeconds ?? 20;
+  const costs = await costsOf({ costs: table, threads }, options.target ?? 'cpu');
   note(
     `looking for the fastest step of ${batchSize} images within ${megabytes(budgetBytes)} alive at once, for at most ${seconds} s`,
   );
-  return { memory: { budgetBytes, batchSize, seconds, ...(drawsBars() && { onProgress: draw }) } };
+  return { costs, memory: { budgetBytes, batchSize, seconds, ...(drawsBars() && { onProgress: draw }) } };
 }
 
 /** Draws how far the search is over the last time. */
@@ -97,12 +104,12 @@ function placeOf({ limitedBy }: FreeMemory): string {
 export function tellBudget({ certificate }: Compiled): void {
   if (!certificate) return;
   if (drawsBars()) process.stderr.write('\r\x1b[K');
-  const { status, gap, peakBytes, budgetBytes, microseconds, tried, seconds } = certificate;
+  const { status, gap, peakBytes, budgetBytes, microseconds, tried, seconds, costs } = certificate;
   const quality =
     status === 'optimal'
       ? 'no faster one fits, by the model'
       : `at most ${(100 * gap).toFixed(2)} % above the fastest that fits, by the model`;
   note(
-    `found after ${seconds.toFixed(1)} s and ${tried} compiled plans: ${megabytes(peakBytes)} of ${megabytes(budgetBytes)} alive at the peak, ${(microseconds / 1000).toFixed(1)} ms a step as modelled; ${quality}`,
+    `found after ${seconds.toFixed(1)} s and ${tried} compiled plans: ${megabytes(peakBytes)} of ${megabytes(budgetBytes)} alive at the peak, ${(microseconds / 1000).toFixed(1)} ms a step as modelled${costs === defaultCosts ? '' : ' by this table of costs'}; ${quality}`,
   );
 }

@@ -7,12 +7,21 @@ import type { Manifest } from '../src/runtime/bundle/manifest.js';
 import { plannedPeak } from '../src/runtime/bundle/replan.js';
 import { describeChoice, sessionChoices } from '../src/runtime/session/session-choice.js';
 import { tasks } from '../src/step/tasks.js';
+import { defaultCosts } from '../src/targets/index.js';
 import { megabytes, printFacts, printJson } from './output.js';
 
 /** A budget and what is proven of the plan within it, in a line. */
-function describeBudget({ budgetBytes, batchSize, peakBytes, status, gap }: NonNullable<Manifest['solver']>): string {
+function describeBudget({
+  budgetBytes,
+  batchSize,
+  peakBytes,
+  status,
+  gap,
+  costs,
+}: NonNullable<Manifest['solver']>): string {
   const quality = status === 'optimal' ? 'none faster fits' : `at most ${(100 * gap).toFixed(2)} % from the fastest`;
-  return `${megabytes(budgetBytes)} at batch size ${batchSize}: ${megabytes(peakBytes)}, ${quality}`;
+  const table = costs === defaultCosts ? '' : `, by costs ${costs}`;
+  return `${megabytes(budgetBytes)} at batch size ${batchSize}: ${megabytes(peakBytes)}, ${quality}${table}`;
 }
 
 /** Prints what a bundle is, with the live peak that is predicted for a batch size. */

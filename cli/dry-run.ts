@@ -3,10 +3,12 @@
 import { densenet } from '../src/builders/index.js';
 import { type Compiled, compile } from '../src/compile.js';
 import { RequestError } from '../src/ir/index.js';
+import { loadSolver } from '../src/passes/solvers/index.js';
 import { openBundle } from '../src/runtime/bundle/bundle.js';
 import { lowerAgain } from '../src/runtime/bundle/replan.js';
 import { defaultLatencyUs, forecastProcesses, type ManyProcesses } from '../src/runtime/measure/many-processes.js';
 import { trainDefaults } from '../src/runtime/run/options.js';
+import { costsOf } from './costs.js';
 import { lossChoice } from './loss.js';
 import { grouped, megabytes, note, percent, printJson, printTable } from './output.js';
 import { type BuildFlags, compileOptions, networkConfig } from './shared.js';
@@ -17,6 +19,7 @@ export interface DryRunFlags extends BuildFlags {
   readonly batchSize?: number;
   readonly processes?: number;
   readonly link: number;
+  readonly threads?: number;
   readonly syncBatchNorm?: boolean;
   readonly json?: boolean;
 }
@@ -27,7 +30,7 @@ export async function dryRun(directory: string | undefined, flags: DryRunFlags):
   const compiled = await compiledFor(directory, flags, syncBatchNorm);
   const link = { bytesPerSecond: flags.link, latencyUs: defaultLatencyUs };
   const forecast = forecastProcesses(compiled, batchSize, processes, link);
-  if (flags.json) printJson({ event: 'dryRun', batchSize, ...forecast });
+  if (flags.json) printJson({ event: 'dryRun', batchSize, costs: compiled.costs.name, ...forecast });
   else printForecast(forecast, batchSize);
 }
 
@@ -36,8 +39,14 @@ async function compiledFor(
   flags: DryRunFlags,
   syncBatchNorm: boolean,
 ): Promise<Compiled> {
-  const options = { processes: true, syncBatchNorm };
-  if (directory !== undefined) return lowerAgain(await openBundle(directory), options);
+  const bundle = directory === undefined ? undefined : await openBundle(directory);
+  const costs = await costsOf(flags, bundle?.manifest.target ?? flags.target);
+  const options = { processes: true, syncBatchNorm, costs };
+  if (bundle) {
+    // Its plan for several processes is looked for once more.
+    if (bundle.manifest.solver) await loadSolver();
+    return lowerAgain(bundle, options);
+  }
   return compile(densenet(networkConfig(flags)), { ...compileOptions(flags, await lossChoice(flags)), ...options });
 }
 

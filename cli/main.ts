@@ -20,6 +20,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   export: async () => (await import('./commands/export.js')).exportCommand(),
   predict: async () => (await import('./commands/predict.js')).predictCommand(),
   devices: async () => (await import('./commands/devices.js')).devicesCommand(),
+  calibrate: async () => (await import('./commands/calibrate.js')).calibrateCommand(),
 };
 
 /** The command that is called; all of them where help is wanted, or a name that is none. */

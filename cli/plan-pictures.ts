@@ -40,13 +40,13 @@ export async function checkPictures({ html, svg, force }: PictureFlags): Promise
 /** Draws a step's memory, or a sweep, into the files that flags ask for. @throws FailureError when one can't be written */
 export async function writePictures(
   { manifest }: Bundle,
-  { schedules, target, kernels }: Compiled,
+  { schedules, target, kernels, costs }: Compiled,
   batchSize: number,
   { html, svg }: PictureFlags,
   swept: readonly SweptPlan[] | undefined,
 ): Promise<void> {
   if (html === undefined && svg === undefined) return;
-  const memory = stepMemory(schedules.training, targetOf(target, kernels), batchSize);
+  const memory = stepMemory(schedules.training, targetOf(target, kernels, costs), batchSize);
   const what = { name: manifest.name, remat: manifest.remat, target, swept };
   for (const [file, text] of [
     [html, () => renderPlanPage(memory, what)],

@@ -20,6 +20,7 @@ import { type RematName, solvers } from '../src/passes/solvers/index.js';
 import { type DeviceOptions, deviceOptionsOf, parseDevice } from '../src/runtime/session/devices.js';
 import type { SessionOptions } from '../src/runtime/session/session.js';
 import type { KernelsName, TargetName } from '../src/targets/index.js';
+import { addCostsOption } from './costs.js';
 import { addChoice, addChoices, attributeOf, chosen } from './flags.js';
 import { byteSize, names, seed, wholeNumber } from './parse.js';
 
@@ -66,6 +67,7 @@ export interface BuildFlags extends Partial<Omit<DenseNetConfig, 'imageSize'>> {
   /** Bytes that a step may have alive at once; or what is free, for the whole process. */
   readonly memoryBudget?: number | 'free';
   readonly budgetSeconds?: number;
+  readonly costs?: string;
   readonly target: TargetName;
   readonly kernels: KernelsName;
   readonly optimizer: OptimizerName;
@@ -96,7 +98,7 @@ export const lossFlagNames: readonly string[] = ['loss', ...lossFlags().map(({ c
 export const buildFlagNames: readonly string[] = [
   ...networkFlagNames,
   ...rematFlagNames,
-  ...['target', 'kernels'],
+  ...['costs', 'target', 'kernels'],
   ...optimizerFlagNames,
   ...lossFlagNames,
   'freeze',
@@ -144,7 +146,8 @@ export function addBuildOptions(command: Command, defaults = buildDefaults): Com
     )
     .addOption(
       new Option('--budget-seconds <n>', 'how long to look for that step (default: 20)').argParser(wholeNumber(1)),
-    )
+    );
+  addCostsOption(command)
     .addOption(
       new Option('--target <name>', 'where the models will run').choices(['cpu', 'webgpu', 'cuda']).default('cpu'),
     )

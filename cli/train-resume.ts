@@ -19,6 +19,7 @@ import { type TrainOptions, trainChoices } from '../src/runtime/run/options.js';
 import { withOptions } from '../src/runtime/run/segments.js';
 import { parseDevice } from '../src/runtime/session/devices.js';
 import type { Processes } from '../src/runtime/session/mpi/processes.js';
+import { defaultCosts } from '../src/targets/index.js';
 import { memoryOption, tellBudget } from './budget.js';
 import { readData } from './data.js';
 import { attributeOf, chosen } from './flags.js';
@@ -27,6 +28,7 @@ import { note, warn } from './output.js';
 import {
   type BuildFlags,
   buildFlagNames,
+  changedOptimizer,
   lossFlagNames,
   networkConfig,
   networkFlagNames,
@@ -231,13 +233,17 @@ function modelsAskedFor(
   const target = given('target') || isElsewhere ? placed.target : manifest.target;
   const kernels = given('kernels') || target !== manifest.target ? placed.kernels : manifest.kernels;
   const remat = rematFlagNames.some(given) ? (rematOption(flags) ?? 'budget') : manifest.remat;
+  // A run within a budget stays within it.
+  const budget = remat === 'budget' ? (flags.memoryBudget ?? manifest.solver?.budgetBytes) : undefined;
   const isOnlyLowering = extra.every((name) => !networkFlagNames.includes(name) && !optimizerFlagNames.includes(name));
   const isSame =
     target === manifest.target &&
     kernels === manifest.kernels &&
     remat === manifest.remat &&
     flags.memoryBudget === undefined;
-  if (isOnlyLowering && isSame && !isOtherCount && flags.freeze === undefined) return undefined;
+  // Without a budget another table is refused below.
+  const isSameTable = flags.costs === undefined || (budget === undefined && flags.costs === defaultCosts);
+  if (isOnlyLowering && isSame && isSameTable && !isOtherCount && flags.freeze === undefined) return undefined;
   return {
     options: {
       ...{ target, kernels, processes, syncBatchNorm },
@@ -245,8 +251,7 @@ function modelsAskedFor(
       ...(remat !== 'custom' && remat !== 'budget' && { remat }),
       ...(flags.freeze && { freeze: flags.freeze }),
     },
-    // A run within a budget stays within it.
-    budget: remat === 'budget' ? (flags.memoryBudget ?? manifest.solver?.budgetBytes) : undefined,
+    budget,
     flags: extra,
   };
 }
@@ -257,7 +262,7 @@ function optimizerAskedFor({ optimizer: kept }: Bundle['manifest'], flags: Train
   // Without the defaults of switches.
   const isSaid = ([name]: [string, unknown]): boolean => !optimizerFlagNames.includes(name) || given(name);
   const said = Object.fromEntries(Object.entries(flags).filter(isSaid)) as unknown as TrainFlags;
-  return { ...kept, ...optimizerOptions({ ...said, optimizer: kept.kind }) } as OptimizerChoice;
+  return changedOptimizer(kept, said);
 }
 
 /** A flag by the name that commander has for its value. */

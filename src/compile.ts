@@ -27,7 +27,7 @@ import {
   type TensorData,
   traitsOf,
 } from './ir/index.js';
-import { comparePeaks, type PeakLine } from './memory/peak-lines.js';
+import { comparePeaks, largestBatch, type PeakLine } from './memory/peak-lines.js';
 import { type Schedule, schedule } from './memory/schedule.js';
 import { type Freeze, freezeParameters } from './passes/freeze.js';
 import { type Layout, usualLayout } from './passes/layout.js';
@@ -61,7 +61,7 @@ import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
 import { reservedPrefix, resultOutputs } from './step/interface.js';
 import type { Task } from './step/tasks.js';
-import { type KernelsName, type Target, type TargetName, targetOf } from './targets/index.js';
+import { type Costs, checkCosts, type KernelsName, type Target, type TargetName, targetOf } from './targets/index.js';
 
 /** What to compile a network for. */
 export interface CompileOptions {
@@ -77,6 +77,11 @@ export interface CompileOptions {
   readonly solver?: RematSolver;
   /** The most memory that the step may take, in place of both: the fastest plan within it. Await `loadSolver()` before. */
   readonly memory?: MemoryBudget;
+  /**
+   * What nodes cost, by which a budget's plan and a solver of one's own are chosen; by default the target's own table, which is
+   * the same on every machine. `readCalibration` and `calibrate` give one of a machine. Named policies don't look at it.
+   */
+  readonly costs?: Costs | undefined;
   /** Parameters not to train, by the beginnings of their names or by a predicate; see `freezeParameters`. */
   readonly freeze?: Freeze | undefined;
   /**
@@ -103,6 +108,7 @@ export const compileKinds: Kinds<CompileOptions> = {
   remat: either(oneOf(...Object.keys(solvers)), { ...aFunction, expects: 'a function of a node' }),
   solver: aFunction,
   memory: anObject,
+  costs: anObject,
   freeze: either(listOf(aText), { ...aFunction, expects: "a function of a parameter's name" }),
   processes: aFlag,
   syncBatchNorm: aFlag,
@@ -129,6 +135,8 @@ export interface Compiled {
   readonly initial: ReadonlyMap<string, TensorData>;
   readonly target: TargetName;
   readonly kernels: KernelsName;
+  /** The table of costs by which it was chosen what to compute again, and times are modelled. */
+  readonly costs: Costs;
   /** Whether the training step is one of several processes. */
   readonly processes: boolean;
   /** Whether batch norm normalizes by the images of all of them. */
@@ -195,7 +203,7 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
       'class weights divide by the weights of the whole batch, of which a process sees its share only; leave them out, or train in one process',
     );
   }
-  const target = targetOf(options.target ?? 'cpu', kernels);
+  const target = targetOf(options.target ?? 'cpu', kernels, options.costs && checkCosts(options.costs));
   const optimizer = resolveOptimizer(options.optimizer);
   const { name: remat, solver } = rematOf(options);
   const run = (graph: Graph, passes: readonly Pass[]): Graph => runPasses(graph, passes, options.observe);
@@ -224,8 +232,13 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
       layout,
       inLayout: laidOut,
       ship(again) {
-        const { order, liveness } = shipped(again);
-        return { nodes: order.map(({ node }) => node), liveBytes: (batchSize) => liveness(batchSize).timeline };
+        const training = shipped(again);
+        const { order, liveness } = training;
+        return {
+          nodes: order.map(({ node }) => node),
+          liveBytes: (batchSize) => liveness(batchSize).timeline,
+          largestBatch: (bytes) => largestBatch(training.livePeak, bytes),
+        };
       },
     });
     steps.set(problem, shipped);
@@ -255,6 +268,7 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
     initial: initialState(forward, options.seed ?? 0),
     target: target.name,
     kernels,
+    costs: target.costs,
     processes,
     syncBatchNorm,
     remat,

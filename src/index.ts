@@ -73,6 +73,21 @@ export { exportModel } from './runtime/deploy/export.js';
 export { type LabelledImage, labelBatch, labelFiles, type NamedValue } from './runtime/deploy/label.js';
 export { type Candidate, Predictor } from './runtime/deploy/predictor.js';
 export { readSafetensors, writeSafetensors } from './runtime/files/safetensors.js';
+export {
+  type CalibrateOptions,
+  type CalibrationCheck,
+  type CalibrationReport,
+  calibrate,
+} from './runtime/measure/calibrate.js';
+export {
+  type Calibration,
+  calibrationFile,
+  type Machine,
+  readCalibration,
+  writeCalibration,
+} from './runtime/measure/calibration.js';
+export type { FittedRow } from './runtime/measure/costs.js';
+export type { ModelError, SweptPlan } from './runtime/measure/sweep-plans.js';
 export type { ClassError, ConfusedPair, Confusion } from './runtime/model/metrics/confusion.js';
 export type { Metrics, NamedFigures, OutputFigures } from './runtime/model/metrics/index.js';
 export { type EvaluatedBatch, EvaluationModel, TrainingModel } from './runtime/model/model.js';
@@ -94,5 +109,5 @@ export { type EvaluateOptions, type RunOptions, Trainer, type TrainerOptions } f
 export { train } from './runtime/run/training-loop.js';
 export type { SessionOptions } from './runtime/session/session.js';
 export type { Task } from './step/tasks.js';
-export type { KernelsName, TargetName } from './targets/index.js';
+export type { Costs, KernelKind, KernelsName, Rate, TargetName } from './targets/index.js';
 export { version } from './version.js';

@@ -6,12 +6,13 @@ import { type MemoryPlan, planMemory } from '../../src/memory/plan.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
 import { compileAgain, plannedPeak } from '../../src/runtime/bundle/replan.js';
 import { largestBatches } from '../../src/runtime/measure/largest-batches.js';
-import { type SweptPlan, sweepPlans } from '../../src/runtime/measure/sweep-plans.js';
-import { stepMicroseconds, targetOf } from '../../src/targets/index.js';
+import { modelErrorOf, type SweptPlan, sweepPlans } from '../../src/runtime/measure/sweep-plans.js';
+import { type Costs, defaultCosts, stepMicroseconds, targetOf } from '../../src/targets/index.js';
+import { addCostsOption, costsOf } from '../costs.js';
 import { duration, megabytes, note, printFacts, printJson, printTable } from '../output.js';
 import { byteSize, wholeNumber } from '../parse.js';
 import { checkPictures, type PictureFlags, writePictures } from '../plan-pictures.js';
-import { fittingJson, requireFitting, showFitting, showSweep } from '../plan-tables.js';
+import { fittingJson, requireFitting, showFitting, showSweep, tellTried } from '../plan-tables.js';
 import { startCounter } from '../progress.js';
 import { addRunOptions, type RunFlags, sessionOptions } from '../shared.js';
 
@@ -19,6 +20,7 @@ import { addRunOptions, type RunFlags, sessionOptions } from '../shared.js';
 const shownTensors = 12;
 
 interface Flags extends PictureFlags, RunFlags {
+  readonly costs?: string;
   readonly batchSize?: number;
   readonly sweep?: boolean;
   readonly budgets?: number;
@@ -46,16 +48,17 @@ export function planCommand(): Command {
     )
     .addOption(new Option('--budgets <n>', 'how many budgets (default: 8)').argParser(wholeNumber(1)))
     .addOption(
-      new Option('--budget-seconds <n>', 'how long to look for the best plan within each (default: 20)').argParser(
-        wholeNumber(1),
-      ),
+      new Option(
+        '--budget-seconds <n>',
+        'how long to look for the best plan within each, or of each batch size that --max-batch tries (default: 20)',
+      ).argParser(wholeNumber(1)),
     )
     .option('--measure', 'measure steps of each of these plans too, in processes of their own')
-    .option('--max-batch', 'tell the largest batch size of each policy that fits into --memory')
+    .option('--max-batch', 'tell the largest batch size of each policy, and of any plan, that fits into --memory')
     .addOption(new Option('--memory <size>', 'how much that is, as in 8GB, 400MiB or bytes').argParser(byteSize))
     .option('--json', 'print JSON: the peak, what is alive there, and the live bytes at each node')
     .addHelpText('after', help);
-  return addRunOptions(command).action(run);
+  return addRunOptions(addCostsOption(command)).action(run);
 }
 
 const help = `
@@ -76,7 +79,7 @@ async function run(directory: string, flags: Flags): Promise<void> {
   for (const [flag, value] of [
     ['--measure', flags.measure],
     ['--budgets', flags.budgets],
-    ['--budget-seconds', flags.budgetSeconds],
+    ['--budget-seconds', maxBatch ? undefined : flags.budgetSeconds],
   ] as const) {
     if (value !== undefined && !flags.sweep) {
       throw new RequestError(`${flag} is for the plans of a sweep; give --sweep too, or drop it`);
@@ -89,52 +92,67 @@ async function run(directory: string, flags: Flags): Promise<void> {
   }
   await checkPictures(flags);
   const bundle = await openBundle(directory);
-  const planned = batchSize === undefined ? {} : await plan(bundle, batchSize, flags);
+  const costs = await costsOf(flags, bundle.manifest.target);
+  const planned = batchSize === undefined ? {} : await plan(bundle, batchSize, flags, costs);
   if (memory === undefined) {
     if (json) printJson(planned);
     return;
   }
-  const fitting = requireFitting(largestBatches(bundle, memory), memory);
+  const seconds = flags.budgetSeconds ?? 20;
+  const rows = await largestBatches(bundle, memory, {
+    seconds,
+    costs,
+    onTried: (size, fits) => tellTried(size, fits, memory),
+  });
+  const fitting = requireFitting(rows, memory);
   if (json) printJson({ ...planned, ...fittingJson(fitting, memory) });
   else showFitting(fitting, memory);
 }
 
 /** Plans a step, shows it to people and draws it. @returns what JSON says of it */
-async function plan(bundle: Bundle, batchSize: number, flags: Flags): Promise<object> {
+async function plan(bundle: Bundle, batchSize: number, flags: Flags, costs: Costs): Promise<object> {
   if (bundle.manifest.remat === 'custom' && !bundle.manifest.recomputed && bundle.manifest.plan) {
     return tellRecorded(bundle, batchSize, flags);
   }
-  const compiled = compileAgain(bundle);
+  const compiled = compileAgain(bundle, costs);
   const { schedules, target, kernels } = compiled;
   const found = planMemory(schedules.training, batchSize);
-  const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels), batchSize) / 1000;
-  if (!flags.json) show(found, batchSize, stepMs);
-  const swept = flags.sweep ? await sweep(bundle, batchSize, flags) : undefined;
+  const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels, costs), batchSize) / 1000;
+  if (!flags.json) show(found, batchSize, stepMs, costs);
+  const swept = flags.sweep ? await sweep(bundle, batchSize, flags, costs) : undefined;
   if (swept && !flags.json) showSweep(swept);
   await writePictures(bundle, compiled, batchSize, flags, swept);
   const { solver } = bundle.manifest;
-  return { ...asJson(found, batchSize, stepMs), ...(solver && { solver }), ...(swept && { sweep: swept }) };
+  return {
+    ...asJson(found, batchSize, stepMs),
+    costs: costs.name,
+    ...(solver && { solver }),
+    ...(swept && { sweep: swept, ...(flags.measure && { modelError: modelErrorOf(swept) }) }),
+  };
 }
 
-async function sweep(bundle: Bundle, batchSize: number, flags: Flags): Promise<readonly SweptPlan[]> {
-  const [planning, measuring] = [startCounter('planned', 'plans'), startCounter()];
+async function sweep(bundle: Bundle, batchSize: number, flags: Flags, costs: Costs): Promise<readonly SweptPlan[]> {
+  let counter = startCounter('planned', 'plans');
   try {
     return await sweepPlans(bundle, {
       batchSize,
+      costs,
       budgets: flags.budgets ?? 8,
       seconds: flags.budgetSeconds ?? 20,
       onPlan: (done, total, what) => {
-        planning.update(done, total, what);
-        if (done === total) planning.stop();
+        counter.update(done, total, what);
+        if (done < total) return;
+        // Measurements tell the time that is left by when they began.
+        counter.stop();
+        counter = startCounter();
       },
       ...(flags.measure && {
         measure: sessionOptions(flags),
-        onMeasured: (done, total, what) => measuring.update(done, total, what),
+        onMeasured: (done, total, what) => counter.update(done, total, what),
       }),
     });
   } finally {
-    planning.stop();
-    measuring.stop();
+    counter.stop();
   }
 }
 
@@ -167,12 +185,15 @@ function asJson(plan: MemoryPlan, batchSize: number, estimatedStepMs: number): o
   };
 }
 
-function show(plan: MemoryPlan, batchSize: number, stepMs: number): void {
+function show(plan: MemoryPlan, batchSize: number, stepMs: number, costs: Costs): void {
   printFacts([
     ['batch size', batchSize],
     ['live peak', megabytes(plan.peakBytes)],
     ['reached at', `${plan.order[plan.peakAt]} (${plan.peakAt + 1} of ${plan.order.length} nodes)`],
-    ['a step takes', `about ${duration(stepMs)}, estimated from a table of costs`],
+    [
+      'a step takes',
+      `about ${duration(stepMs)}, by ${costs.name === defaultCosts ? 'the default table of costs' : `costs ${costs.name}`}`,
+    ],
   ]);
   const largest = plan.tensors.slice(0, shownTensors);
   const rest = plan.tensors.slice(shownTensors);

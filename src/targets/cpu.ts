@@ -1,5 +1,6 @@
 /** @file The CPU, where densec is measured most. */
 
+import { defaultCosts } from './costs.js';
 import { cpuKernels } from './kernels/cpu.js';
 import type { Target } from './target.js';
 
@@ -17,6 +18,7 @@ export const cpu: Target = {
   kernels: new Set(),
   // costs:begin (written by npm run bench:costs)
   costs: {
+    name: defaultCosts,
     nodeUs: 6,
     rates: {
       view: { bytesPerSecond: Number.POSITIVE_INFINITY },

@@ -1,6 +1,7 @@
 /** @file CUDA, with an H100's costs. */
 
 import type { OperatorName } from '../ir/index.js';
+import { defaultCosts } from './costs.js';
 import { cpu } from './cpu.js';
 import { cudaKernels } from './kernels/cuda.js';
 import type { Target } from './target.js';
@@ -19,6 +20,7 @@ export const cuda: Target = {
   kernels: new Set(),
   // Estimates for a step captured as a graph; docs/decisions.md, "What targets cost".
   costs: {
+    name: defaultCosts,
     nodeUs: 5.6,
     rates: {
       view: { bytesPerSecond: Number.POSITIVE_INFINITY },

@@ -14,10 +14,11 @@ export const portable: Target = webgpu;
 
 /**
  * A target by name, with the kernels that a graph for it may ask for.
+ * @param costs another table of costs than the target's own
  * @throws RequestError where the target has no kernels of ours
  */
-export function targetOf(name: TargetName, kernels: KernelsName = 'plain'): Target {
-  const target = targets[name];
+export function targetOf(name: TargetName, kernels: KernelsName = 'plain', costs = targets[name].costs): Target {
+  const target = { ...targets[name], costs };
   if (kernels === 'plain') return target;
   if (name !== 'cuda') {
     throw new RequestError(
@@ -28,5 +29,6 @@ export function targetOf(name: TargetName, kernels: KernelsName = 'plain'): Targ
 }
 
 export { nodeMicroseconds, stepMicroseconds } from './cost.js';
+export { checkCosts, costsSchema, defaultCosts } from './costs.js';
 export type { Costs, KernelKind, KernelsName, Rate, Target, TargetName } from './target.js';
 export { type Work, workOf } from './work.js';

@@ -70,11 +70,13 @@ export type KernelKind =
 export interface Rate {
   readonly bytesPerSecond: number;
   /** A multiplication with an addition counts as two. Absent where moving the bytes is all that counts. */
-  readonly flopsPerSecond?: number;
+  readonly flopsPerSecond?: number | undefined;
 }
 
-/** What nodes cost on a target. */
+/** What nodes cost on a target: a table that densec has, or that `calibrate` measured. */
 export interface Costs {
+  /** Which table it is, as certificates and reports say: `default`, or when and where it was measured. */
+  readonly name: string;
   /** Microseconds that any node takes, whatever its size. */
   readonly nodeUs: number;
   readonly rates: Readonly<Record<KernelKind, Rate>>;

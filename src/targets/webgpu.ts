@@ -1,5 +1,6 @@
 /** @file WebGPU, which gives wrong numbers for the one-hot convolution, has no fused product and binds few buffers a shader. */
 
+import { defaultCosts } from './costs.js';
 import { cpu } from './cpu.js';
 import { webgpuKernels } from './kernels/webgpu.js';
 import type { Target } from './target.js';
@@ -18,6 +19,7 @@ export const webgpu: Target = {
   kernels: new Set(),
   // Nothing has been measured but that nodes are dear; the rates are guesses for a small card.
   costs: {
+    name: defaultCosts,
     nodeUs: 50,
     rates: {
       view: { bytesPerSecond: Number.POSITIVE_INFINITY },

@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseHTML } from 'linkedom';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { ModelError } from '../../src/runtime/measure/sweep-plans.js';
 import { densec, temporaryFolder } from '../helpers/cli.js';
 import { wellFormed } from '../helpers/markup.js';
 
@@ -109,6 +110,7 @@ describe('pictures', () => {
 });
 
 interface Fitting {
+  status?: 'proven' | 'found';
   remat: string;
   inBundle: boolean;
   live: { batchSize: number; bytes: number };
@@ -117,34 +119,47 @@ interface Fitting {
 
 describe('--max-batch', () => {
   it('is the largest by the peaks of each policy, to the image', async () => {
-    const result = await plan('--max-batch', '--memory', '1GB', '--json');
+    const result = await plan('--max-batch', '--memory', '100MB', '--json');
     expect(result.code, result.stderr).toBe(0);
     const { memoryBytes, maxBatch } = result.json() as { memoryBytes: number; maxBatch: Fitting[] };
-    expect(memoryBytes).toBe(1e9);
+    expect(memoryBytes).toBe(1e8);
     expect(maxBatch.map(({ remat, inBundle }) => [remat, inBundle])).toEqual([
       ['none', false],
       ['efficient', true],
       ['max', false],
+      ['budget', false],
     ]);
     for (const { process, live } of maxBatch) {
-      expect(process.batchSize).toBeGreaterThan(0);
+      expect(live.batchSize).toBeGreaterThan(0);
       expect(process.batchSize).toBeLessThan(live.batchSize);
-      for (const { bytes } of [process, live]) expect(bytes).toBeLessThanOrEqual(1e9);
+      expect(live.bytes).toBeLessThanOrEqual(1e8);
     }
     const own = maxBatch[1]?.live.batchSize ?? 0;
     const peakOf = async (batchSize: number): Promise<number> =>
       Number((await plan('--batch-size', String(batchSize), '--json')).json().predictedLivePeakBytes);
     expect(await peakOf(own)).toBe(maxBatch[1]?.live.bytes);
-    expect(await peakOf(own + 1)).toBeGreaterThan(1e9);
-  });
+    expect(await peakOf(own + 1)).toBeGreaterThan(1e8);
+
+    // No policy takes larger batches than the plan that is looked for, and that is one that a budget gives.
+    const any = maxBatch[3];
+    expect(['proven', 'found']).toContain(any?.status);
+    for (const { live } of maxBatch) expect(any?.live.batchSize).toBeGreaterThanOrEqual(live.batchSize);
+    const within = ['--memory-budget', '100MB', '--batch-size', String(any?.live.batchSize)];
+    const built = await densec(['build', ...network, ...within, '-o', path('any'), '--json']);
+    expect(built.code, built.stderr).toBe(0);
+    expect(built.json().predictedLivePeakBytes).toBeLessThanOrEqual(1e8);
+  }, 240_000);
 
   it('is a table for people, beside a plan where both are asked', async () => {
-    const table = await plan('--max-batch', '--memory', '400MiB');
+    const table = await plan('--max-batch', '--memory', '400MiB', '--budget-seconds', '4');
     expect(table.stdout).toMatch(/fits into 419\.4 MB.*by the process.*by live bytes/);
     expect(table.stdout).toMatch(/efficient \(this bundle\)/);
-    const both = (await plan('--batch-size', '4', '--max-batch', '--memory', '419430400', '--json')).json();
+    expect(table.stdout).toMatch(/any plan \((proven|found)\)/);
+    const both = (
+      await plan('--batch-size', '4', '--max-batch', '--memory', '419430400', '--budget-seconds', '4', '--json')
+    ).json();
     expect(both).toMatchObject({ batchSize: 4, peakAt: expect.any(String), memoryBytes: 419430400 });
-  });
+  }, 240_000);
 
   it('says the least where nothing fits', async () => {
     const result = await plan('--max-batch', '--memory', '1kB');
@@ -154,6 +169,7 @@ describe('--max-batch', () => {
 });
 
 interface Swept {
+  least?: string;
   remat: string;
   inBundle: boolean;
   budgetBytes?: number;
@@ -174,6 +190,10 @@ describe('--sweep', () => {
     expect(sweep.map(({ remat }) => remat)).toEqual(['none', 'efficient', 'max', 'budget', 'budget', 'budget']);
     expect(sweep.map(({ inBundle }) => inBundle)).toEqual([false, true, false, false, false, false]);
     expect(sweep[1]?.predictedLivePeakBytes).toBe(predictedLivePeakBytes);
+    expect(sweep.map(({ least }) => least)).toEqual([
+      ...[undefined, undefined, undefined],
+      ...[expect.stringMatching(/^(proven|found)$/), undefined, undefined],
+    ]);
     expect(sweep[5]?.budgetBytes).toBe(sweep[0]?.predictedLivePeakBytes);
     for (const { remat, status, budgetBytes, gap, ...found } of sweep) {
       if (remat !== 'budget') continue;
@@ -186,6 +206,12 @@ describe('--sweep', () => {
     expect(sweep[5]?.estimatedStepMs).toBeLessThanOrEqual((sweep[0]?.estimatedStepMs ?? 0) * (1 + 1e-6));
     const planned = sweep.filter((each) => each.predictedLivePeakBytes !== undefined);
     for (const { measured } of planned) expect(measured?.stepMs.median).toBeGreaterThan(0);
+    const apart = planned.map((each) =>
+      Math.abs((each.estimatedStepMs ?? 0) / (each.measured?.stepMs.median ?? 0) - 1),
+    );
+    const { meanError, largestError } = (result.json() as { modelError: ModelError }).modelError;
+    expect(meanError).toBeCloseTo(apart.reduce((sum, each) => sum + each, 0) / apart.length);
+    expect(largestError).toBeCloseTo(Math.max(...apart));
 
     const texts = [...parseHTML(readFileSync(svg, 'utf8')).document.querySelectorAll('text')].map(
       (each) => each.textContent,

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { densenet, traceNetwork } from '../../src/builders/index.js';
 import type { Graph, Node } from '../../src/ir/index.js';
+import { largestBatch } from '../../src/memory/peak-lines.js';
 import { planMemory } from '../../src/memory/plan.js';
 import { schedule } from '../../src/memory/schedule.js';
 import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
@@ -52,8 +53,13 @@ function solved(graph: Graph, solver: RematSolver): Graph {
   const problem = rematProblem(graph, targets.cpu, {
     ...nothingAsked,
     ship(again) {
-      const { order, liveness } = schedule(runPasses(rematerialize(again).run(graph), [pinOrder, ...lowering]));
-      return { nodes: order.map(({ node }) => node), liveBytes: (batchSize) => liveness(batchSize).timeline };
+      const training = schedule(runPasses(rematerialize(again).run(graph), [pinOrder, ...lowering]));
+      const { order, liveness } = training;
+      return {
+        nodes: order.map(({ node }) => node),
+        liveBytes: (batchSize) => liveness(batchSize).timeline,
+        largestBatch: (bytes) => largestBatch(training.livePeak, bytes),
+      };
     },
   });
   return rematerialize(solve(problem, solver).again).run(graph);

@@ -77,7 +77,7 @@ describe('workOf', () => {
 describe('nodeMicroseconds', () => {
   const target: Target = {
     ...targets.cpu,
-    costs: { nodeUs: 3, rates: { ...targets.cpu.costs.rates, elementwise: { bytesPerSecond: 1e9 } } },
+    costs: { name: 'mine', nodeUs: 3, rates: { ...targets.cpu.costs.rates, elementwise: { bytesPerSecond: 1e9 } } },
   };
 
   it('adds the time of a node to that of its bytes', () => {

@@ -12,7 +12,9 @@ export interface Certificate {
   readonly batchSize: number;
   /** Bytes alive at the peak of the plan. */
   readonly peakBytes: number;
-  /** Microseconds of a step by the table of costs. */
+  /** The name of the table of costs: `default`, or when and where it was measured. */
+  readonly costs: string;
+  /** Microseconds of a step by that table. */
   readonly microseconds: number;
   /** Microseconds below which no plan within the budget is. */
   readonly boundMicroseconds: number;

@@ -13,6 +13,7 @@ export type RematName = keyof typeof solvers;
 export {
   type BudgetProgress,
   ImpossibleBudget,
+  type LeastPeak,
   type MemoryBudget,
   NoPlanInTime,
   withinBudget,

@@ -34,6 +34,8 @@ export interface Shipment {
   readonly nodes: readonly Node[];
   /** Bytes alive while each of them runs, at a batch size. */
   liveBytes(batchSize: number): ArrayLike<number>;
+  /** The largest batch of which at most so many bytes are alive at once; 0 where none is, infinite where nothing grows. */
+  largestBatch(bytes: number): number;
 }
 
 /** The choice that a solver makes. */

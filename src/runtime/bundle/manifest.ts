@@ -5,6 +5,7 @@ import { denseNetSchema } from '../../builders/densenet-config.js';
 import { lossSchema, resolveLoss } from '../../builders/losses/index.js';
 import { FailureError } from '../../ir/index.js';
 import { optimizerSchema } from '../../passes/optimizers/index.js';
+import { defaultCosts } from '../../targets/index.js';
 
 /** Raised whenever a reader of older bundles would go wrong. Format 1 kept no forward graph; it is read all the same. */
 export const formatVersion = 2;
@@ -51,6 +52,8 @@ const certificate = z.object({
   budgetBytes: z.number().positive(),
   batchSize: z.number().int().positive(),
   peakBytes: z.number(),
+  /** Certificates from before machines could be measured don't say. */
+  costs: z.string().default(defaultCosts),
   microseconds: z.number(),
   boundMicroseconds: z.number(),
   gap: z.number().nonnegative(),

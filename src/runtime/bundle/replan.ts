@@ -10,6 +10,7 @@ import { freezeParameters } from '../../passes/freeze.js';
 import { usualLayout } from '../../passes/layout.js';
 import { runPasses } from '../../passes/pass.js';
 import { recordedSolver } from '../../passes/solvers/index.js';
+import type { Costs } from '../../targets/index.js';
 import { type Bundle, trainingHash } from './bundle.js';
 import type { Manifest } from './manifest.js';
 import { rebuildAdvice } from './rebuild.js';
@@ -35,10 +36,11 @@ export function forwardGraph(bundle: Bundle): Graph {
 
 /**
  * The compiled form of a bundle's network, from its forward graph.
+ * @param costs a table to model times by, other than the target's own; the plan is the bundle's all the same
  * @throws RequestError for a policy of one's own in a bundle that doesn't keep its choice; FailureError when this version of densec
  * compiles the network to another model, or when there is no forward graph
  */
-export function compileAgain(bundle: Bundle): Compiled {
+export function compileAgain(bundle: Bundle, costs?: Costs): Compiled {
   const { directory, manifest } = bundle;
   const { remat, recomputed, layout, target, kernels, optimizer, loss, models, segmentBytes } = manifest;
   const { processes = false, syncBatchNorm = false } = manifest;
@@ -54,6 +56,7 @@ export function compileAgain(bundle: Bundle): Compiled {
     processes,
     syncBatchNorm,
     optimizer,
+    costs,
     ...(isRecorded ? { solver: recordedSolver(recomputed ?? [], layout ?? usualLayout) } : { remat }),
     ...(segmentBytes !== undefined && { segmentBytes }),
   };
@@ -75,7 +78,7 @@ export function lowerAgain(
   bundle: Bundle,
   options: Pick<
     CompileOptions,
-    'target' | 'kernels' | 'processes' | 'syncBatchNorm' | 'remat' | 'memory' | 'optimizer' | 'freeze'
+    'target' | 'kernels' | 'processes' | 'syncBatchNorm' | 'remat' | 'memory' | 'costs' | 'optimizer' | 'freeze'
   >,
 ): Compiled {
   const { directory, manifest } = bundle;

@@ -3,7 +3,7 @@
 import type { Compiled } from '../../compile.js';
 import { bytesPerElement, elementCount, RequestError } from '../../ir/index.js';
 import { planMemory } from '../../memory/plan.js';
-import { stepMicroseconds, targets } from '../../targets/index.js';
+import { stepMicroseconds, targetOf } from '../../targets/index.js';
 
 /** What lies between two processes. */
 export interface Link {
@@ -54,7 +54,8 @@ export function forecastProcesses(compiled: Compiled, batchSize: number, most: n
     ({ inputs: [x] }) => bytesPerElement.float32 * elementCount((x?.type.shape ?? []) as number[]),
   );
   const others = nodes.filter(({ operator }) => operator !== 'allReduce');
-  const computeMs = stepMicroseconds(others, targets[compiled.target], batchSize) / 1000;
+  const computeMs =
+    stepMicroseconds(others, targetOf(compiled.target, compiled.kernels, compiled.costs), batchSize) / 1000;
   const forecasts = countsUpTo(most).map((processes): ProcessesForecast => {
     const sumsMs = sizes.reduce((total, bytes) => total + sumMilliseconds(bytes, processes, link), 0);
     const stepMs = computeMs + sumsMs;

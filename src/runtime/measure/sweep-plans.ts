@@ -6,8 +6,15 @@ import { join } from 'node:path';
 import type { Compiled } from '../../compile.js';
 import { RequestError } from '../../ir/index.js';
 import { peakAt } from '../../memory/peak-lines.js';
-import { ImpossibleBudget, loadSolver, NoPlanInTime, type RematName } from '../../passes/solvers/index.js';
-import { stepMicroseconds, targetOf } from '../../targets/index.js';
+import {
+  ImpossibleBudget,
+  type LeastPeak,
+  loadSolver,
+  type MemoryBudget,
+  NoPlanInTime,
+  type RematName,
+} from '../../passes/solvers/index.js';
+import { type Costs, stepMicroseconds, targetOf } from '../../targets/index.js';
 import { type Bundle, trainingHash, writeBundle } from '../bundle/bundle.js';
 import { compileAgain, lowerAgain } from '../bundle/replan.js';
 import { temporaryFolder } from '../files/atomic-file.js';
@@ -27,14 +34,23 @@ export interface SweptPlan {
   readonly status?: 'optimal' | 'feasible' | 'timeout';
   /** Share of the modelled time that a better plan within the budget could save at most. */
   readonly gap?: number;
+  /** Of the smallest budget: whether no plan takes less, or this is only the least that was found. */
+  readonly least?: 'proven' | 'found';
   /** Absent, as what follows, where no plan was found. */
   readonly predictedLivePeakBytes?: number;
-  /** By the target's table of costs. */
+  /** By the table of costs. */
   readonly estimatedStepMs?: number;
   /** Nodes of the training model, and how many of them compute something again. */
   readonly nodes?: number;
   readonly recomputed?: number;
   readonly measured?: Pick<StepsSummary, 'stepMs' | 'peakGrowthBytes'>;
+}
+
+/** How far modelled times of a step are from measured ones, over the plans that were measured. */
+export interface ModelError {
+  /** The mean of |modelled / measured − 1|, and the largest; null where nothing was measured. */
+  readonly meanError: number | null;
+  readonly largestError: number | null;
 }
 
 /** How to sweep. */
@@ -44,6 +60,10 @@ export interface SweepOptions {
   readonly budgets: number;
   /** How long to look for the best plan within each. */
   readonly seconds: number;
+  /** Share of a step's time below which a better one isn't looked for, as in `MemoryBudget`. */
+  readonly gap?: number | undefined;
+  /** What nodes cost, where it isn't the target's own table. */
+  readonly costs?: Costs | undefined;
   /** Told of each plan as it is found. */
   readonly onPlan?: (done: number, total: number, what: string) => void;
   /** Measures steps of each plan too, with these options. */
@@ -51,7 +71,8 @@ export interface SweepOptions {
   readonly onMeasured?: OnProgress;
 }
 
-interface Found {
+/** A plan of a sweep with its models, where one was found. */
+export interface FoundPlan {
   readonly plan: SweptPlan;
   readonly compiled?: Compiled;
 }
@@ -66,8 +87,8 @@ const [steps, rounds] = [5, 2];
  * @throws RequestError or FailureError as `compileAgain` and `lowerAgain`, or when a measurement fails
  */
 export async function sweepPlans(bundle: Bundle, options: SweepOptions): Promise<readonly SweptPlan[]> {
-  const { batchSize, budgets, seconds, onPlan } = options;
-  const { leastBatchSize, remat: own, target } = bundle.manifest;
+  const { batchSize } = options;
+  const { leastBatchSize, target } = bundle.manifest;
   if (options.measure) checkTarget(target, options.measure.device ?? cpu);
   if (options.measure && batchSize < leastBatchSize) {
     throw new RequestError(
@@ -75,31 +96,52 @@ export async function sweepPlans(bundle: Bundle, options: SweepOptions): Promise
     );
   }
   await loadSolver();
+  const found = [...findPlans(bundle, options)];
+  return options.measure ? measured(bundle, found, options) : found.map(({ plan }) => plan);
+}
+
+/**
+ * The plans of a sweep, each as soon as it is found: the policies', the bundle's own where it is another, then the fastest
+ * within budgets from the least that is possible. Await `loadSolver()` before.
+ * @throws RequestError or FailureError as `compileAgain` and `lowerAgain`
+ */
+export function* findPlans(bundle: Bundle, options: SweepOptions): Generator<FoundPlan> {
+  const { batchSize, budgets, seconds, gap, costs, onPlan } = options;
+  const { remat: own } = bundle.manifest;
   const isOwn = own === 'custom' || own === 'budget';
   const total = policies.length + Number(isOwn) + budgets + 1;
   let done = 0;
   const tell = (what: string): void => onPlan?.(++done, total, what);
-  const found: Found[] = policies.map((remat) => {
-    const compiled = remat === own ? compileAgain(bundle) : lowerAgain(bundle, { remat });
-    tell(remat);
-    return pointOf(compiled, remat === own, batchSize);
-  });
-  if (isOwn) {
-    found.push(pointOf(compileAgain(bundle), true, batchSize));
-    tell("this bundle's plan");
+  const plans = [
+    ...policies.map((remat) => ({
+      ...{ what: remat, inBundle: remat === own },
+      compiled: () => (remat === own ? compileAgain(bundle, costs) : lowerAgain(bundle, { remat, costs })),
+    })),
+    ...(isOwn ? [{ what: "this bundle's plan", inBundle: true, compiled: () => compileAgain(bundle, costs) }] : []),
+  ];
+  let most = 0;
+  for (const { what, inBundle, compiled } of plans) {
+    const found = pointOf(compiled(), inBundle, batchSize);
+    most = Math.max(most, found.plan.predictedLivePeakBytes ?? 0);
+    tell(what);
+    yield found;
   }
-  const least = leastPeak(bundle, batchSize, seconds);
+  const { bytes: least, isProven } = leastPeak(bundle, { budgetBytes: 1, batchSize, seconds }, costs);
   tell('the least that is possible');
-  const most = Math.max(...found.map(({ plan }) => plan.predictedLivePeakBytes ?? 0));
   for (const budgetBytes of between(Math.min(least, most), most, budgets)) {
-    found.push(withinBudget(bundle, { budgetBytes, batchSize, seconds }));
+    const { plan, ...rest } = withinBudget(
+      bundle,
+      { budgetBytes, batchSize, seconds, ...(gap !== undefined && { gap }) },
+      costs,
+    );
+    const isLeast = budgetBytes === Math.ceil(least);
     tell(withinWords(budgetBytes));
+    yield { plan: { ...plan, ...(isLeast && { least: isProven ? 'proven' : 'found' }) }, ...rest };
   }
-  return options.measure ? measured(bundle, found, options) : found.map(({ plan }) => plan);
 }
 
 function pointOf(compiled: Compiled, inBundle: boolean, batchSize: number): { plan: SweptPlan; compiled: Compiled } {
-  const { schedules, target, kernels, remat, certificate } = compiled;
+  const { schedules, target, kernels, costs, remat, certificate } = compiled;
   const { order, livePeak } = schedules.training;
   const nodes = schedules.training.graph.nodes;
   return {
@@ -108,19 +150,16 @@ function pointOf(compiled: Compiled, inBundle: boolean, batchSize: number): { pl
       ...{ remat, inBundle },
       ...(certificate && { budgetBytes: certificate.budgetBytes, status: certificate.status, gap: certificate.gap }),
       predictedLivePeakBytes: Math.round(peakAt(livePeak, batchSize)),
-      estimatedStepMs: stepMicroseconds(nodes, targetOf(target, kernels), batchSize) / 1000,
+      estimatedStepMs: stepMicroseconds(nodes, targetOf(target, kernels, costs), batchSize) / 1000,
       nodes: order.length,
       recomputed: order.filter(({ node }) => node.origin.phase === 'recompute').length,
     },
   };
 }
 
-function withinBudget(
-  bundle: Bundle,
-  memory: { readonly budgetBytes: number; readonly batchSize: number; readonly seconds: number },
-): Found {
+function withinBudget(bundle: Bundle, memory: MemoryBudget, costs: Costs | undefined): FoundPlan {
   try {
-    return pointOf(lowerAgain(bundle, { memory }), false, memory.batchSize);
+    return pointOf(lowerAgain(bundle, { memory, costs }), false, memory.batchSize);
   } catch (error) {
     // Others may be found in the time they have.
     if (!(error instanceof NoPlanInTime)) throw error;
@@ -129,14 +168,28 @@ function withinBudget(
 }
 
 /** The least live peak that is found, by asking for what is impossible. */
-function leastPeak(bundle: Bundle, batchSize: number, seconds: number): number {
+function leastPeak(bundle: Bundle, memory: MemoryBudget, costs: Costs | undefined): Omit<LeastPeak, 'largestBatch'> {
   try {
-    lowerAgain(bundle, { memory: { budgetBytes: 1, batchSize, seconds } });
+    lowerAgain(bundle, { memory, costs });
   } catch (error) {
-    if (error instanceof ImpossibleBudget || error instanceof NoPlanInTime) return error.leastBytes;
+    if (error instanceof ImpossibleBudget || error instanceof NoPlanInTime) return error.least;
     throw error;
   }
-  return 1;
+  return { bytes: memory.budgetBytes, isProven: true };
+}
+
+/** How far modelled times are from measured ones. */
+export function modelErrorOf(plans: readonly SweptPlan[]): ModelError {
+  const errors = plans.flatMap(({ estimatedStepMs, measured }) =>
+    estimatedStepMs === undefined || measured === undefined
+      ? []
+      : [Math.abs(estimatedStepMs / measured.stepMs.median - 1)],
+  );
+  if (errors.length === 0) return { meanError: null, largestError: null };
+  return {
+    meanError: errors.reduce((sum, error) => sum + error, 0) / errors.length,
+    largestError: Math.max(...errors),
+  };
 }
 
 function withinWords(bytes: number): string {
@@ -152,7 +205,7 @@ function between(least: number, most: number, count: number): readonly number[] 
 /** Plans that are the same model are measured once. */
 async function measured(
   { manifest: { name: network, inputShape, classes } }: Bundle,
-  found: readonly Found[],
+  found: readonly FoundPlan[],
   { batchSize, measure, onMeasured }: SweepOptions,
 ): Promise<readonly SweptPlan[]> {
   const models = new Map<string, Compiled>();

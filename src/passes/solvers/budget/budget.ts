@@ -53,11 +53,20 @@ function numberWhere(expects: string, accepts: (value: number) => boolean): Kind
   return { expects, accepts: (value) => typeof value === 'number' && accepts(value) };
 }
 
+/** The plan with the lowest peak that a search has seen. */
+export interface LeastPeak {
+  /** Bytes alive at its peak: a budget of so many is possible. */
+  readonly bytes: number;
+  /** Whether no plan takes less, as far as the bounds of docs/budgets.md go; otherwise it is the least that was found. */
+  readonly isProven: boolean;
+  /** The largest batch of which it fits into the budget that was asked for; 0 where none does, infinite where nothing grows. */
+  readonly largestBatch: number;
+}
+
 /** No plan fits into a budget. */
 export class ImpossibleBudget extends RequestError {
   constructor(
-    /** The least peak that was found: a budget of so many bytes is possible. */
-    readonly leastBytes: number,
+    readonly least: LeastPeak,
     message: string,
   ) {
     super(message);
@@ -67,8 +76,7 @@ export class ImpossibleBudget extends RequestError {
 /** Time ran out before a plan within a budget was found, or ruled out. */
 export class NoPlanInTime extends FailureError {
   constructor(
-    /** The least peak that was found. */
-    readonly leastBytes: number,
+    readonly least: LeastPeak,
     message: string,
   ) {
     super(message);
@@ -117,7 +125,8 @@ export function withinBudget(memory: MemoryBudget): RematSolver {
     const isOptimal = microseconds - bound <= tie * microseconds;
     const certificate = {
       status: isOptimal ? ('optimal' as const) : ('feasible' as const),
-      ...{ budgetBytes, batchSize, peakBytes, microseconds, boundMicroseconds: bound },
+      ...{ budgetBytes, batchSize, peakBytes, costs: found.problem.target.costs.name },
+      ...{ microseconds, boundMicroseconds: bound },
       gap: isOptimal ? 0 : 1 - bound / microseconds,
       tried: searches.reduce((sum, { tried }) => sum + tried, 0),
       refused: searches.reduce((sum, { refused }) => sum + refused, 0),
@@ -160,17 +169,18 @@ function failure(searches: readonly Search[], { budgetBytes, batchSize }: Memory
   const provenBytes = Math.min(...searches.map(({ leastBound }) => leastBound));
   const isProven = provenBytes >= peakBytes * (1 - tie);
   const megabytes = (bytes: number): string => `${(Math.ceil(bytes / 1e4) / 100).toFixed(2)} MB`;
-  const fits = smallest.largestBatch(budgetBytes);
+  const fits = smallest.problem.ship(smallest.leastPlan.again).largestBatch(budgetBytes);
+  const lowest: LeastPeak = { bytes: peakBytes, isProven, largestBatch: fits };
   const advice = fits > 0 ? `the largest batch that fits is ${fits}` : 'not even one image fits';
   const told = isProven ? 'proven' : `found; below ${megabytes(provenBytes)} there is none`;
   if (!closed) {
     return new NoPlanInTime(
-      peakBytes,
-      `no plan within ${megabytes(budgetBytes)} was found for ${batchSize} images in ${seconds.toFixed(0)} s, and none is ruled out; the least found is ${megabytes(peakBytes)}. Allow more time, or more memory, or a smaller batch (${advice})`,
+      lowest,
+      `no plan within ${megabytes(budgetBytes)} was found for ${batchSize} images in ${seconds.toFixed(0)} s, and none is ruled out; the least is ${megabytes(peakBytes)} (${told}). Allow more time, or more memory, or a smaller batch (${advice})`,
     );
   }
   return new ImpossibleBudget(
-    peakBytes,
+    lowest,
     `a step of ${batchSize} images can't be done within ${megabytes(budgetBytes)}: the least is ${megabytes(peakBytes)} (${told}); ${advice}`,
   );
 }

@@ -4,7 +4,7 @@
  */
 
 import { growsWithBatch, type Node, traitsOf, type Value } from '../../../ir/index.js';
-import { nodeMicroseconds } from '../../../targets/index.js';
+import { nodeMicroseconds, stepMicroseconds } from '../../../targets/index.js';
 import { isGroup } from '../../rematerialize.js';
 import type { RematProblem } from '../problem.js';
 import type { Copy, Residency, Residents } from './residency.js';
@@ -108,9 +108,8 @@ export class Evidence {
     return Number.isFinite(kept) ? kept - ever : 0;
   }
 
-  /** Compiles a plan and learns from it. */
-  ship(choice: ReadonlySet<Node>): ShippedPlan {
-    const residents = this.residency.of(this.residency.withViews(choice));
+  /** Compiles a plan and learns from it. @param residents what is resident by the choice with its views */
+  ship(choice: ReadonlySet<Node>, residents: Residents): ShippedPlan {
     // What nobody wants again makes no difference: without it each plan is one choice.
     const made = new Set(residents.copies.map(({ node }) => node));
     const again = this.residency.withViews(new Set([...choice].filter((node) => made.has(node))));
@@ -142,6 +141,14 @@ export class Evidence {
     const extra = [...recomputed.values()].reduce((sum, each) => sum + each, 0);
     const peakBytes = Array.from(bytes).reduce((most, each) => Math.max(most, each), 0);
     return { again, peakBytes, microseconds: base + extra, live };
+  }
+
+  /** Compiles a plan that is no choice of the program's, so nothing is learnt from it. */
+  asItIs(again: ReadonlySet<Node>): ShippedPlan {
+    const { target, batchSize } = this.problem;
+    const { nodes, liveBytes } = this.problem.ship(again);
+    const peakBytes = Array.from(liveBytes(batchSize)).reduce((most, each) => Math.max(most, each), 0);
+    return { again, peakBytes, microseconds: stepMicroseconds(nodes, target, batchSize), live: new Map() };
   }
 
   /** The node that a copy reads, if there is but one that may be computed again. */

@@ -11,7 +11,7 @@ import { Demand } from './demand.js';
 import { type AtMoment, Evidence, type Moment, type ShippedPlan } from './evidence.js';
 import { type Outcome, solveProgram } from './highs.js';
 import { type Aim, type Occupant, Program } from './program.js';
-import { Residency } from './residency.js';
+import { Residency, type Residents } from './residency.js';
 
 /** Moments that one round adds at most, and how far they are apart: neighbours hold much the same. */
 const rowsOfRound = 12;
@@ -37,6 +37,8 @@ export class Search {
   private readonly evidence: Evidence;
   private readonly rows = new Map<string, Moment>();
   private readonly shipped: ShippedPlan[] = [];
+  /** Plans that were compiled and are no choices of the program's. */
+  private readonly outside: ShippedPlan[] = [];
 
   /** @param isUsual whether the policies' plans are tried as well: those of the usual layout are what users can ask for */
   constructor(
@@ -54,17 +56,19 @@ export class Search {
 
   /** Plans that were compiled. */
   get tried(): number {
-    return this.shipped.length;
+    return this.shipped.length + this.outside.length;
   }
 
   /** Plans that were compiled and took too much. */
   get refused(): number {
-    return this.shipped.filter(({ peakBytes }) => peakBytes > this.budgetBytes).length;
+    return [...this.shipped, ...this.outside].filter(({ peakBytes }) => peakBytes > this.budgetBytes).length;
   }
 
   /** Of the plans that were compiled, the one with the lowest peak. */
   get leastPlan(): ShippedPlan {
-    return this.shipped.reduce((least, plan) => (plan.peakBytes < least.peakBytes ? plan : least));
+    return [...this.shipped, ...this.outside].reduce((least, plan) =>
+      plan.peakBytes < least.peakBytes ? plan : least,
+    );
   }
 
   /** Whether a search in another layout has the same plans. */
@@ -119,28 +123,14 @@ export class Search {
       const again = choiceOf(program, outcome);
       if (!again || this.leastBound >= this.leastPlan.peakBytes) return;
       // Moments at which it would take more than the program believes, and no less than what is known to be possible.
-      if (!this.addRows(this.above(again, outcome.bound))) this.ship(again);
+      this.shipUnless(again, outcome.bound);
     }
-  }
-
-  /** The largest batch of which a step fits, by the plan with the lowest peak. */
-  largestBatch(bytes: number): number {
-    const { nodes: _, liveBytes } = this.problem.ship(this.leastPlan.again);
-    const fits = (batchSize: number): boolean => Array.from(liveBytes(batchSize)).every((live) => live <= bytes);
-    let [least, most] = [0, 1];
-    while (fits(most)) [least, most] = [most, 2 * most];
-    while (most - least > 1) {
-      const middle = Math.floor((least + most) / 2);
-      if (fits(middle)) least = middle;
-      else most = middle;
-    }
-    return least;
   }
 
   /** The plans that everything else is measured by: all kept, all computed again, every other node, the policies' own. */
   private begin(): void {
     const all = new Set(this.problem.candidates.keys());
-    const none = this.ship(new Set());
+    const none = this.shipChoice(new Set());
     // To keep everything costs the least; if that fits there is nothing to look for.
     if (none === this.best) this.bound = none.microseconds;
     if (none === this.best && this.isUsual) return;
@@ -148,7 +138,9 @@ export class Search {
     const others = policies
       .map((policy) => policy(this.problem))
       .flatMap((again) => (again instanceof Set ? [again] : []));
-    for (const again of [all, ...this.alternating(), ...others]) this.ship(again);
+    for (const again of [all, ...this.alternating(), ...others]) this.shipChoice(again);
+    // A policy may compute a view again whose operand is kept, which is no choice of the program's.
+    for (const again of others) this.shipAsItIs(again);
     for (const plan of this.shipped) this.addRows(this.violations(plan));
   }
 
@@ -169,23 +161,41 @@ export class Search {
   }
 
   /** Compiles a choice, unless evidence says already at which moments it takes too much. */
-  private propose(again: ReadonlySet<Node>): void {
-    if (this.addRows(this.above(again, this.budgetBytes))) return;
-    this.addRows(this.violations(this.ship(again)));
+  private propose(choice: ReadonlySet<Node>): void {
+    const plan = this.shipUnless(choice, this.budgetBytes);
+    if (plan) this.addRows(this.violations(plan));
   }
 
-  private ship(again: ReadonlySet<Node>): ShippedPlan {
-    const plan = this.evidence.ship(again);
+  /** Compiles a choice, unless evidence says that it takes more than so many bytes at moments that had no rows: they get some. */
+  private shipUnless(choice: ReadonlySet<Node>, bytes: number): ShippedPlan | undefined {
+    const again = this.residency.withViews(choice);
+    const residents = this.residency.of(again);
+    return this.addRows(this.evidence.above(again, residents, bytes)) ? undefined : this.ship(again, residents);
+  }
+
+  private shipChoice(choice: ReadonlySet<Node>): ShippedPlan {
+    const again = this.residency.withViews(choice);
+    return this.ship(again, this.residency.of(again));
+  }
+
+  private shipAsItIs(choice: ReadonlySet<Node>): void {
+    const usual = this.residency.withViews(choice);
+    if (usual.size === choice.size && [...choice].every((node) => usual.has(node))) return;
+    const plan = this.evidence.asItIs(choice);
+    this.outside.push(plan);
+    this.consider(plan);
+  }
+
+  private ship(again: ReadonlySet<Node>, residents: Residents): ShippedPlan {
+    const plan = this.evidence.ship(again, residents);
     this.shipped.push(plan);
-    const isCheaper = !this.best || plan.microseconds < this.best.microseconds;
-    if (plan.peakBytes <= this.budgetBytes && isCheaper) this.best = plan;
+    this.consider(plan);
     return plan;
   }
 
-  /** Where a choice takes more than so many bytes, as far as evidence says. */
-  private above(choice: ReadonlySet<Node>, bytes: number): readonly AtMoment[] {
-    const again = this.residency.withViews(choice);
-    return this.evidence.above(again, this.residency.of(again), bytes);
+  private consider(plan: ShippedPlan): void {
+    const isCheaper = !this.best || plan.microseconds < this.best.microseconds;
+    if (plan.peakBytes <= this.budgetBytes && isCheaper) this.best = plan;
   }
 
   /** Where a compiled plan takes more than the budget. */

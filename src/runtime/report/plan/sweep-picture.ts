@@ -73,8 +73,15 @@ export function nameOf({ remat, budgetBytes, inBundle }: SweptPlan): string {
   return inBundle ? `${name} (this bundle)` : name;
 }
 
-/** What is proven of a plan within a budget, in words. */
-export function provenOf({ status, gap }: SweptPlan): string {
+type Proven = Pick<SweptPlan, 'status' | 'gap' | 'least'>;
+
+/** What is proven of a plan within a budget, and of the smallest one, in words. */
+export function provenOf(plan: Proven): string {
+  const least = plan.least && `the least ${plan.least === 'proven' ? 'there is' : 'found'}`;
+  return [qualityOf(plan), least].filter(Boolean).join(', ');
+}
+
+function qualityOf({ status, gap }: Proven): string {
   if (status === undefined) return '';
   if (status === 'timeout') return 'none found in time';
   if (status === 'optimal') return 'optimal';
