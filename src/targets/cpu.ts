@@ -2,6 +2,7 @@
 
 import { cpuKernels } from './kernels/cpu.js';
 import type { Target } from './target.js';
+import { oneKernel } from './work.js';
 
 export const cpu: Target = {
   name: 'cpu',
@@ -15,6 +16,7 @@ export const cpu: Target = {
   splitOutputs: Number.POSITIVE_INFINITY,
   registered: cpuKernels,
   kernels: new Set(),
+  launches: oneKernel,
   // costs:begin (written by npm run bench:costs)
   costs: {
     nodeUs: 6,
@@ -28,6 +30,7 @@ export const cpu: Target = {
       convolution: { bytesPerSecond: 2.5e9, flopsPerSecond: 1.6e11 },
       grouped: { bytesPerSecond: 4e10, flopsPerSecond: 6.3e10 },
       product: { bytesPerSecond: 1.1e10, flopsPerSecond: 2e11 },
+      gradient: { bytesPerSecond: Number.POSITIVE_INFINITY },
     },
   },
   // costs:end

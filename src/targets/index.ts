@@ -28,5 +28,5 @@ export function targetOf(name: TargetName, kernels: KernelsName = 'plain'): Targ
 }
 
 export { nodeMicroseconds, stepMicroseconds } from './cost.js';
-export type { Costs, KernelKind, KernelsName, Rate, Target, TargetName } from './target.js';
-export { type Work, workOf } from './work.js';
+export type { Costs, KernelKind, KernelsName, Rate, Target, TargetName, Work } from './target.js';
+export { workOf } from './work.js';

@@ -1,6 +1,6 @@
 /** @file What a target is, as data: what its runtime can do, what a node costs there, and how its memory grows. */
 
-import type { OperatorName } from '../ir/index.js';
+import type { Node, OperatorName } from '../ir/index.js';
 import type { KernelTable } from './kernels/table.js';
 
 /** Where a graph will run. */
@@ -44,6 +44,8 @@ export interface Target {
   readonly registered: KernelTable;
   /** Composite operators, and ways of moving elements, for which the target has kernels of ours: lowering leaves them. */
   readonly kernels: ReadonlySet<OperatorName>;
+  /** What the runtime does for a node, one after the other: a kernel, on a card also several, copies, or nothing. */
+  readonly launches: (node: Node, batchSize: number) => readonly Work[];
   readonly costs: Costs;
   readonly arena: Arena;
 }
@@ -64,18 +66,31 @@ export type KernelKind =
   /** A convolution in groups, as of windows by one-hot weights. */
   | 'grouped'
   /** A product of matrices. */
-  | 'product';
+  | 'product'
+  /** A gradient of a convolution by the vendor's library: several kernels behind one call. Only where the target has it. */
+  | 'gradient';
+
+/** The least work of a kernel. */
+export interface Work {
+  readonly kind: KernelKind;
+  /** Operands and results, each moved once. */
+  readonly bytes: number;
+  /** Floating point operations of convolutions and products, a multiplication with an addition as two; else 0. */
+  readonly flops: number;
+}
 
 /** How fast a kind of kernel is. */
 export interface Rate {
   readonly bytesPerSecond: number;
   /** A multiplication with an addition counts as two. Absent where moving the bytes is all that counts. */
   readonly flopsPerSecond?: number;
+  /** Microseconds of a launch, where it takes longer than others. */
+  readonly launchUs?: number;
 }
 
 /** What nodes cost on a target. */
 export interface Costs {
-  /** Microseconds that any node takes, whatever its size. */
+  /** Microseconds that any launch takes, whatever its size. */
   readonly nodeUs: number;
   readonly rates: Readonly<Record<KernelKind, Rate>>;
 }

@@ -3,6 +3,7 @@
 import { cpu } from './cpu.js';
 import { webgpuKernels } from './kernels/webgpu.js';
 import type { Target } from './target.js';
+import { oneKernel } from './work.js';
 
 export const webgpu: Target = {
   name: 'webgpu',
@@ -16,6 +17,7 @@ export const webgpu: Target = {
   splitOutputs: 8,
   registered: webgpuKernels,
   kernels: new Set(),
+  launches: oneKernel,
   // Nothing has been measured but that nodes are dear; the rates are guesses for a small card.
   costs: {
     nodeUs: 50,
@@ -29,6 +31,7 @@ export const webgpu: Target = {
       convolution: { bytesPerSecond: 1e11, flopsPerSecond: 1e12 },
       grouped: { bytesPerSecond: 5e10, flopsPerSecond: 5e11 },
       product: { bytesPerSecond: 1e11, flopsPerSecond: 1e12 },
+      gradient: { bytesPerSecond: 1e11, flopsPerSecond: 1e12 },
     },
   },
   arena: cpu.arena,
