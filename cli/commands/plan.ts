@@ -2,6 +2,7 @@
 
 import { Command, Option } from 'commander';
 import { RequestError } from '../../src/ir/index.js';
+import { arenaUse } from '../../src/memory/arena.js';
 import { type MemoryPlan, planMemory } from '../../src/memory/plan.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
 import { compileAgain, plannedPeak } from '../../src/runtime/bundle/replan.js';
@@ -107,13 +108,16 @@ async function plan(bundle: Bundle, batchSize: number, flags: Flags): Promise<ob
   const compiled = compileAgain(bundle);
   const { schedules, target, kernels } = compiled;
   const found = planMemory(schedules.training, batchSize);
-  const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels), batchSize) / 1000;
-  if (!flags.json) show(found, batchSize, stepMs);
+  const priced = targetOf(target, kernels);
+  const stepMs = stepMicroseconds(schedules.training.graph.nodes, priced, batchSize) / 1000;
+  // The model is held against a card's allocator only.
+  const arena = target === 'cuda' ? arenaUse(schedules.training, batchSize, priced.workspace).peakBytes : undefined;
+  if (!flags.json) show(found, batchSize, stepMs, arena);
   const swept = flags.sweep ? await sweep(bundle, batchSize, flags) : undefined;
   if (swept && !flags.json) showSweep(swept);
   await writePictures(bundle, compiled, batchSize, flags, swept);
   const { solver } = bundle.manifest;
-  return { ...asJson(found, batchSize, stepMs), ...(solver && { solver }), ...(swept && { sweep: swept }) };
+  return { ...asJson(found, batchSize, stepMs, arena), ...(solver && { solver }), ...(swept && { sweep: swept }) };
 }
 
 async function sweep(bundle: Bundle, batchSize: number, flags: Flags): Promise<readonly SweptPlan[]> {
@@ -156,23 +160,32 @@ function tellRecorded(bundle: Bundle, batchSize: number, { html, svg, sweep, jso
   return { batchSize, predictedLivePeakBytes, peakAt: null, tensors: null, timeline: null };
 }
 
-function asJson(plan: MemoryPlan, batchSize: number, estimatedStepMs: number): object {
+function asJson(
+  plan: MemoryPlan,
+  batchSize: number,
+  estimatedStepMs: number,
+  estimatedArenaBytes: number | undefined,
+): object {
   return {
     batchSize,
     predictedLivePeakBytes: plan.peakBytes,
     estimatedStepMs,
+    ...(estimatedArenaBytes !== undefined && { estimatedArenaBytes }),
     peakAt: plan.order[plan.peakAt],
     tensors: plan.tensors,
     timeline: plan.timeline.map((bytes, position) => ({ node: plan.order[position], bytes })),
   };
 }
 
-function show(plan: MemoryPlan, batchSize: number, stepMs: number): void {
+function show(plan: MemoryPlan, batchSize: number, stepMs: number, arenaBytes: number | undefined): void {
   printFacts([
     ['batch size', batchSize],
     ['live peak', megabytes(plan.peakBytes)],
     ['reached at', `${plan.order[plan.peakAt]} (${plan.peakAt + 1} of ${plan.order.length} nodes)`],
     ['a step takes', `about ${duration(stepMs)}, estimated from a table of costs`],
+    ...(arenaBytes === undefined
+      ? []
+      : [['on the card', `about ${megabytes(arenaBytes)} handed out by its allocator, estimated`] as const]),
   ]);
   const largest = plan.tensors.slice(0, shownTensors);
   const rest = plan.tensors.slice(shownTensors);

@@ -2,7 +2,7 @@
 
 import { cpuKernels } from './kernels/cpu.js';
 import type { Target } from './target.js';
-import { oneKernel } from './work.js';
+import { noWorkspace, oneKernel } from './work.js';
 
 export const cpu: Target = {
   name: 'cpu',
@@ -13,10 +13,13 @@ export const cpu: Target = {
   reluMask: 'factor',
   hostScalars: true,
   poolIndices: true,
+  unequalParts: 'free',
+  normalizers: 'apart',
   splitOutputs: Number.POSITIVE_INFINITY,
   registered: cpuKernels,
   kernels: new Set(),
   launches: oneKernel,
+  workspace: noWorkspace,
   // costs:begin (written by npm run bench:costs)
   costs: {
     nodeUs: 6,

@@ -3,7 +3,7 @@
 import type { OperatorName } from '../ir/index.js';
 import { cpu } from './cpu.js';
 import { cudaKernels } from './kernels/cuda.js';
-import { launchesOf } from './launches.js';
+import { launchesOf, workspaceOf } from './launches.js';
 import type { Target } from './target.js';
 
 export const cuda: Target = {
@@ -15,10 +15,13 @@ export const cuda: Target = {
   reluMask: 'bool',
   hostScalars: false,
   poolIndices: true,
+  unequalParts: 'dear',
+  normalizers: 'within',
   splitOutputs: Number.POSITIVE_INFINITY,
   registered: cudaKernels,
   kernels: new Set(),
   launches: launchesOf,
+  workspace: workspaceOf,
   // For a step captured as a graph, held to measured steps; docs/decisions.md, "What targets cost", tells each number's source.
   costs: {
     nodeUs: 1.6,

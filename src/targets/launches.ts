@@ -45,6 +45,17 @@ export function launchesOf(node: Node, batchSize: number): readonly Work[] {
   return rule?.(node as NodeOf<OperatorName>, whole, batchSize) ?? [whole];
 }
 
+/**
+ * The workspace of a convolution: the larger of its image and its result once more, in the layout of the card's tensor cores.
+ * One over single pixels takes none. Gradients by our kernels have a workspace of their own, outside the arena.
+ */
+export function workspaceOf(node: Node, batchSize: number): number {
+  const { operator, inputs, outputs } = node;
+  if (operator !== 'conv2d' && operator !== 'convTranspose2d') return 0;
+  if (workOf(node, batchSize).kind === 'pointwise') return 0;
+  return Math.max(bytesOf(inputs[0], batchSize), bytesOf(outputs[0], batchSize));
+}
+
 type Rule<K extends OperatorName> = (node: NodeOf<K>, whole: Work, batchSize: number) => readonly Work[];
 
 const rules: { readonly [K in OperatorName]?: Rule<K> } = {

@@ -38,6 +38,16 @@ export interface Target {
   readonly hostScalars: boolean;
   /** Whether max pooling can tell where the largest elements were. */
   readonly poolIndices: boolean;
+  /**
+   * What concatenations and splits of unequal parts cost beside those of equal ones: nothing (`free`), or so much that other
+   * forms may be faster (`dear`): the costs decide.
+   */
+  readonly unequalParts: 'free' | 'dear';
+  /**
+   * Where γ / σ of a batch norm is computed: `apart`, by vectors before what is normalized; or `within` the kernel that
+   * normalizes, so that only the backward pass needs the vectors, which it makes of all layers at once.
+   */
+  readonly normalizers: 'apart' | 'within';
   /** Most outputs that a split may have. */
   readonly splitOutputs: number;
   /** The kernels that the runtime has there. */
@@ -46,6 +56,8 @@ export interface Target {
   readonly kernels: ReadonlySet<OperatorName>;
   /** What the runtime does for a node, one after the other: a kernel, on a card also several, copies, or nothing. */
   readonly launches: (node: Node, batchSize: number) => readonly Work[];
+  /** Bytes that a node's kernel takes beside its tensors while it runs, of the arena that these lie in. */
+  readonly workspace: (node: Node, batchSize: number) => number;
   readonly costs: Costs;
   readonly arena: Arena;
 }

@@ -3,7 +3,7 @@
 import { cpu } from './cpu.js';
 import { webgpuKernels } from './kernels/webgpu.js';
 import type { Target } from './target.js';
-import { oneKernel } from './work.js';
+import { noWorkspace, oneKernel } from './work.js';
 
 export const webgpu: Target = {
   name: 'webgpu',
@@ -14,10 +14,13 @@ export const webgpu: Target = {
   reluMask: 'factor',
   hostScalars: true,
   poolIndices: false,
+  unequalParts: 'free',
+  normalizers: 'apart',
   splitOutputs: 8,
   registered: webgpuKernels,
   kernels: new Set(),
   launches: oneKernel,
+  workspace: noWorkspace,
   // Nothing has been measured but that nodes are dear; the rates are guesses for a small card.
   costs: {
     nodeUs: 50,

@@ -157,3 +157,8 @@ export function bytesOf(value: Value | undefined, batchSize: number): number {
 export function oneKernel(node: Node, batchSize: number): readonly Work[] {
   return [workOf(node, batchSize)];
 }
+
+/** Kernels that take nothing beside their tensors. */
+export function noWorkspace(): number {
+  return 0;
+}

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { GraphBuilder, type Node, type Value } from '../../src/ir/index.js';
 import { nodeMicroseconds, targetOf, workOf } from '../../src/targets/index.js';
 
-const { launches } = targetOf('cuda');
+const { launches, workspace } = targetOf('cuda');
 
 /** The last node of a graph with images [N, 8, 64, 64], a vector of 8 and one of 4. */
 function node(build: (builder: GraphBuilder, x: Value, eight: Value, four: Value) => unknown): Node {
@@ -107,5 +107,23 @@ describe('launches', () => {
       b.emit('conv2dWeightGrad', [image, image], attributes);
     });
     expect(nodeMicroseconds(gradient, target, 1)).toBeGreaterThan(15);
+  });
+});
+
+describe('the workspace', () => {
+  const weight = (b: GraphBuilder, kernel: number): Value =>
+    b.input({ dtype: 'float32', shape: [16, 8, kernel, kernel] }, { name: 'w', role: 'batch' });
+  const convolved = (kernel: number): Node =>
+    node((b, x) => b.emit('conv2d', [x, weight(b, kernel)], { stride: [1, 1], pads: [1, 1, 1, 1], groups: 1 }));
+
+  it('of a 3×3 convolution is its larger tensor once more, that of others nothing', () => {
+    expect(workspace(convolved(3), 2)).toBe(4 * 2 * 16 * 64 * 64);
+    expect(workspace(convolved(1), 2)).toBe(0);
+    expect(
+      workspace(
+        node((b, x) => b.emit('relu', [x], {})),
+        2,
+      ),
+    ).toBe(0);
   });
 });
