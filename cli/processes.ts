@@ -5,10 +5,13 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FailureError, RequestError } from '../src/ir/index.js';
 import { thisProcess } from '../src/runtime/files/process-identity.js';
-import { parseDevice } from '../src/runtime/session/devices.js';
+import { missingNccl } from '../src/runtime/session/cuda/nccl.js';
+import { type Device, parseDevice } from '../src/runtime/session/devices.js';
 import { launchedSize } from '../src/runtime/session/mpi/environment.js';
 import { findMpi, isOpenMpiLauncher, mpiLauncher, mpiRemedy } from '../src/runtime/session/mpi/library.js';
+import type { Collective } from '../src/runtime/session/mpi/meeting.js';
 import { launcherVariable, Processes } from '../src/runtime/session/mpi/processes.js';
+import { exitAtOnce } from '../src/runtime/session/ort/native.js';
 import { exitCodeOf, ToldError, tellError } from './errors.js';
 import { note, silence } from './output.js';
 
@@ -16,7 +19,9 @@ import { note, silence } from './output.js';
 export interface ProcessFlags {
   readonly device: string;
   readonly processes?: number;
+  readonly syncBatchNorm?: boolean;
   readonly timeout: number;
+  readonly collective?: Collective;
 }
 
 /** Whether the processes that are asked for have yet to be started. */
@@ -37,17 +42,48 @@ export async function joinProcesses(flags: ProcessFlags): Promise<Processes | un
   }
   if (size === 1) return undefined;
   refuseDevices(flags);
-  const processes = await Processes.start(flags.timeout);
+  const missing = flags.device === 'cuda' && flags.collective !== 'mpi' ? missingNccl() : 'none is asked for';
+  const processes = await Processes.start(flags.timeout, missing === undefined);
   if (processes.rank > 0) silence();
+  processes.onStuck = (error) => void failTogether(processes, error).catch((told) => exitAtOnce(exitCodeOf(told)));
+  if (flags.device !== 'cuda' || flags.collective === 'mpi' || processes.collective === 'nccl') return processes;
+  const reason = missing ?? 'another process has no NCCL';
+  if (flags.collective === 'nccl') return failTogether(processes, new FailureError(reason));
+  if (flags.syncBatchNorm) {
+    const refused = `--sync-batch-norm on cards takes hundreds of small sums, which only NCCL makes: ${reason}`;
+    return failTogether(processes, new RequestError(refused));
+  }
+  note(`sums over the processes go through the host: ${reason}`);
   return processes;
 }
 
-/** @throws RequestError for a device that only one process can train on */
-function refuseDevices({ device }: ProcessFlags): void {
-  if (parseDevice(device).target === 'cpu') return;
-  throw new RequestError(
-    `several processes train on the CPU in this version, not on ${device}; leave out --device, or train in one process`,
-  );
+/** @throws RequestError for devices and sums that several processes can't have */
+function refuseDevices({ device, collective, syncBatchNorm }: ProcessFlags): void {
+  const { target } = parseDevice(device);
+  if (target === 'webgpu') {
+    throw new RequestError(
+      'several processes train on the CPU or on NVIDIA cards, not on webgpu; leave out --device, or train in one process',
+    );
+  }
+  if (target === 'cuda' && device !== 'cuda') {
+    throw new RequestError(
+      `each process takes the card of its place on the host, so ${device} is none for all; give --device cuda, and choose cards with CUDA_VISIBLE_DEVICES`,
+    );
+  }
+  if (target === 'cpu' && collective === 'nccl') {
+    throw new RequestError('--collective nccl sums between NVIDIA cards; add --device cuda, or leave it out');
+  }
+  if (target === 'cuda' && collective === 'mpi' && syncBatchNorm) {
+    throw new RequestError(
+      '--sync-batch-norm on cards takes hundreds of small sums, which only NCCL makes; leave out --collective mpi or --sync-batch-norm',
+    );
+  }
+}
+
+/** The device of this process: on cards, that of its place among the processes of its host. */
+export function deviceOf(name: string, processes: Processes | undefined): Device {
+  const device = parseDevice(name);
+  return processes && device.target === 'cuda' ? { ...device, index: processes.placeOnHost } : device;
 }
 
 /**

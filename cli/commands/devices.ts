@@ -9,7 +9,7 @@ import { printFacts, printJson } from '../output.js';
 export function devicesCommand(): Command {
   return new Command('devices')
     .description('Show which runtime is used and why, and what runs on which device here: a tiny model is run on each.')
-    .option('--json', 'print JSON: runtime, devices with what mends those that are not available, kernels, mpi')
+    .option('--json', 'print JSON: runtime, devices with what mends those that are not available, kernels, mpi, nccl')
     .addHelpText('after', help)
     .action(async ({ json }: { json?: boolean }) => {
       const survey = await surveyDevices();
@@ -18,7 +18,7 @@ export function devicesCommand(): Command {
     });
 }
 
-function show({ runtime, devices, kernels, mpi }: Survey): void {
+function show({ runtime, devices, kernels, mpi, nccl }: Survey): void {
   printFacts([
     ['onnxruntime', describeRuntime(runtime)],
     ...(runtime.version === runtime.wanted
@@ -31,6 +31,7 @@ function show({ runtime, devices, kernels, mpi }: Survey): void {
     ...devices,
     { name: 'kernels', ...kernels },
     { name: 'mpi', ...mpi },
+    { name: 'nccl', ...nccl },
   ]) {
     process.stdout.write(`\n${available ? pc.green('yes') : pc.red('no ')}  ${name.padEnd(8)}  ${detail}\n`);
     if (remedy) process.stdout.write(`               ${remedy}\n`);

@@ -44,6 +44,7 @@ import { lossChoice, taskOfFlags } from '../loss.js';
 import { note, warn } from '../output.js';
 import { finiteNumber, wholeNumber } from '../parse.js';
 import {
+  deviceOf,
   failTogether,
   joinProcesses,
   launchProcesses,
@@ -153,6 +154,12 @@ export function trainCommand(): Command {
         .argParser(wholeNumber(1))
         .default(600),
     )
+    .addOption(
+      new Option(
+        '--collective <library>',
+        'what sums between the cards of several processes: nccl, or mpi through the host (default: nccl where it loads)',
+      ).choices(['nccl', 'mpi']),
+    )
     .option('--dry-run', 'train nothing: predict the step of --processes N, by the cost table and --link')
     .addOption(
       new Option('--link <speed>', 'with --dry-run: what lies between two processes')
@@ -196,12 +203,13 @@ export function trainCommand(): Command {
   addDataOptions(command);
   addRunOptions(addBuildOptions(addSeedOption(command, seedChoice.help), dataDefaults));
   command.addHelpText('after', examples);
-  return command.action(async (directory: string | undefined, flags: Flags, parsed: Command) => {
+  return command.action(async (directory: string | undefined, told: Flags, parsed: Command) => {
     const given = (name: string): boolean => parsed.getOptionValueSource(name) === 'cli';
-    if (flags.dryRun) return dryRun(directory, flags);
-    if ((flags.save as string | undefined) === undefined) {
+    if (told.dryRun) return dryRun(directory, told);
+    if ((told.save as string | undefined) === undefined) {
       throw new RequestError("--save DIR is missing: the run's folder, for weights, checkpoints and results");
     }
+    const flags = goesOn(told) && !given('device') ? { ...told, device: await deviceOfRun(told) } : told;
     if (mustLaunch(flags)) {
       process.exitCode = await launchProcesses(flags);
       return;
@@ -231,8 +239,7 @@ async function train(
   given: (name: string) => boolean,
   team: Processes | undefined,
 ): Promise<void> {
-  const resuming = flags.resume || flags.resumeFrom !== undefined;
-  const begin = resuming ? resumed : begun;
+  const begin = goesOn(flags) ? resumed : begun;
   const run = team && team.rank > 0 ? await joined(flags, team) : await begin(directory, flags, given, team);
   for (const change of run.changes) note(`from epoch ${change.epoch}: ${describeChange(change)}`);
   const stopWatching = watchInterrupts(() => run.stop());
@@ -264,6 +271,17 @@ async function train(
   process.exitCode = 130;
 }
 
+/** Whether a run is to go on that was begun before. */
+function goesOn({ resume, resumeFrom }: Flags): boolean {
+  return resume === true || resumeFrom !== undefined;
+}
+
+/** The device of the run that goes on. What is wrong with that run is told where it goes on. */
+async function deviceOfRun({ save, resumeFrom, device }: Flags): Promise<string> {
+  const run = await openRun(save, resumeFrom).catch(() => undefined);
+  return run?.progress.running.device ?? device;
+}
+
 /** Takes part in the run that the first process begins or goes on with. */
 async function joined(flags: Flags, team: Processes): Promise<TrainingRun> {
   await team.gather([]);
@@ -274,7 +292,7 @@ async function joined(flags: Flags, team: Processes): Promise<TrainingRun> {
 
 /** Session options from flags; several processes share the cores of their host. */
 function sessionFlags(flags: Flags, team: Processes | undefined): SessionOptions {
-  const options = sessionOptions(flags);
+  const options = { ...sessionOptions(flags), device: deviceOf(flags.device, team) };
   if (!team || options.threads !== undefined) return options;
   return { ...options, threads: Math.max(1, Math.floor(availableParallelism() / team.onHost)) };
 }
@@ -444,15 +462,11 @@ async function resumed(
   const lowered =
     (await compiledAnew(run, { ...flags, batchSize }, given, dataset, team !== undefined)) ??
     (directory === undefined ? undefined : bundle);
-  const { device, threads, ...cuda } = sessionOptions(flags);
-  const shared = given('threads') ? threads : sessionFlags(flags, team).threads;
   return TrainingRun.resume(dataset, {
     ...told,
     ...{ save, from, data, lowered, checkpointEvery, keep, dataWorkers: flags.dataWorkers, onWait: note },
     allowOvercommit: flags.allowOvercommit,
-    ...(given('device') && device && { device }),
-    ...(shared !== undefined && { threads: shared }),
-    ...cuda,
+    ...sessionFlags(flags, team),
     team,
   });
 }

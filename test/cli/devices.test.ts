@@ -9,13 +9,14 @@ interface Survey {
   readonly devices: readonly { name: string; available: boolean; detail: string; remedy?: string }[];
   readonly kernels: { readonly available: boolean; readonly detail: string };
   readonly mpi: Survey['kernels'];
+  readonly nccl: Survey['kernels'];
 }
 
 describe.each(['c', 'binding'])('devices by %s', (api) => {
   it('tells the runtime, and runs a model on the CPU', async () => {
     const result = await densec(['devices', '--json'], { env: { DENSEC_RUNTIME: api } });
     expect(result.code, result.stderr).toBe(0);
-    const { runtime, devices, kernels, mpi } = result.json() as unknown as Survey;
+    const { runtime, devices, kernels, mpi, nccl } = result.json() as unknown as Survey;
     expect(runtime).toMatchObject({ api, version: wantedVersion, wanted: wantedVersion });
     expect(runtime.reason).toBe(api === 'c' ? undefined : 'DENSEC_RUNTIME asks for it');
     expect(runtime.providers).toEqual(expect.arrayContaining(['cpu', 'webgpu']));
@@ -25,6 +26,7 @@ describe.each(['c', 'binding'])('devices by %s', (api) => {
       ...devices,
       kernels as Survey['devices'][number],
       mpi as Survey['devices'][number],
+      nccl as Survey['devices'][number],
     ]) {
       expect(detail).not.toBe('');
       if (!available) expect(remedy).toMatch(/install|run|use|nvidia-smi/);

@@ -7,7 +7,7 @@ import type { OptimizerChoice } from '../../src/index.js';
 import { compile, type Network, writeBundle } from '../../src/index.js';
 import { readSafetensors } from '../../src/runtime/files/safetensors.js';
 import { type CliResult, densec, temporaryFolder } from '../helpers/cli.js';
-import { hasMpi, mpiexec, ranksOf, untilGone } from '../helpers/mpi.js';
+import { hasMpi, hasNamespaces, mpiexec, mpiexecOnHosts, ranksOf, untilGone } from '../helpers/mpi.js';
 import { expectSameEnd, expectWhole } from '../helpers/runs.js';
 import { writeIdxFolder } from '../runtime/data/files.js';
 
@@ -140,6 +140,18 @@ describe.skipIf(!hasMpi)('several processes', () => {
     120 * seconds,
   );
 
+  it.skipIf(!hasNamespaces)(
+    'take the same steps on two hosts (namespaces of this one) as on one',
+    async () => {
+      const flags = [...dense, '--batch-size', '6', '--epochs', '1'];
+      const here = losses(await mpiexec(2, train('one host', ...flags)));
+      const apart = await mpiexecOnHosts(2, train('two hosts', ...flags));
+      expect(losses(apart)).toEqual(here);
+      await expectSameEnd(path('one host'), path('two hosts'));
+    },
+    120 * seconds,
+  );
+
   describe('end together', () => {
     const endless = [...dense, '--batch-size', '4', '--epochs', '500', '--processes', '2'];
 
@@ -211,9 +223,27 @@ describe('what several processes can not do', () => {
     expect(result.stderr).toMatch(/no MPI library was found: tried \/nowhere\/libmpi\.so .*apt-get install mpich/);
   });
 
-  it('is refused on a card', async () => {
-    const result = await densec(train('nothing', ...dense, '--processes', '2', '--device', 'cuda'));
+  it.each([
+    ['webgpu', [], 'several processes train on the CPU or on NVIDIA cards, not on webgpu'],
+    [
+      'cuda:1',
+      [],
+      'each process takes the card of its place on the host, so cuda:1 is none for all; give --device cuda',
+    ],
+    ['cpu', ['--collective', 'nccl'], '--collective nccl sums between NVIDIA cards; add --device cuda'],
+    ['cuda', ['--collective', 'mpi', '--sync-batch-norm'], 'takes hundreds of small sums, which only NCCL makes'],
+  ])('is refused on %s %s', async (device, flags, message) => {
+    const result = await densec(train('nothing', ...dense, '--processes', '2', '--device', device, ...flags));
     expect(result.code).toBe(2);
-    expect(result.stderr).toContain('several processes train on the CPU in this version, not on cuda');
+    expect(result.stderr).toContain(message);
+  });
+
+  it.skipIf(!hasMpi)('is told where cards need NCCL, by one process', async () => {
+    const result = await densec(
+      train('nothing', ...dense, '--processes', '2', '--device', 'cuda', '--collective', 'nccl'),
+    );
+    expect(result.code).toBe(1);
+    expect(errorsOf(result)).toHaveLength(1);
+    expect(result.stderr).toMatch(/libnccl\.so\.2 can't be loaded.*nvidia-nccl-cu13.*--collective mpi/);
   });
 });

@@ -19,6 +19,19 @@ export function mpiexec(count: number, args: readonly string[], options?: CliOpt
   return run('mpiexec', ['-n', String(count), process.execPath, main, ...args], options);
 }
 
+/** What a process of its own host begins with: process numbers and a name that are its own. */
+const ownHost = ['unshare', '--kill-child', '--pid', '--uts', '--fork', '--mount-proc'];
+
+/** Whether processes can be given hosts of their own here. */
+export const hasNamespaces = hasMpi && spawnSync(ownHost[0] as string, [...ownHost.slice(1), 'true']).status === 0;
+
+/** As `mpiexec`, each process on a host of its own as far as it can tell, which meet over TCP as hosts do. */
+export function mpiexecOnHosts(count: number, args: readonly string[], options?: CliOptions): Promise<CliResult> {
+  const naming = ['sh', '-c', 'hostname "host-$PMI_RANK" && exec "$@"', 'sh'];
+  const command = ['-n', String(count), ...ownHost, ...naming, process.execPath, main, ...args];
+  return run('mpiexec', command, { ...options, env: { UCX_TLS: 'tcp,self', ...options?.env } });
+}
+
 /** The processes of runs whose command lines name something, by rank; those that start them excepted. */
 export function ranksOf(name: string): number[] {
   const found = readdirSync('/proc').flatMap((entry): [number, number][] => {

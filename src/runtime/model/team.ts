@@ -82,7 +82,8 @@ export class Team {
     this.began ??= performance.now();
     const rows = dealtRows(images, this.dealFor('training'));
     const share = { share: rows.count / images, first: rows.first, images };
-    const own = await model.step(batch, { ...scalars, ...share }).catch((error: unknown) => {
+    const step = (): Promise<BatchResult> => model.step(batch, { ...scalars, ...share });
+    const own = await this.processes.watched(step).catch((error: unknown) => {
       throw this.processes.explain(error);
     });
     return this.together(own, rows, scalars.step);

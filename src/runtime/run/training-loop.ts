@@ -114,7 +114,9 @@ class Run {
     const data = openRunData(dataset, dataOptions(first, context), context.dataWorkers, check);
     const opened: { close(): Promise<void> }[] = [data];
     try {
-      const model = await TrainingModel.open(bundle, state, { ...sessionOf(context), link: context.team?.link });
+      const { team } = context;
+      const open = () => TrainingModel.open(bundle, state, { ...sessionOf(context), link: team?.link });
+      const model = await (team ? team.watched(open) : open());
       opened.push(model);
       const evaluation = await EvaluationModel.open(bundle, state, sessionOf(context));
       return new Run(options, context, model, evaluation, data);

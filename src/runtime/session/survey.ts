@@ -4,6 +4,7 @@ import { DensecError, FailureError, floatTensor, GraphBuilder } from '../../ir/i
 import { encodeGraph } from '../../onnx/index.js';
 import { listCards } from './cuda/cards.js';
 import { installedLibraries, missingLibrary } from './cuda/libraries.js';
+import { missingNccl } from './cuda/nccl.js';
 import { type DeviceProblem, explainDevice, missingCudaProvider } from './device-problems.js';
 import { type Device, deviceName } from './devices.js';
 import type { RuntimeFacts } from './model-session.js';
@@ -38,6 +39,8 @@ export interface Survey {
   readonly kernels: Omit<SurveyedDevice, 'name'>;
   /** Which MPI `train --processes` would use. */
   readonly mpi: Omit<SurveyedDevice, 'name'>;
+  /** Whether cards of several processes can meet. */
+  readonly nccl: Omit<SurveyedDevice, 'name'>;
 }
 
 /** Looks at the runtime and runs a model of one node on each device. @throws RequestError for an unknown DENSEC_RUNTIME */
@@ -69,6 +72,7 @@ export async function surveyDevices(): Promise<Survey> {
       ? { available: false, ...split(missing) }
       : { available: true, detail: "densec's own kernels and cuDNN load: --target cuda --kernels cudnn" },
     mpi: surveyMpi(),
+    nccl: surveyNccl(),
   };
 }
 
@@ -84,6 +88,12 @@ function surveyMpi(): Survey['mpi'] {
     if (!(error instanceof FailureError)) throw error;
     return { available: false, ...split(error.message) };
   }
+}
+
+function surveyNccl(): Survey['nccl'] {
+  const missing = missingNccl();
+  if (missing !== undefined) return { available: false, ...split(missing) };
+  return { available: true, detail: 'the library loads: sums of several processes stay on their cards' };
 }
 
 function missingRuntime(): DeviceProblem | undefined {

@@ -61,6 +61,10 @@ class CudaLibrary implements DeviceLibrary {
     driver.clear(this.counters, counters);
   }
 
+  has(name: string): boolean {
+    return name in this.launches;
+  }
+
   create(name: string, attributes: Attributes): DeviceKernel {
     const make = this.launches[name];
     if (!make) throw new InternalError(`there is no CUDA kernel for ${name}`);

@@ -15,6 +15,8 @@ export interface CudaLibraries {
   readonly driver: LibraryNames;
   readonly nvrtc: LibraryNames;
   readonly cudnn: LibraryNames;
+  /** Sums over the cards of several processes; there is none for Windows. */
+  readonly nccl: LibraryNames;
   /** NVIDIA's management library, which comes with the driver. */
   readonly management: LibraryNames;
 }
@@ -27,6 +29,7 @@ export const installedLibraries: CudaLibraries = {
     windows: ['nvrtc64_130_0.dll', 'nvrtc64_120_0.dll'],
   },
   cudnn: { linux: ['libcudnn.so.9'], windows: ['cudnn64_9.dll'] },
+  nccl: { linux: ['libnccl.so.2'], windows: [] },
   management: { linux: ['libnvidia-ml.so.1', 'libnvidia-ml.so'], windows: ['nvml.dll'] },
 };
 
@@ -37,6 +40,7 @@ const remedies: Readonly<Record<keyof CudaLibraries, string>> = {
   management: driverRemedy,
   nvrtc:
     'install CUDA 13 or 12 (pip install nvidia-cuda-nvrtc, or NVIDIA’s package cuda-nvrtc-13-0) and put its lib folder on LD_LIBRARY_PATH (on Windows, PATH)',
+  nccl: 'install NCCL 2 (pip install nvidia-nccl-cu13, or NVIDIA’s package libnccl2) and put its lib folder on LD_LIBRARY_PATH, or let sums go through the host with --collective mpi',
   cudnn:
     'install cuDNN 9 (pip install nvidia-cudnn-cu13, or NVIDIA’s package libcudnn9-cuda-13) and put its lib folder on LD_LIBRARY_PATH (on Windows, PATH)',
 };

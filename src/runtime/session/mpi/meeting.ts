@@ -15,7 +15,12 @@ export interface ProcessLink {
   readonly peers: readonly ProcessIdentity[];
   /** How long to wait for others, in seconds. */
   readonly timeout: number;
+  /** What sums over the processes: MPI on the host, or NCCL between their cards. */
+  readonly collective: Collective;
 }
+
+/** What sums over processes. */
+export type Collective = 'mpi' | 'nccl';
 
 /** Another process ended this one's run. */
 export class PeerFailure extends FailureError {

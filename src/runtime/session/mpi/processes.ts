@@ -1,12 +1,16 @@
 /** @file The processes of a run, from the main thread: how they begin, meet, stop and fail together. */
 
+import { once } from 'node:events';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { FailureError, RequestError } from '../../../ir/index.js';
+import { ownFile } from '../../../own-files.js';
 import { lives, type ProcessIdentity, processSchema, thisProcess } from '../../files/process-identity.js';
 import { Board, boardStates } from './board.js';
 import { launchedSize } from './environment.js';
+import type { LastResort } from './last-resort.js';
 import { type Mpi, openMpi } from './library.js';
-import { PeerFailure, Peers, type ProcessLink, waitedInVain } from './meeting.js';
+import { type Collective, PeerFailure, Peers, type ProcessLink, waitedInVain } from './meeting.js';
 
 /** Bytes in which a process introduces itself. */
 const introduction = 1024;
@@ -15,6 +19,9 @@ const introduction = 1024;
 const eagerMs = 20;
 
 const lookEveryMs = 100;
+
+/** How long MPI may take to end, in ms. */
+const leaveWithinMs = 3000;
 
 /** How long a process that should end may take, in ms, before it is killed: a step can't be left. */
 const endWithinMs = 4000;
@@ -38,9 +45,10 @@ export class Processes {
   /**
    * Joins the processes that an MPI launcher has started.
    * @param timeout seconds to wait for others before giving up
+   * @param hasNccl whether the card of this process can meet those of others; sums go through it where all can
    * @throws FailureError when no MPI library is found, or the launcher is another MPI's
    */
-  static async start(timeout: number): Promise<Processes> {
+  static async start(timeout: number, hasNccl = false): Promise<Processes> {
     const mpi = openMpi();
     mpi.init();
     const [rank, size] = [mpi.rank(), mpi.size()];
@@ -59,9 +67,10 @@ export class Processes {
     const made = first === rank ? Board.make() : undefined;
     const paths = await gatherText(mpi, size, made?.path ?? '');
     const board = Board.open(paths[first] ?? '', rank);
-    await gatherText(mpi, size, '');
+    const everyone = await gatherText(mpi, size, hasNccl ? 'nccl' : 'mpi');
     made?.remove();
-    const link = { library: mpi.path, board: board.file, rank, peers, timeout };
+    const collective: Collective = everyone.includes('mpi') ? 'mpi' : 'nccl';
+    const link: ProcessLink = { library: mpi.path, board: board.file, rank, peers, timeout, collective };
     const processes = new Processes(mpi, link, new Peers(link));
     processes.watchLauncher();
     return processes;
@@ -79,6 +88,17 @@ export class Processes {
   get onHost(): number {
     const { space } = this.link.peers[this.rank] as ProcessIdentity;
     return this.link.peers.filter((peer) => peer.space === space).length;
+  }
+
+  /** The place of this process among those of its host: the number of its card. */
+  get placeOnHost(): number {
+    const { space } = this.link.peers[this.rank] as ProcessIdentity;
+    return this.link.peers.slice(0, this.rank).filter((peer) => peer.space === space).length;
+  }
+
+  /** What sums over the processes. */
+  get collective(): Collective {
+    return this.link.collective;
   }
 
   get mpiVersion(): string {
@@ -120,6 +140,34 @@ export class Processes {
     return Array.from({ length: this.size }, (_, rank) => [...all.subarray(rank * width, (rank + 1) * width - 1)]);
   }
 
+  /**
+   * Looks after the others while a session opens or takes a step whose sums are between cards: those wait for ever for one
+   * that has ended. Then the thread of the session can't be ended either, so `onStuck` is to tell the error and end the process.
+   */
+  async watched<T>(work: () => Promise<T>): Promise<T> {
+    if (this.collective === 'mpi') return work();
+    const began = performance.now();
+    const watch = setInterval(() => {
+      try {
+        // In a step, all have come to as many meetings; who has ended there, has ended too early.
+        this.peers.look(this.meetings, 'meetings', Math.max(performance.now() - began, 1001));
+      } catch (error) {
+        clearInterval(watch);
+        this.onStuck(error);
+      }
+    }, lookEveryMs);
+    try {
+      return await work();
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  /** What `watched` does where others have ended; told by who started. */
+  onStuck: (error: unknown) => void = (error) => {
+    throw error;
+  };
+
   /** What stands behind an error of a step: what became of the others, or what the kernel said. */
   explain(error: unknown): unknown {
     if (this.abandoned !== undefined) return new FailureError(this.abandoned);
@@ -150,13 +198,20 @@ export class Processes {
     this.endSoon();
   }
 
-  /** Leaves MPI, when all have come here. */
+  /**
+   * Leaves MPI, when all have come here. Libraries below it have been seen to wait there for each other for ever (MPICH 4.0
+   * with UCX over TCP); nothing is left to do then, so the process ends with its exit code.
+   */
   async finish(): Promise<void> {
     if (this.isOver) return;
     await this.gather([]);
     this.isOver = true;
     clearInterval(this.watch);
+    const workerData: LastResort = { exitCode: Number(process.exitCode ?? 0), afterMs: leaveWithinMs };
+    const lastResort = new Worker(ownFile('runtime/session/mpi/last-resort.js'), { workerData });
+    await once(lastResort, 'online');
     this.mpi.finalize();
+    await lastResort.terminate();
   }
 
   private tell(state: number, code = 0, message = ''): void {

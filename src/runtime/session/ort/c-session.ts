@@ -13,7 +13,7 @@ import {
   type TensorData,
 } from '../../../ir/index.js';
 import { decodeModel, elementTypes, type Program, programOf, valueTypes } from '../../../onnx/index.js';
-import { type OwnOperator, ownOperators } from '../../../operators/index.js';
+import { allReduce, type OwnOperator, ownOperators } from '../../../operators/index.js';
 import type { Device } from '../devices.js';
 import { batchReaders, refuseHostNodes } from '../host-nodes.js';
 import type { ArenaBytes, ModelSession, PlacedNode, RuntimeFacts, SessionRequest } from '../model-session.js';
@@ -119,22 +119,18 @@ export class CSession implements ModelSession {
     }
     if (!(optimization in levels)) throw new InternalError(`there is no level of optimization ${optimization}`);
     const model = readModel(request.model);
-    const library =
-      model.hasOwnOperators && device.target === 'cuda'
-        ? (await import('../cuda/index.js')).openDeviceLibrary({
-            device: device.index,
-            tf32: request.tf32 ?? true,
-            workspaceBytes: 64e6,
-          })
-        : undefined;
+    const library = device.target === 'cuda' ? await cardKernels(request, model) : undefined;
     const table = await operatorsFor(request);
     const wantsGraph = device.target === 'cuda' && (request.cudaGraph ?? true) && request.profilePrefix === undefined;
     let cudaGraph: boolean | string = wantsGraph && request.optimization === 'disabled';
+    if (cudaGraph && model.ownOperators.has(allReduce.name) && !library?.has(allReduce.name)) {
+      cudaGraph = 'sums over the processes go through the host';
+    }
     let session: Pointer;
     try {
-      session = openSession(api, request, model, { table, library }, cudaGraph);
+      session = openSession(api, request, model, { table, library }, cudaGraph === true);
     } catch (error) {
-      if (!cudaGraph) throw error;
+      if (cudaGraph !== true) throw error;
       session = openSession(api, request, model, { table, library }, false);
       // The runtime refuses graphs that it could not capture, such as those with nodes on the host.
       cudaGraph = `the runtime refused to capture it: ${(error as Error).message}`;
@@ -331,7 +327,7 @@ export class CSession implements ModelSession {
     const bound = new Map(feeds.map(([name, { dtype, shape }]) => [name, this.bind(dtype, shape)]));
     const fetched = new Map(results.map((name) => [name, this.bindOutput(name, extents)]));
     const captured = this.captures && !this.turns && updates.length > 0 && !this.isTaken;
-    const session = this.captures && this.model.hasTables && this.isTaken ? this.secondSession() : this.session;
+    const session = this.captures && this.isTaken ? this.secondSession() : this.session;
     const binding = (turned: boolean): Binding => {
       const pointer = made(api.CreateIoBinding, session);
       const state = [...this.state].map(([name, { current, next }]) => [name, turned ? next : current] as const);
@@ -383,10 +379,13 @@ export class CSession implements ModelSession {
 
   /**
    * Whether a captured graph must stay the session's only one. Concatenations and splits of unequal parts read tables that
-   * lie in memory which the session hands out again in its next plain run, so no plain run may follow.
+   * lie in memory which the session hands out again in its next plain run, so no plain run may follow. And where several
+   * processes meet in a step, all must run it as often: a capture runs it more than once, so all capture their first.
    */
   private get isTaken(): boolean {
-    return this.model.hasTables && [...this.plans.values()].some(({ graph }) => graph !== undefined);
+    const { hasTables, ownOperators } = this.model;
+    if (!hasTables && !ownOperators.has(allReduce.name)) return false;
+    return [...this.plans.values()].some(({ graph }) => graph !== undefined);
   }
 
   private secondSession(): Pointer {
@@ -505,7 +504,8 @@ interface ModelFacts {
   readonly program: Program;
   readonly inputs: ReturnType<typeof valueTypes>;
   readonly outputs: ReturnType<typeof valueTypes>;
-  readonly hasOwnOperators: boolean;
+  /** Operators of our own in it. */
+  readonly ownOperators: ReadonlySet<string>;
   /** Whether it has concatenations or splits whose CUDA kernels may read tables from memory of the host. */
   readonly hasTables: boolean;
 }
@@ -529,7 +529,9 @@ function readModel(source: string | Uint8Array): ModelFacts {
     outputs: valueTypes(model.graph?.output),
     hasTables:
       model.graph?.node?.some(({ opType, domain }) => !domain && (opType === 'Concat' || opType === 'Split')) ?? false,
-    hasOwnOperators: model.opsetImport?.some(({ domain }) => domain === 'densec') ?? false,
+    ownOperators: new Set(
+      (model.graph?.node ?? []).flatMap(({ domain, opType }) => (domain === 'densec' && opType ? [opType] : [])),
+    ),
   };
 }
 
@@ -539,12 +541,24 @@ interface OwnKernels {
   readonly library: DeviceLibrary | undefined;
 }
 
+/** What a card's kernels must be loaded for; sums over processes that meet by MPI run on the host. */
+async function cardKernels(
+  request: SessionRequest,
+  { ownOperators: used }: ModelFacts,
+): Promise<DeviceLibrary | undefined> {
+  const { device, tf32 = true, link } = request;
+  const own = [...used].some((name) => name !== allReduce.name)
+    ? (await import('../cuda/index.js')).openDeviceLibrary({ device: device.index, tf32, workspaceBytes: 64e6 })
+    : undefined;
+  if (link?.collective !== 'nccl' || !used.has(allReduce.name)) return own;
+  return (await import('../cuda/nccl.js')).withSums(own, device.index, link);
+}
+
 /** The operators of our own; where several processes take steps together, with sums over them. */
 async function operatorsFor({ link }: SessionRequest): Promise<OwnKernels['table']> {
   if (!link) return ownOperators;
   const { allReduceOf } = await import('../mpi/sums.js');
-  const allReduce = allReduceOf(link);
-  return { ...ownOperators, [allReduce.name]: allReduce };
+  return { ...ownOperators, [allReduce.name]: allReduceOf(link) };
 }
 
 const severity = { error: 3, fatal: 4 } as const;
@@ -592,7 +606,7 @@ function openSession(
     if (device.target === 'cuda') addCuda(api, options, device, request, cudaGraph);
     if (device.target === 'webgpu')
       api.SessionOptionsAppendExecutionProvider(options, 'WebGPU', ['preferredLayout'], ['NCHW'], 1);
-    if (model.hasOwnOperators) addOwnOperators(options, table, library);
+    if (model.ownOperators.size > 0) addOwnOperators(options, table, library);
     return typeof request.model === 'string'
       ? made(api.CreateSession, environment, request.model, options)
       : made(api.CreateSessionFromArray, environment, request.model, request.model.byteLength, options);

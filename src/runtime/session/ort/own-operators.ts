@@ -21,6 +21,8 @@ export interface DeviceKernel {
 
 /** Kernels on a device. */
 export interface DeviceLibrary {
+  /** Whether it has a kernel for an operator; others run on the host. */
+  has(name: string): boolean;
   create(name: string, attributes: Attributes): DeviceKernel;
   close(): void;
 }
@@ -49,7 +51,7 @@ const types = {
 
 /**
  * Lets a session's options know a table of operators.
- * @param library kernels on a CUDA device; without one they run on the host, by their reference kernels
+ * @param library kernels on a CUDA device; what it lacks runs on the host, by its reference kernel
  */
 export function addOwnOperators(
   options: Pointer,
@@ -61,7 +63,9 @@ export function addOwnOperators(
   let domain = domains.get(kernels);
   if (domain === undefined) {
     domain = made(api.CreateCustomOpDomain, 'densec');
-    for (const row of Object.values(table)) api.CustomOpDomain_Add(domain, describe(api, row, library));
+    for (const row of Object.values(table)) {
+      api.CustomOpDomain_Add(domain, describe(api, row, library?.has(row.name) ? library : undefined));
+    }
     domains.set(kernels, domain);
   }
   api.AddCustomOpDomain(options, domain);

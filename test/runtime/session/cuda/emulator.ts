@@ -57,7 +57,7 @@ export function buildEmulator(): Emulator {
     // Loaded once and kept, so the file may go.
     keep.push(handle);
     return {
-      libraries: { driver: names, nvrtc: names, cudnn: names, management: names },
+      libraries: { driver: names, nvrtc: names, cudnn: names, nccl: names, management: names },
       counts() {
         const numbers = new BigInt64Array(4);
         countsOf(numbers);
