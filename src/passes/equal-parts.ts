@@ -15,7 +15,7 @@ type Form = (builder: GraphBuilder) => readonly Value[];
  * Replaces concatenations and splits of unequal parts by the form that the target's table says takes the least time:
  *
  * - a kernel of ours, where the target has one;
- * - a slice for each part of a split that is read;
+ * - a slice for each part of a split that is read, of what has more than one axis;
  * - parts of the greatest common length, for what has no batch axis: larger parts are cut before they are joined, or joined
  *   after all has been cut.
  *
@@ -70,9 +70,11 @@ function formsOf(
   const isFixed = parts.every(({ type }) => isStatic(type.shape));
   const whole = inputs[0] as Value;
   if (isConcat) return isFixed ? [(builder) => [joined(builder, inputs, axis, unit)]] : [];
-  const slices: Form = (builder) =>
-    sliced(builder, whole, axis, lengths, (index) => readers.has(parts[index] as Value));
-  return isFixed ? [slices, (builder) => cut(builder, whole, axis, lengths, unit)] : [slices];
+  const beside = whole.type.shape.findIndex((dim, index) => index !== axis && typeof dim === 'number');
+  const isRead = (index: number): boolean => readers.has(parts[index] as Value);
+  const forms: readonly Form[] =
+    beside < 0 ? [] : [(builder) => sliced(builder, whole, [axis, beside], lengths, isRead)];
+  return isFixed ? [...forms, (builder) => cut(builder, whole, axis, lengths, unit)] : forms;
 }
 
 /** Parts joined after each has been cut into pieces of one length. */
@@ -104,14 +106,18 @@ function inPieces(builder: GraphBuilder, value: Value, axis: number, unit: numbe
   return builder.emitAll('split', [value], { axis, sizes: new Array<number>(count).fill(unit) });
 }
 
-/** A slice for each part that is read; the others are never looked at. */
+/**
+ * A slice for each part that is read; the others are never looked at. Slices along one axis alone the runtime's optimizer
+ * would make a split of again, so they name a second one, all of it.
+ */
 function sliced(
   builder: GraphBuilder,
   whole: Value,
-  axis: number,
+  axes: readonly [axis: number, beside: number],
   lengths: readonly number[],
   isRead: (index: number) => boolean,
 ): readonly Value[] {
+  const all = whole.type.shape[axes[1]] as number;
   let end = 0;
   const ranges = lengths.map((length) => {
     end += length;
@@ -119,7 +125,7 @@ function sliced(
   });
   const made = ranges.map(([start, stop], index) =>
     isRead(index)
-      ? builder.emit('slice', [whole], { axes: [axis], starts: [start], ends: [stop], steps: [1] })
+      ? builder.emit('slice', [whole], { axes, starts: [start, 0], ends: [stop, all], steps: [1, 1] })
       : undefined,
   );
   const any = made.find((value) => value !== undefined);

@@ -42,8 +42,9 @@ describe('equal-parts', () => {
     expect(formOf(split(12, 12, 12))).toEqual(['split 12+12+12']);
   });
 
-  it('slices few parts', () => {
-    expect(formOf(split(23, 13))).toEqual(['slice', 'slice']);
+  it('slices few parts of what has several axes', () => {
+    const images = graphOf((b, _, x) => b.emitAll('split', [x], { axis: 1, sizes: [23, 13] }));
+    expect(formOf(images)).toEqual(['slice', 'slice']);
   });
 
   it('cuts many parts to one length and joins the larger ones', () => {
