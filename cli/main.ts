@@ -4,41 +4,39 @@
 import '../src/runtime/session/telemetry.js';
 import { Command, CommanderError } from 'commander';
 import { version } from '../src/version.js';
-import { benchCommand } from './commands/bench.js';
-import { buildCommand } from './commands/build.js';
-import { devicesCommand } from './commands/devices.js';
-import { evalCommand } from './commands/eval.js';
-import { exportCommand } from './commands/export.js';
-import { infoCommand } from './commands/info.js';
-import { planCommand } from './commands/plan.js';
-import { predictCommand } from './commands/predict.js';
-import { stepCommand } from './commands/step.js';
-import { trainCommand } from './commands/train.js';
-import { verifyCommand } from './commands/verify.js';
 import { exitCodeOf, ToldError, tellError } from './errors.js';
 import { guardStreams } from './streams.js';
 
-function program(): Command {
+/** The commands, each with its own way to be loaded: what some of them need takes longer to load than others take in all. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  build: async () => (await import('./commands/build.js')).buildCommand(),
+  info: async () => (await import('./commands/info.js')).infoCommand(),
+  plan: async () => (await import('./commands/plan.js')).planCommand(),
+  bench: async () => (await import('./commands/bench.js')).benchCommand(),
+  verify: async () => (await import('./commands/verify.js')).verifyCommand(),
+  step: async () => (await import('./commands/step.js')).stepCommand(),
+  eval: async () => (await import('./commands/eval.js')).evalCommand(),
+  train: async () => (await import('./commands/train.js')).trainCommand(),
+  export: async () => (await import('./commands/export.js')).exportCommand(),
+  predict: async () => (await import('./commands/predict.js')).predictCommand(),
+  devices: async () => (await import('./commands/devices.js')).devicesCommand(),
+};
+
+/** The command that is called; all of them where help is wanted, or a name that is none. */
+function wanted(args: readonly string[]): Promise<readonly Command[]> {
+  const called = args.find((argument) => !argument.startsWith('-')) ?? '';
+  const names = Object.hasOwn(commands, called) ? [called] : Object.keys(commands);
+  return Promise.all(names.flatMap((name) => commands[name]?.() ?? []));
+}
+
+async function program(): Promise<Command> {
   const densec = new Command('densec')
     .description('Compiles a DenseNet into a plain ONNX training graph, and trains it with the stock onnxruntime.')
     .version(version)
     .option('--debug', 'show stack traces of errors')
     .showSuggestionAfterError()
     .addHelpText('after', help);
-  const commands = [
-    buildCommand(),
-    infoCommand(),
-    planCommand(),
-    benchCommand(),
-    verifyCommand(),
-    stepCommand(),
-    evalCommand(),
-    trainCommand(),
-    exportCommand(),
-    predictCommand(),
-    devicesCommand(),
-  ];
-  for (const command of commands) {
+  for (const command of await wanted(process.argv.slice(2))) {
     densec.addCommand(command.option('--debug', 'show stack traces of errors'));
   }
   // Errors are thrown instead of ending the process, in every command, so that exit codes are ours.
@@ -64,7 +62,7 @@ function report(error: unknown): number {
 guardStreams();
 
 try {
-  await program().parseAsync();
+  await (await program()).parseAsync();
 } catch (error) {
   // Never process.exit(): a session may still be closing, and ending its thread in mid-run aborts the process.
   process.exitCode = report(error);

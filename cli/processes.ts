@@ -13,6 +13,7 @@ import type { Collective } from '../src/runtime/session/mpi/meeting.js';
 import { launcherVariable, Processes } from '../src/runtime/session/mpi/processes.js';
 import { exitAtOnce } from '../src/runtime/session/ort/native.js';
 import { exitCodeOf, ToldError, tellError } from './errors.js';
+import { watchInterrupts } from './interrupts.js';
 import { note, silence } from './output.js';
 
 /** Flags of a run of several processes. */
@@ -137,7 +138,7 @@ export async function launchProcesses(flags: ProcessFlags): Promise<number> {
     env: { ...process.env, DENSEC_MPI: mpi.path, [launcherVariable]: JSON.stringify(thisProcess()) },
   });
   child.stdin.on('error', () => undefined);
-  const stopWatching = passOnInterrupts(
+  const stopWatching = watchInterrupts(
     () => child.stdin.write('stop\n'),
     () => child.kill('SIGKILL'),
   );
@@ -182,26 +183,3 @@ class Told {
 
 const isNoise =
   /^=+$|^= {3}|^YOUR APPLICATION TERMINATED|^This typically refers|^Please see the FAQ|^\[(mpiexec|proxy|cli)|^-{10,}$|^$/;
-
-/** Turns Ctrl-C, SIGTERM and a closed terminal into a request to stop; a second one of the first two ends all at once. */
-function passOnInterrupts(stop: () => void, end: () => void): () => void {
-  let asked = false;
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  const listener = (signal: NodeJS.Signals): void => {
-    if (!asked) {
-      asked = true;
-      stop();
-      return;
-    }
-    if (signal === 'SIGHUP') return;
-    note('quitting at once; the last checkpoint is whole');
-    end();
-    stopWatching();
-    process.kill(process.pid, signal);
-  };
-  const stopWatching = (): void => {
-    for (const signal of signals) process.off(signal, listener);
-  };
-  for (const signal of signals) process.on(signal, listener);
-  return stopWatching;
-}

@@ -11,6 +11,7 @@ import {
   aSeed,
   asSources,
   aText,
+  bytesOfType,
   checkOptions,
   either,
   findOutput,
@@ -24,9 +25,10 @@ import {
   RequestError,
   staticShape,
   type TensorData,
+  traitsOf,
 } from './ir/index.js';
-import { comparePeaks, type PeakLine, peakLines } from './memory/peak-lines.js';
-import { plannedLiveBytes, type Schedule, schedule, scheduledLiveness } from './memory/schedule.js';
+import { comparePeaks, type PeakLine } from './memory/peak-lines.js';
+import { type Schedule, schedule } from './memory/schedule.js';
 import { type Freeze, freezeParameters } from './passes/freeze.js';
 import { type Layout, usualLayout } from './passes/layout.js';
 import { leastBatchSize } from './passes/modes.js';
@@ -38,7 +40,7 @@ import {
   resolveOptimizer,
 } from './passes/optimizers/index.js';
 import { packState, planSegments, type Segment } from './passes/pack-state.js';
-import { type Pass, runPasses, runUnverified } from './passes/pass.js';
+import { type Pass, runPasses } from './passes/pass.js';
 import { numberCollectives, reduceAcrossProcesses } from './passes/reduce-across-processes.js';
 import { rematerialize } from './passes/rematerialize.js';
 import {
@@ -54,7 +56,7 @@ import {
   solvers,
   withinBudget,
 } from './passes/solvers/index.js';
-import { differentiation, evaluation, lowering, ordering, type ProcessesMode, sketch } from './passes/stages.js';
+import { differentiation, evaluation, lowering, ordering, type ProcessesMode } from './passes/stages.js';
 import { freezeUnused, warnUnused } from './passes/unused-parameters.js';
 import { updateEarly } from './passes/update-early.js';
 import { reservedPrefix, resultOutputs } from './step/interface.js';
@@ -219,30 +221,21 @@ export function compileForward(
   const steps = new Map<RematProblem, (again: ReadonlySet<Node>) => Schedule>();
   const laidOut = memoized((layout: Layout): RematProblem => {
     const differentiated = run(asSources(forward), differentiation(target, layout, mode));
-    const remat = (again: ReadonlySet<Node>): Pass => rematerialize(again, layout.holdShare);
-    const step = lastOf(
-      (again: ReadonlySet<Node>): Schedule =>
-        schedule(
-          run(differentiated, [remat(again), ...ordering, ...update, ...lowering(target), updateEarly, ...numbered]),
-        ),
-    );
+    const step = (again: ReadonlySet<Node>): readonly Pass[] => [
+      rematerialize(again, layout.holdShare),
+      ...[...ordering, ...update, ...lowering(target), updateEarly, ...numbered],
+    ];
+    const shipped = lastOf((again) => schedule(run(differentiated, step(again))));
     const problem = rematProblem(differentiated, target, {
       batchSize: options.memory?.batchSize,
       layout,
       inLayout: laidOut,
-      predict(again) {
-        const graph = runUnverified(differentiated, [remat(again), ...sketch(target)]);
-        return { graph, liveBytes: (batchSize) => plannedLiveBytes(graph, batchSize) };
-      },
       ship(again) {
-        const shipped = step(again);
-        return {
-          nodes: shipped.order.map(({ node }) => node),
-          liveBytes: (batchSize) => scheduledLiveness(shipped, batchSize).timeline,
-        };
+        const { order, liveness } = shipped(again);
+        return { nodes: order.map(({ node }) => node), liveBytes: (batchSize) => liveness(batchSize).timeline };
       },
     });
-    steps.set(problem, step);
+    steps.set(problem, shipped);
     return problem;
   });
   const { problem, again: chosen, isFinal, certificate } = solve(laidOut(usualLayout), solver);
@@ -312,19 +305,19 @@ function rematOf({ remat, solver, memory }: CompileOptions): { name: Compiled['r
 
 /**
  * The step that computes a choice again; or the one that keeps everything, if at any batch size that takes less memory. The
- * latter is compiled only where its sketch isn't clearly higher.
+ * latter is compiled only where what it keeps isn't clearly more.
  */
 function atMostAll(
   step: (again: ReadonlySet<Node>) => Schedule,
   again: ReadonlySet<Node>,
-  { predict }: RematProblem,
+  problem: RematProblem,
   remat: string,
 ): { training: Schedule; again: ReadonlySet<Node>; warnings: readonly string[] } {
   const training = step(again);
   if (again.size === 0) return { training, again, warnings: [] };
   const peaks = training.livePeak;
-  const sketched = peakLines(predict(new Set()).liveBytes).map((line) => scaled(line, clearlyLower));
-  if (comparePeaks(peaks, sketched).higherAt === undefined) return { training, again, warnings: [] };
+  const kept = scaled(bytesOfKeepingAll(training.graph, problem), clearlyLower);
+  if (comparePeaks(peaks, [kept]).higherAt === undefined) return { training, again, warnings: [] };
   const all = step(new Set());
   const { higherAt, isLower } = comparePeaks(peaks, all.livePeak);
   if (higherAt === undefined && isLower) return { training, again, warnings: [] };
@@ -339,12 +332,23 @@ function atMostAll(
   };
 }
 
+/** What a step has alive between its passes if it keeps all that the backward pass reads: that, and what it is given. */
+function bytesOfKeepingAll({ inputs }: Graph, { candidates, batchSize }: RematProblem): PeakLine {
+  const [one = 0, two = 0] = [1, 2].map((size) =>
+    inputs.reduce((sum, { value }) => sum + bytesOfType(value.type, size), 0),
+  );
+  const kept = [...candidates.values()].filter(({ node, uses }) => uses.length > 0 && !traitsOf(node.operator).view);
+  const perSample = kept.reduce((sum, { bytes }) => sum + bytes / batchSize, 0);
+  return { fixed: 2 * one - two, perSample: two - one + perSample };
+}
+
 /** A function of a choice that remembers its last result: what a solver accepted is what ships. */
 function lastOf(make: (again: ReadonlySet<Node>) => Schedule): typeof make {
   let last: { readonly again: ReadonlySet<Node>; readonly made: Schedule } | undefined;
   return (again) => {
     if (last?.again.size !== again.size || ![...again].every((node) => last?.again.has(node))) {
-      last = { again, made: make(again) };
+      // A solver may go on with the set that it asked about.
+      last = { again: new Set(again), made: make(again) };
     }
     return last.made;
   };
@@ -361,8 +365,8 @@ function memoized(make: (layout: Layout) => RematProblem): typeof make {
   };
 }
 
-/** Share of a sketch's peak below which a plan is lower than what comes of the sketch: they differ by less. */
-const clearlyLower = 0.8;
+/** Share of such bytes below which a plan is lower than what keeps them: a lowered step keeps as much, but for masks. */
+const clearlyLower = 0.9;
 
 function scaled({ fixed, perSample }: PeakLine, factor: number): PeakLine {
   return { fixed: factor * fixed, perSample: factor * perSample };

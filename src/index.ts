@@ -40,7 +40,6 @@ export {
   type Certificate,
   loadSolver,
   type MemoryBudget,
-  type Prediction,
   type RematChoice,
   type RematName,
   type RematNode,

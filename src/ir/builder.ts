@@ -2,7 +2,7 @@
 
 import { InternalError } from './errors.js';
 import type { Graph, GraphInput, GraphOutput, Node, NodeOf, Origin } from './graph.js';
-import { markTyped, Value } from './graph.js';
+import { Value } from './graph.js';
 import { inferTypes, type OperatorAttributes, type OperatorName } from './operators/index.js';
 import type { TensorType } from './shape.js';
 import { floatTensor, type TensorData } from './tensor-data.js';
@@ -46,7 +46,7 @@ export class GraphBuilder {
     );
     const outputs = types.map((type) => new Value(type));
     const node: NodeOf<K> = { operator, inputs, outputs, attributes, origin: this.origin };
-    markTyped(node as unknown as Node);
+    Value.markTyped(node as unknown as Node);
     this.nodes.push(node as unknown as Node);
     return outputs;
   }

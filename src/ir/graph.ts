@@ -6,7 +6,20 @@ import { isStatic, type TensorType } from './shape.js';
 
 /** A tensor that is computed once. Two values are the same only if they are the same object. */
 export class Value {
+  /** The node of which it was found to be of the type that the operator gives. */
+  #checkedOf: Node | undefined;
+
   constructor(readonly type: TensorType) {}
+
+  /** Whether the types of a node's outputs were found right, or made so. Nodes never change, so they stay so in every graph. */
+  static areTyped(node: Node): boolean {
+    return node.outputs.length > 0 && node.outputs.every((value) => value.#checkedOf === node);
+  }
+
+  /** Notes that the types of a node's outputs are right. */
+  static markTyped(node: Node): void {
+    for (const value of node.outputs) value.#checkedOf = node;
+  }
 }
 
 /** Whether a value holds floats of which there are more the larger the batch is. */
@@ -100,17 +113,4 @@ export function findOutput(graph: Graph, name: string): GraphOutput {
 /** The graph with each node as the source of what later passes make of it. */
 export function asSources(graph: Graph): Graph {
   return { ...graph, nodes: graph.nodes.map((node) => ({ ...node, origin: { ...node.origin, source: node } })) };
-}
-
-/** Nodes whose outputs have the types that their operators give; nodes are never changed, so they stay so in every graph. */
-const typed = new WeakSet<Node>();
-
-/** Whether a node's types were found right, or made so. */
-export function isTyped(node: Node): boolean {
-  return typed.has(node);
-}
-
-/** Notes that a node's types are right. */
-export function markTyped(node: Node): void {
-  typed.add(node);
 }

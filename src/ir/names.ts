@@ -56,7 +56,9 @@ export function nameValues(graph: Graph): ReadonlyMap<Value, string> {
 
 /** Values that nodes read or that are outputs. */
 export function usedValues({ nodes, outputs }: Graph): ReadonlySet<Value> {
-  return new Set([...nodes.flatMap((node) => node.inputs), ...outputs.map(({ value }) => value)]);
+  const used = new Set(outputs.map(({ value }) => value));
+  for (const { inputs } of nodes) for (const value of inputs) used.add(value);
+  return used;
 }
 
 /** The values of a graph's constants. */

@@ -1,7 +1,7 @@
 /** @file Shapes with a symbolic batch size: comparison, broadcasting and printing. */
 
 import { RequestError } from './errors.js';
-import type { DType } from './tensor-data.js';
+import { bytesPerElement, type DType } from './tensor-data.js';
 
 /** An extent: a number, or one known only when the graph runs: the batch size `N` or a multiple of it, `64*N`. */
 export type Dim = number | string;
@@ -115,10 +115,24 @@ export function sameSize(a: Shape, b: Shape): boolean {
 
 /** A shape's extents for a given batch size. */
 export function concreteShape(shape: Shape, batchSize: number): readonly number[] {
-  return shape.map((dim) => {
-    if (typeof dim === 'number') return dim;
-    return dim === batch ? batchSize : sizeOf([dim]).factor * batchSize;
-  });
+  return shape.map((dim) => concreteDim(dim, batchSize));
+}
+
+function concreteDim(dim: Dim, batchSize: number): number {
+  if (typeof dim === 'number') return dim;
+  return dim === batch ? batchSize : sizeOf([dim]).factor * batchSize;
+}
+
+/** Bytes of a tensor of a type for a given batch size. */
+export function bytesOfType({ dtype, shape }: TensorType, batchSize: number): number {
+  return elementsOf(shape, batchSize) * bytesPerElement[dtype];
+}
+
+/** Elements of a shape for a given batch size. */
+export function elementsOf(shape: Shape, batchSize: number): number {
+  let count = 1;
+  for (const dim of shape) count *= concreteDim(dim, batchSize);
+  return count;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** @file Checks that a graph is well formed: every value defined once and before use, every type as inferred. */
 
 import { InternalError } from './errors.js';
-import { type Graph, isTyped, markTyped, type Node, type Value } from './graph.js';
+import { type Graph, type Node, Value } from './graph.js';
 import { inferTypes } from './operators/index.js';
 import { formatType, sameType } from './shape.js';
 
@@ -30,10 +30,10 @@ export function verifyGraph(graph: Graph): void {
       if (defined.has(node.inputs[operand] as Value)) continue;
       fail(`${where(index, node)} uses operand ${operand} before it is defined`);
     }
-    if (!isTyped(node)) {
+    if (!Value.areTyped(node)) {
       const mismatch = typeMismatch(node);
       if (mismatch) fail(`${where(index, node)}${mismatch}`);
-      markTyped(node);
+      Value.markTyped(node);
     }
     for (const value of node.outputs) {
       if (defined.has(value)) fail(`${where(index, node)} defines a value that is defined already`);

@@ -40,71 +40,130 @@ export interface Liveness<V> {
  * with them.
  * @param bytesOf bytes of a value; 0 where it takes none
  */
-export function liveness<V>({ inputs, outputs, nodes }: Run<V>, bytesOf: (value: V) => number): Liveness<V> {
-  const buffer = new Map<V, V>();
-  const rootOf = (value: V): V => buffer.get(value) ?? value;
-  const lastUse = new Map<V, number>();
-  const takenOver = new Set<V>();
+export function liveness<V>(run: Run<V>, bytesOf: (value: V) => number): Liveness<V> {
+  return livenessBySizes(run)(bytesOf);
+}
 
-  for (const node of nodes) {
-    const [source] = node.inputs;
-    if (source !== undefined && node.effect.view) for (const output of node.outputs) buffer.set(output, rootOf(source));
-  }
-  for (const [position, node] of nodes.entries()) {
-    for (const value of node.inputs) if (value !== undefined) lastUse.set(rootOf(value), position);
-  }
-  for (const value of [...inputs, ...outputs]) lastUse.set(rootOf(value), nodes.length);
+/** The live bytes of a run for whatever sizes its values have: what doesn't depend on these is found out once. */
+export function livenessBySizes<V>(run: Run<V>): (bytesOf: (value: V) => number) => Liveness<V> {
+  const buffers = buffersOf(run);
+  return (bytesOf) => countBytes(buffers, run.nodes.length, bytesOf);
+}
 
-  // In the order of birth; while alive, a buffer's end is open.
-  const births: { -readonly [K in keyof LiveRange<V>]: LiveRange<V>[K] }[] = [];
-  const alive = new Map<V, (typeof births)[number]>();
+/** The buffers of a run by number, in the order of their births. */
+interface Buffers<V> {
+  /** What each is first of. */
+  readonly values: readonly V[];
+  /** How many come from outside; they are the first. */
+  readonly inputs: number;
+  /** Before each node, and behind the last, how many have been born. */
+  readonly born: readonly number[];
+  /** By node, the buffers that nobody wants after it. */
+  readonly dying: readonly (readonly number[])[];
+  /** Those that a buffer may take over when it is born, which die with its producer. */
+  readonly overwritable: readonly (readonly number[])[];
+}
+
+function buffersOf<V>({ inputs, outputs, nodes }: Run<V>): Buffers<V> {
+  const values: V[] = [];
+  const numbers = new Map<V, number>();
+  const bear = (value: V): void => {
+    numbers.set(value, values.length);
+    values.push(value);
+  };
+  for (const value of inputs) bear(value);
+  const born: number[] = [];
+  for (const { inputs: operands, outputs: results, effect } of nodes) {
+    born.push(values.length);
+    const [source] = operands;
+    const viewed = source !== undefined && effect.view ? numbers.get(source) : undefined;
+    for (const value of results) {
+      if (viewed === undefined) bear(value);
+      else numbers.set(value, viewed);
+    }
+  }
+  born.push(values.length);
+
+  const lastUse = lastUses({ inputs, outputs, nodes }, numbers, born);
+  const dying = nodes.map((): number[] => []);
+  for (const [number, position] of lastUse.entries()) dying[position]?.push(number);
+
+  const overwrites = values.map((): readonly number[] => []);
+  for (const [position, { inputs: operands, effect }] of nodes.entries()) {
+    if (!effect.inPlace?.length) continue;
+    const first = born[position] as number;
+    for (let number = first; number < (born[position + 1] as number); number++) {
+      const candidates = overwritable(effect, number - first).flatMap((operand) => {
+        const value = operands[operand];
+        return value === undefined ? [] : (numbers.get(value) ?? []);
+      });
+      overwrites[number] = candidates.filter((candidate) => lastUse[candidate] === position);
+    }
+  }
+  return { values, inputs: inputs.length, born, dying, overwritable: overwrites };
+}
+
+/** By buffer, the last node that wants it: its producer where nobody reads it; none of the nodes where it outlives the run. */
+function lastUses<V>(
+  { inputs, outputs, nodes }: Run<V>,
+  numbers: ReadonlyMap<V, number>,
+  born: readonly number[],
+): readonly number[] {
+  const last = nodes.flatMap((_, position) =>
+    Array.from({ length: (born[position + 1] as number) - (born[position] as number) }, () => position),
+  );
+  const lastUse = [...inputs.map(() => nodes.length), ...last];
+  const use = (value: V | undefined, position: number): void => {
+    const number = value === undefined ? undefined : numbers.get(value);
+    if (number !== undefined) lastUse[number] = position;
+  };
+  for (const [position, node] of nodes.entries()) for (const value of node.inputs) use(value, position);
+  for (const value of [...inputs, ...outputs]) use(value, nodes.length);
+  return lastUse;
+}
+
+function countBytes<V>(buffers: Buffers<V>, nodes: number, bytesOf: (value: V) => number): Liveness<V> {
+  const { values, inputs, born, dying, overwritable } = buffers;
+  const bytes = Float64Array.from(values, bytesOf);
+  const from = new Float64Array(values.length);
+  // While alive, a buffer's end is open.
+  const to = new Float64Array(values.length).fill(Number.POSITIVE_INFINITY);
   let live = 0;
-  const bear = (value: V, from: number): void => {
-    const birth = { value, bytes: bytesOf(value), from, to: Number.POSITIVE_INFINITY };
-    births.push(birth);
-    alive.set(value, birth);
-    live += birth.bytes;
+  const end = (number: number, position: number): void => {
+    to[number] = position;
+    live -= bytes[number] as number;
   };
-  const end = (value: V, to: number): void => {
-    const birth = alive.get(value);
-    if (!birth) return;
-    birth.to = to;
-    alive.delete(value);
-    live -= birth.bytes;
-  };
-  for (const value of inputs) bear(value, 0);
+  const isAlive = (number: number): boolean => to[number] === Number.POSITIVE_INFINITY;
+  for (let number = 0; number < inputs; number++) live += bytes[number] as number;
   let peak = { bytes: live, at: 0 };
   const timeline: number[] = [];
-  for (let position = 0; position < nodes.length; position++) {
-    const node = nodes[position] as MemoryNode<V>;
-    const dying: V[] = [];
-    for (const operand of node.inputs) {
-      if (operand === undefined) continue;
-      const value = rootOf(operand);
-      if (lastUse.get(value) === position && alive.has(value) && !dying.includes(value)) dying.push(value);
-    }
-    for (let index = 0; index < node.outputs.length; index++) {
-      const output = node.outputs[index] as V;
-      if (rootOf(output) !== output) continue;
-      const bytes = bytesOf(output);
-      const reused = overwritable(node.effect, index)
-        .flatMap((operand) => node.inputs[operand] ?? [])
-        .map(rootOf)
-        .find((value) => dying.includes(value) && alive.get(value)?.bytes === bytes && !takenOver.has(value));
-      if (reused !== undefined) {
-        takenOver.add(reused);
-        end(reused, position - 1);
-      }
-      bear(output, position);
+  for (let position = 0; position < nodes; position++) {
+    for (let number = born[position] as number; number < (born[position + 1] as number); number++) {
+      const taken = overwritable[number]?.find((other) => isAlive(other) && bytes[other] === bytes[number]);
+      if (taken !== undefined) end(taken, position - 1);
+      from[number] = position;
+      live += bytes[number] as number;
     }
     timeline.push(live);
     if (live > peak.bytes) peak = { bytes: live, at: position };
-    for (const value of dying) end(value, position);
-    for (const value of node.outputs) if ((lastUse.get(value) ?? position) <= position) end(value, position);
+    for (const number of dying[position] ?? []) if (isAlive(number)) end(number, position);
   }
-  const tensors = births
-    .filter(({ from, to }) => from <= peak.at && to >= peak.at)
-    .map(({ value, bytes }) => ({ value, bytes }))
-    .sort((a, b) => b.bytes - a.bytes);
-  return { timeline, peakBytes: peak.bytes, peakAt: peak.at, tensors, ranges: births };
+  const ranges = (): LiveRange<V>[] =>
+    values.map((value, number) => ({
+      ...{ value, bytes: bytes[number] as number },
+      ...{ from: from[number] as number, to: to[number] as number },
+    }));
+  return {
+    timeline,
+    peakBytes: peak.bytes,
+    peakAt: peak.at,
+    // Most are asked for the timeline alone.
+    get tensors() {
+      const alive = ranges().filter((range) => range.from <= peak.at && range.to >= peak.at);
+      return alive.map(({ value, bytes }) => ({ value, bytes })).sort((a, b) => b.bytes - a.bytes);
+    },
+    get ranges() {
+      return ranges();
+    },
+  };
 }

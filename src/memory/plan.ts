@@ -1,7 +1,7 @@
 /** @file The memory plan of a graph for one batch size: the order in which the runtime will execute it, and what is alive when. */
 
 import { aCount, checkValue, type Graph } from '../ir/index.js';
-import { type Schedule, schedule, scheduledLiveness } from './schedule.js';
+import { type Schedule, schedule } from './schedule.js';
 
 /** A tensor that is alive at the peak. */
 export interface PlannedTensor {
@@ -30,7 +30,7 @@ export function planMemory(graph: Graph | Schedule, batchSize: number): MemoryPl
   checkValue('the batch size', batchSize, aCount(1));
   const scheduled = 'order' in graph ? graph : schedule(graph);
   const { names, order } = scheduled;
-  const { timeline, peakBytes, peakAt, tensors } = scheduledLiveness(scheduled, batchSize);
+  const { timeline, peakBytes, peakAt, tensors } = scheduled.liveness(batchSize);
   const nameOf = names.get.bind(names);
   return {
     order: order.map(({ outputs: [first] }) => (first && nameOf(first)) ?? ''),

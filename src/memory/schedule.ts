@@ -1,11 +1,10 @@
 /** @file The schedule of a lowered graph: the one plan that models, forecasts, reports and checks are made of. */
 
 import {
+  bytesOfType,
   bytesPerElement,
-  concreteShape,
   constantValues,
   copyOutputs,
-  elementCount,
   formatType,
   type Graph,
   inPlaceOf,
@@ -20,7 +19,7 @@ import {
 } from '../ir/index.js';
 import { bufferNumbers, type ValueTypes } from './buffers.js';
 import { executionOrder } from './execution-order.js';
-import { type Liveness, liveness } from './liveness.js';
+import { type Liveness, livenessBySizes } from './liveness.js';
 import type { MemoryNode } from './node.js';
 import { type PeakLine, peakLines } from './peak-lines.js';
 import { placeNodes } from './place.js';
@@ -44,6 +43,8 @@ export interface Schedule {
   readonly order: readonly ScheduledNode[];
   /** For values with a batch axis, the number of the buffer that holds them; values of one number share it, in turn or in place. */
   readonly buffers: ReadonlyMap<Value, number>;
+  /** What is alive while the nodes run, for a batch size. */
+  liveness(batchSize: number): Liveness<Value>;
   /** Live bytes at the peak, as lines over the batch size. */
   readonly livePeak: readonly PeakLine[];
 }
@@ -51,54 +52,67 @@ export interface Schedule {
 /** Schedules a lowered graph, whose outputs are made values of their own: the order of its nodes is the plan. */
 export function schedule(lowered: Graph): Schedule {
   const graph = copyOutputs(lowered);
-  const planned = memoryNodes(graph);
-  const names = nameValues(graph);
-  // An output ends the life of what it is made of; for state, that is all the gradients of a segment.
-  const large = new Set(graph.outputs.map(({ value }) => value));
-  for (const value of names.keys()) if (!isStatic(value.type.shape)) large.add(value);
-  const isLarge = (value: Value | undefined): boolean => value !== undefined && large.has(value);
-  const file = placeNodes(
-    planned.map((each) => ({ ...each, small: ![...each.inputs, ...each.outputs].some(isLarge) })),
-  );
+  const file = placed(graph);
   const order = executionOrder({ nodes: file }).map((index) => file[index] as ScheduledNode);
-  const values = valueTypes(graph, names);
-  const numbers = shareBuffers(order, bufferNumbers(order, values), values);
-  const buffers = new Map(
-    [...numbers].filter(([value]) => names.has(value) && !values.fixed.has(value) && !isStatic(value.type.shape)),
-  );
-  let lines: readonly PeakLine[] | undefined;
+  // Names, buffers and peaks are asked of the schedules that ship, and not of all that a solver tries.
+  const names = once(() => nameValues(graph));
+  const buffers = once(() => buffersOf(graph, order, names()));
+  const liveness = once(() => livenessByBatch(graph, order));
+  const livePeak = once(() => peakLines((batchSize) => liveness()(batchSize).timeline));
   return {
-    ...{ graph, names, file, order, buffers },
-    // Not every schedule is asked: those of models to evaluate or export are not.
-    get livePeak() {
-      lines ??= peakLines((batchSize) => scheduledLiveness({ graph, order }, batchSize).timeline);
-      return lines;
+    ...{ graph, file, order },
+    get names() {
+      return names();
     },
+    get buffers() {
+      return buffers();
+    },
+    get livePeak() {
+      return livePeak();
+    },
+    liveness: (batchSize) => liveness()(batchSize),
   };
 }
 
-/** Live bytes of a schedule's nodes, in the order in which they run, for a batch size. */
-export function scheduledLiveness(
-  { graph, order }: Pick<Schedule, 'graph' | 'order'>,
-  batchSize: number,
-): Liveness<Value> {
-  return liveness(
-    {
-      inputs: graph.inputs.map(({ value }) => value),
-      outputs: graph.outputs.map(({ value }) => value),
-      nodes: order,
-    },
-    ({ type }) => elementCount(concreteShape(type.shape, batchSize)) * bytesPerElement[type.dtype],
+/** A graph's nodes as they must stand in the file to be executed in the graph's order. */
+function placed(graph: Graph): readonly ScheduledNode[] {
+  // An output ends the life of what it is made of; for state, that is all the gradients of a segment.
+  const results = new Set(graph.outputs.map(({ value }) => value));
+  const isLarge = (value: Value | undefined): boolean =>
+    value !== undefined && (results.has(value) || !isStatic(value.type.shape));
+  return placeNodes(
+    memoryNodes(graph).map((each) => ({ ...each, small: !each.inputs.some(isLarge) && !each.outputs.some(isLarge) })),
   );
 }
 
-/** Live bytes while each node of a lowered graph runs in the graph's own order, as it is planned; at constants 0. */
-export function plannedLiveBytes(graph: Graph, batchSize: number): Float64Array {
-  const { timeline } = scheduledLiveness({ graph, order: memoryNodes(graph) }, batchSize);
-  let position = 0;
-  return Float64Array.from(graph.nodes, ({ operator }) =>
-    operator === 'constant' ? 0 : (timeline[position++] as number),
+function buffersOf(
+  graph: Graph,
+  order: readonly ScheduledNode[],
+  names: ReadonlyMap<Value, string>,
+): ReadonlyMap<Value, number> {
+  const values = valueTypes(graph, names);
+  const numbers = shareBuffers(order, bufferNumbers(order, values), values);
+  return new Map(
+    [...numbers].filter(([value]) => names.has(value) && !values.fixed.has(value) && !isStatic(value.type.shape)),
   );
+}
+
+function livenessByBatch(graph: Graph, order: readonly ScheduledNode[]): (batchSize: number) => Liveness<Value> {
+  const bySizes = livenessBySizes({
+    inputs: graph.inputs.map(({ value }) => value),
+    outputs: graph.outputs.map(({ value }) => value),
+    nodes: order,
+  });
+  return (batchSize) => bySizes(({ type }) => bytesOfType(type, batchSize));
+}
+
+/** A function that makes something when it is first called. */
+function once<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 /** A graph's nodes but its constants, as the memory model sees them. */

@@ -2,7 +2,7 @@
 
 import { aCount, checkValue, type Graph, type Node, type Phase, type Value } from '../ir/index.js';
 import { nodeMicroseconds, type Target } from '../targets/index.js';
-import { type Schedule, type ScheduledNode, scheduledLiveness } from './schedule.js';
+import type { Schedule, ScheduledNode } from './schedule.js';
 
 /**
  * What a buffer is. `state`: what comes in and goes out, so parameters, what the optimizer keeps, running statistics, the
@@ -59,7 +59,7 @@ export interface StepMemory {
 export function stepMemory(scheduled: Schedule, target: Target, batchSize: number): StepMemory {
   checkValue('the batch size', batchSize, aCount(1));
   const { graph, order, names } = scheduled;
-  const { timeline, peakBytes, peakAt, ranges } = scheduledLiveness(scheduled, batchSize);
+  const { timeline, peakBytes, peakAt, ranges } = scheduled.liveness(batchSize);
   const kindOf = kindsOf(graph, order);
   const layers = layersOf(order);
   const nameOf = (value: Value | undefined): string => (value && names.get(value)) ?? '';

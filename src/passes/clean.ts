@@ -10,12 +10,12 @@ export const removeDeadCode: Pass = {
   run(graph) {
     const used = new Set<Value>(graph.outputs.map(({ value }) => value));
     const kept: Node[] = [];
-    for (const node of [...graph.nodes].reverse()) {
+    for (const node of graph.nodes.toReversed()) {
       if (!node.outputs.some((value) => used.has(value)) && !traitsOf(node.operator).collective) continue;
       for (const value of node.inputs) used.add(value);
       kept.push(node);
     }
-    return { ...graph, nodes: kept.reverse() };
+    return kept.length === graph.nodes.length ? graph : { ...graph, nodes: kept.reverse() };
   },
 };
 

@@ -9,11 +9,28 @@ export interface Pass {
 }
 
 /**
- * Runs passes in order and verifies every result.
+ * Runs passes in order and verifies what comes of them. Where that is broken, or a pass fails, each result is looked at to
+ * name the pass that broke the graph.
  * @param observe told of each pass's result, for printing between passes
  * @throws InternalError naming the pass that broke the graph and those before it
  */
 export function runPasses(graph: Graph, passes: readonly Pass[], observe?: (pass: Pass, graph: Graph) => void): Graph {
+  try {
+    let current = graph;
+    for (const pass of passes) {
+      current = pass.run(current);
+      observe?.(pass, current);
+    }
+    verifyGraph(current);
+    return current;
+  } catch (error) {
+    blame(graph, passes);
+    throw error;
+  }
+}
+
+/** @throws InternalError naming the first pass that breaks a graph; what a pass itself throws */
+function blame(graph: Graph, passes: readonly Pass[]): void {
   let current = graph;
   for (const [index, pass] of passes.entries()) {
     current = pass.run(current);
@@ -25,12 +42,5 @@ export function runPasses(graph: Graph, passes: readonly Pass[], observe?: (pass
         cause: error,
       });
     }
-    observe?.(pass, current);
   }
-  return current;
-}
-
-/** Runs passes for a prediction: of passes that are verified where the step itself is compiled. */
-export function runUnverified(graph: Graph, passes: readonly Pass[]): Graph {
-  return passes.reduce((current, pass) => pass.run(current), graph);
 }

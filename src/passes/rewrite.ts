@@ -30,7 +30,7 @@ export class Rewriter {
   /** Takes over every node in order, or what the rule gives for it. */
   apply(rule: RewriteRule): void {
     for (const node of this.graph.nodes) {
-      const inputs = node.inputs.map((value) => this.current(value));
+      const inputs = this.currentInputs(node);
       this.builder.origin = node.origin;
       const values = rule(node, inputs, this.builder);
       if (values) {
@@ -39,10 +39,14 @@ export class Rewriter {
         }
         for (const [index, output] of node.outputs.entries()) this.replace(output, values[index] as Value);
       } else {
-        const isUnchanged = inputs.every((value, index) => value === node.inputs[index]);
-        this.builder.append(isUnchanged ? node : { ...node, inputs });
+        this.builder.append(inputs === node.inputs ? node : { ...node, inputs });
       }
     }
+  }
+
+  private currentInputs({ inputs }: Node): readonly Value[] {
+    for (const value of inputs) if (this.replaced.has(value)) return inputs.map((each) => this.current(each));
+    return inputs;
   }
 
   /** The old graph's outputs as they are now. */

@@ -77,18 +77,6 @@ export function lowering(target: Target): readonly Pass[] {
   ];
 }
 
-/** As much of the lowering as shows all large temporaries: what a solver's predictions are made of. */
-export function sketch(target: Target): readonly Pass[] {
-  return [
-    removeDeadCode,
-    elideExpand,
-    normalizeWithin(target),
-    lower(target),
-    foldCenter(target.fusedConvolution),
-    ...fusion(target),
-  ];
-}
-
 function partsOf(target: Target): readonly Pass[] {
   return target.unequalParts === 'dear' ? [equalParts(target), ...clean] : [];
 }

@@ -1,9 +1,10 @@
 /** @file What the kernel of a node has to do at least: bytes to move, operations to compute, and its kind. */
 
 import {
-  bytesPerElement,
+  bytesOfType,
   concreteShape,
   elementCount,
+  elementsOf,
   type Node,
   type NodeOf,
   type OperatorName,
@@ -122,8 +123,7 @@ function isSelection({ operator }: Node): boolean {
 function flopsOf(node: Node, batchSize: number): number {
   const [a, b, c] = node.inputs;
   const [out] = node.outputs;
-  const count = (value: Value | undefined): number =>
-    value ? elementCount(concreteShape(value.type.shape, batchSize)) : 0;
+  const count = (value: Value | undefined): number => (value ? elementsOf(value.type.shape, batchSize) : 0);
   const sumLength = (weight: Value | undefined): number =>
     elementCount((weight?.type.shape ?? []).slice(1) as readonly number[]);
   switch (node.operator) {
@@ -149,8 +149,7 @@ function flopsOf(node: Node, batchSize: number): number {
 
 /** Bytes of a value at a batch size; 0 for none. */
 export function bytesOf(value: Value | undefined, batchSize: number): number {
-  if (!value) return 0;
-  return elementCount(concreteShape(value.type.shape, batchSize)) * bytesPerElement[value.type.dtype];
+  return value ? bytesOfType(value.type, batchSize) : 0;
 }
 
 /** One kernel a node, views included. */

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { TensorData } from '../../src/ir/index.js';
 import { readSafetensors, writeSafetensors } from '../../src/runtime/files/safetensors.js';
 import { type CliResult, densec, temporaryFolder } from '../helpers/cli.js';
-import { expectSameEnd } from '../helpers/runs.js';
+import { expectSameEnd, expectWhole, killAt } from '../helpers/runs.js';
 import { writeIdxFolder } from '../runtime/data/files.js';
 
 const path = temporaryFolder();
@@ -156,6 +156,34 @@ describe('a run whose network is compiled otherwise', () => {
     expect(result.stderr).toMatch(/goes on with another lowering: remat none → max/);
     expect([manifestOf('killed').remat, existsSync(path('killed', 'bundle.before'))]).toEqual(['max', false]);
   });
+
+  it.each<[string, RegExp]>([
+    ['while the new bundle is written', /tmp$/],
+    ['while the new bundle takes the place of the old one', /^bundle/],
+    ['when the first checkpoint with it is written', /^last/],
+  ])(
+    'goes on to the same bits though it is killed %s',
+    async (_, moment) => {
+      const [save, whole] = [`killed at ${moment.source}`, `not killed at ${moment.source}`].map((name) =>
+        name.replace(/[^\w ]/g, ''),
+      ) as [string, string];
+      for (const name of [save, whole]) copy('two', name);
+      const anew = [...kept('two', 3), '--remat', 'max'];
+      const again = ['train', '--resume', '--save', path(save), '--json', ...anew];
+      expect((await killAt(again, path(save), moment)).killed).toBe(true);
+      await expectWhole(path(save));
+      // Asked for no other models it goes on with the bundle that is there, whichever that is.
+      copy(save, `${save} as it is`);
+      await expectDone(resume(`${save} as it is`, kept('two', 3)));
+
+      await expectDone(resume(whole, anew));
+      await expectDone(resume(save, anew));
+      await expectSameEnd(path(save), path(whole));
+      expect(manifestOf(save).remat).toBe('max');
+      expect(readdirSync(path(save)).filter((name) => /tmp|before|lock/.test(name))).toEqual([]);
+    },
+    180_000,
+  );
 
   it('keeps its bundle where the new models are refused', async () => {
     copy('two', 'refused');

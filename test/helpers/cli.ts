@@ -26,6 +26,8 @@ export interface CliOptions {
   readonly cwd?: string;
   /** Variables of the environment, beside those of the tests. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Kills the process (-9) once it is aborted. */
+  readonly signal?: AbortSignal;
   /** Called with each piece of stdout; may signal the process. */
   readonly onStdout?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
   /** The same for stderr. */
@@ -41,13 +43,14 @@ export function densec(args: readonly string[], options?: CliOptions): Promise<C
 export function run(
   program: string,
   args: readonly string[],
-  { cwd, env, onStdout, onStderr }: CliOptions = {},
+  { cwd, env, signal, onStdout, onStderr }: CliOptions = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       env: { ...process.env, NO_COLOR: '1', ...env },
       ...(cwd && { cwd }),
     });
+    signal?.addEventListener('abort', () => child.kill('SIGKILL'));
     let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;

@@ -8,11 +8,11 @@ import { type RematPolicy, rematProblem } from '../../src/passes/solvers/index.j
 import { targets } from '../../src/targets/index.js';
 
 const unasked = (): never => {
-  throw new InternalError('a predicate asks for no prediction');
+  throw new InternalError('a predicate asks for nothing');
 };
 
 /** What a problem needs beside its graph, where nothing of it is asked. */
-export const nothingAsked = { layout: usualLayout, inLayout: unasked, predict: unasked, ship: unasked };
+export const nothingAsked = { layout: usualLayout, inLayout: unasked, ship: unasked };
 
 /** Computes again all candidates that a predicate names. */
 export function rematerializeBy(policy: RematPolicy): Pass {

@@ -46,6 +46,26 @@ async function runAndKill(
   return { events, killed: result.code === null };
 }
 
+/**
+ * Runs a training and kills it (-9) as soon as something appears or changes in its folder under a name that fits, or after
+ * some milliseconds.
+ * @returns what it said until then; whether it was killed before its end
+ */
+export async function killAt(
+  args: readonly string[],
+  folder: string,
+  moment: RegExp | number,
+): Promise<{ stdout: string; killed: boolean }> {
+  const stop = new AbortController();
+  let watcher: FSWatcher | undefined;
+  if (typeof moment === 'number') setTimeout(() => stop.abort(), moment);
+  else watcher = watch(folder, (_, name) => moment.test(name ?? '') && stop.abort());
+  const result = await densec(args, { signal: stop.signal });
+  watcher?.close();
+  if (result.code !== 0 && result.code !== null) throw new Error(`ended with ${result.code}: ${result.stderr}`);
+  return { stdout: result.stdout, killed: result.code === null };
+}
+
 /** Everything in a run's folder under its final name is whole. */
 export async function expectWhole(folder: string): Promise<void> {
   for (const name of ['last.safetensors', 'best.safetensors']) {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { densenet, traceNetwork } from '../../src/builders/index.js';
 import type { Graph, Node } from '../../src/ir/index.js';
 import { planMemory } from '../../src/memory/plan.js';
-import { plannedLiveBytes } from '../../src/memory/schedule.js';
+import { schedule } from '../../src/memory/schedule.js';
 import { elideExpand, removeDeadCode, shareSubexpressions } from '../../src/passes/clean.js';
 import { convolutionsOf, operandSize } from '../../src/passes/convolutions.js';
 import { differentiate } from '../../src/passes/differentiate.js';
@@ -47,13 +47,13 @@ function differentiated(depth: number): Graph {
   return runPasses(forward, [trainingMode, ...clean, ...rewrites]);
 }
 
-/** The graph after a solver's choice, predicted as the compiler does. */
+/** The graph after a solver's choice, told what ships as the compiler tells it. */
 function solved(graph: Graph, solver: RematSolver): Graph {
   const problem = rematProblem(graph, targets.cpu, {
     ...nothingAsked,
-    predict(again) {
-      const lowered = runPasses(rematerialize(again).run(graph), lowering);
-      return { graph: lowered, liveBytes: (batchSize) => plannedLiveBytes(lowered, batchSize) };
+    ship(again) {
+      const { order, liveness } = schedule(runPasses(rematerialize(again).run(graph), [pinOrder, ...lowering]));
+      return { nodes: order.map(({ node }) => node), liveBytes: (batchSize) => liveness(batchSize).timeline };
     },
   });
   return rematerialize(solve(problem, solver).again).run(graph);

@@ -3,7 +3,7 @@
 import { type Node, traitsOf, type Value } from '../../ir/index.js';
 import { convolutionsOf, operandSize } from '../convolutions.js';
 import { madeTwice } from '../rematerialize.js';
-import type { Prediction, RematProblem } from './problem.js';
+import type { RematProblem, Shipment } from './problem.js';
 
 /** What is kept is not computed again, which leaves room for a few more; a third round finds hardly any. */
 const rounds = 2;
@@ -20,10 +20,10 @@ export function keepBelowPeak(problem: RematProblem, again: ReadonlySet<Node>): 
   const left = new Set(again);
   let peak: number | undefined;
   for (let round = 0; round < rounds && convolutions.size > 0; round++) {
-    const prediction = problem.predict(left);
-    const live = prediction.liveBytes(problem.batchSize);
+    const shipment = problem.ship(left);
+    const live = Float64Array.from(shipment.liveBytes(problem.batchSize));
     peak ??= largest(live);
-    for (const convolution of keptBelow(peak, convolutions, prediction, live)) {
+    for (const convolution of keptBelow(peak, convolutions, shipment, live)) {
       convolutions.delete(convolution);
       left.delete(convolution.result);
     }
@@ -69,10 +69,10 @@ function recomputedConvolutions(
 function keptBelow(
   peak: number,
   convolutions: Iterable<Recomputed>,
-  prediction: Prediction,
+  shipment: Shipment,
   live: Float64Array,
 ): readonly Recomputed[] {
-  const spans = spansOf(prediction);
+  const spans = spansOf(shipment);
   return [...convolutions].filter(({ first, bytes }) => {
     const span = spans.get(first);
     if (!span) return false;
@@ -88,10 +88,10 @@ function largest(numbers: Float64Array): number {
 }
 
 /** From where a node of the problem runs last in the forward pass to where it begins to run again, by node. */
-function spansOf({ graph }: Prediction): ReadonlyMap<Node, readonly [from: number, to: number]> {
+function spansOf({ nodes }: Shipment): ReadonlyMap<Node, readonly [from: number, to: number]> {
   const made = new Map<Node, number>();
   const spans = new Map<Node, readonly [number, number]>();
-  for (const [position, { origin }] of graph.nodes.entries()) {
+  for (const [position, { origin }] of nodes.entries()) {
     const { source, phase } = origin;
     if (!source) continue;
     if (phase === 'forward') made.set(source, position);

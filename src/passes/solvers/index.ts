@@ -23,7 +23,6 @@ export { recomputeCheap } from './efficient.js';
 export { recomputeBottlenecks } from './max.js';
 export { byPredicate, type RematPolicy } from './predicate.js';
 export {
-  type Prediction,
   type RematChoice,
   type RematNode,
   type RematProblem,

@@ -1,9 +1,7 @@
 /** @file What a solver of rematerialization is asked: which forward nodes the backward pass should compute again. */
 
 import {
-  bytesPerElement,
-  concreteShape,
-  elementCount,
+  bytesOfType,
   type Graph,
   growsWithBatch,
   type Node,
@@ -27,17 +25,12 @@ export interface RematNode {
   readonly microseconds: number;
 }
 
-/** What memory a choice will take. */
-export interface Prediction {
-  /** The lowered graph that comes of it; the `source` of a node's origin is the node of the problem that it was made of. */
-  readonly graph: Graph;
-  /** Bytes alive while each node of that graph runs, at a batch size; 0 at constants. */
-  liveBytes(batchSize: number): Float64Array;
-}
-
 /** The step as it ships. */
 export interface Shipment {
-  /** The lowered nodes in the order in which the runtime executes them; `source` as in a prediction. */
+  /**
+   * The lowered nodes in the order in which the runtime executes them; the `source` of a node's origin is the node of the
+   * problem that it was made of.
+   */
   readonly nodes: readonly Node[];
   /** Bytes alive while each of them runs, at a batch size. */
   liveBytes(batchSize: number): ArrayLike<number>;
@@ -53,13 +46,11 @@ export interface RematProblem {
   readonly batchSize: number;
   /** Where the step will run; its table tells what nodes cost. */
   readonly target: Target;
-  /** What memory it takes to compute these nodes again. It lowers the graph anew, which takes a while. */
-  predict(again: ReadonlySet<Node>): Prediction;
   /** How the graph is laid out. */
   readonly layout: Layout;
   /** The same network laid out otherwise. */
   inLayout(layout: Layout): RematProblem;
-  /** What ships if these nodes are computed again: the whole lowering, in the order of execution. It takes longer. */
+  /** What ships if these nodes are computed again. It compiles the step anew, which takes a while. */
   ship(again: ReadonlySet<Node>): Shipment;
 }
 
@@ -87,7 +78,7 @@ const nominalBatch = 64;
 export function rematProblem(
   graph: Graph,
   target: Target,
-  more: Pick<RematProblem, 'layout' | 'inLayout' | 'predict' | 'ship'> & { readonly batchSize?: number | undefined },
+  more: Pick<RematProblem, 'layout' | 'inLayout' | 'ship'> & { readonly batchSize?: number | undefined },
 ): RematProblem {
   const { batchSize = nominalBatch } = more;
   const candidates = new Map<Node, RematNode>();
@@ -102,7 +93,7 @@ export function rematProblem(
     candidates.set(node, {
       node,
       uses: [...new Set(node.outputs.flatMap((value) => uses.get(value) ?? []))],
-      bytes: node.outputs.reduce((sum, value) => sum + bytesOf(value, batchSize), 0),
+      bytes: node.outputs.reduce((sum, { type }) => sum + bytesOfType(type, batchSize), 0),
       microseconds: nodeMicroseconds(node, target, batchSize),
     });
   }
@@ -147,8 +138,4 @@ function isCandidate(node: Node): boolean {
   // A group stands in for its operands: it is what is kept.
   if (node.operator === 'concat' && node.attributes.as === 'group') return false;
   return outputs.every(growsWithBatch);
-}
-
-function bytesOf({ type }: Value, batchSize: number): number {
-  return elementCount(concreteShape(type.shape, batchSize)) * bytesPerElement[type.dtype];
 }

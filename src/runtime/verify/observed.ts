@@ -1,7 +1,7 @@
 /** @file A bundle's plan, and what the runtime did with its training model at one level of optimization. */
 
 import { readFile } from 'node:fs/promises';
-import { bytesPerElement, concreteShape, elementCount, FailureError, type TensorType } from '../../ir/index.js';
+import { bytesOfType, FailureError, type TensorType } from '../../ir/index.js';
 import type { PlanRecord } from '../../memory/plan-record.js';
 import { decodeModel, inputTypes, type Program, type ProgramNode, programOf } from '../../onnx/index.js';
 import type { Bundle } from '../bundle/bundle.js';
@@ -123,12 +123,7 @@ export function tensorBytes({ type, shape }: KernelTensor): number {
 
 /** Bytes of a model's inputs for a batch size. */
 export function inputBytes({ inputs }: Planned, batchSize: number): ReadonlyMap<string, number> {
-  return new Map(
-    [...inputs].map(([name, { dtype, shape }]) => [
-      name,
-      elementCount(concreteShape(shape, batchSize)) * bytesPerElement[dtype],
-    ]),
-  );
+  return new Map([...inputs].map(([name, type]) => [name, bytesOfType(type, batchSize)]));
 }
 
 function producersOf({ nodes }: Program): ReadonlyMap<string, ProgramNode> {

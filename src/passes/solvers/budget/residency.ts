@@ -4,9 +4,7 @@
  */
 
 import {
-  bytesPerElement,
-  concreteShape,
-  elementCount,
+  bytesOfType,
   type Graph,
   growsWithBatch,
   InternalError,
@@ -99,7 +97,7 @@ export class Residency {
   }
 
   bytesOf({ type }: Value): number {
-    return elementCount(concreteShape(type.shape, this.batchSize)) * bytesPerElement[type.dtype];
+    return bytesOfType(type, this.batchSize);
   }
 
   /**
