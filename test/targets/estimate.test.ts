@@ -64,8 +64,9 @@ describe('the estimate of a step on an H100', () => {
 
   it.each(rows)('of $name is within a quarter of what was measured', ({ network, kernels, remat, ...row }) => {
     const { training } = stepOf(network, { kernels, remat });
-    // What was measured is what is estimated.
-    expect(training.nodes.filter(({ operator }) => operator !== 'constant')).toHaveLength(row.nodes ?? 0);
+    // What was measured is what is estimated, but for a choice or two of what is computed again.
+    const nodes = training.nodes.filter(({ operator }) => operator !== 'constant').length;
+    expect(Math.abs(nodes / (row.nodes ?? 0) - 1)).toBeLessThan(0.01);
     const ratio = stepMicroseconds(training.nodes, targetOf('cuda', kernels), row.batchSize) / 1000 / row.stepMs;
     expect(ratio).toBeGreaterThan(0.75);
     expect(ratio).toBeLessThan(1.25);
