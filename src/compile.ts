@@ -194,8 +194,16 @@ function lossOfGraph(graph: Graph, task: Task): LossOptions {
   return isPlain ? resolveLoss() : { kind: 'own', task };
 }
 
-/** As `compileGraph`, with options that have been checked. */
-export function compileForward(traced: Graph, loss: LossOptions, options: Omit<CompileOptions, 'loss'>): Compiled {
+/**
+ * As `compileGraph`, with options that have been checked.
+ * @param target other than the options' in some of its data, to see what these make
+ */
+export function compileForward(
+  traced: Graph,
+  loss: LossOptions,
+  options: Omit<CompileOptions, 'loss'>,
+  target: Target = targetOf(options.target ?? 'cpu', options.kernels, options.costs && checkCosts(options.costs)),
+): Compiled {
   checkNames(traced);
   const { kernels = 'plain', processes = false, syncBatchNorm = false } = options;
   if (processes && loss.kind === 'cross-entropy' && loss.classWeights) {
@@ -203,7 +211,6 @@ export function compileForward(traced: Graph, loss: LossOptions, options: Omit<C
       'class weights divide by the weights of the whole batch, of which a process sees its share only; leave them out, or train in one process',
     );
   }
-  const target = targetOf(options.target ?? 'cpu', kernels, options.costs && checkCosts(options.costs));
   const optimizer = resolveOptimizer(options.optimizer);
   const { name: remat, solver } = rematOf(options);
   const run = (graph: Graph, passes: readonly Pass[]): Graph => runPasses(graph, passes, options.observe);

@@ -6,6 +6,7 @@ import { Command, Option } from 'commander';
 import { FailureError } from '../../src/ir/index.js';
 import { type CalibrationReport, calibrate } from '../../src/runtime/measure/calibrate.js';
 import { calibrationFile, writeCalibration } from '../../src/runtime/measure/calibration.js';
+import { measuredRates } from '../../src/runtime/measure/costs.js';
 import { note, percent, printFacts, printJson, printTable, warn } from '../output.js';
 import { wholeNumber } from '../parse.js';
 import { showSweep } from '../plan-tables.js';
@@ -93,13 +94,13 @@ async function refuseExisting(file: string): Promise<void> {
 /** Rates in all, as one number each: those of elementwise kernels and of products of matrices. */
 function asJson({ calibration, runs, check }: CalibrationReport, file: string): object {
   const { costs, ...facts } = calibration;
-  const { view: _, ...rates } = costs.rates;
+  const { elementwise, product } = costs.rates;
   return {
     ...facts,
     ...{ file, name: costs.name, nodeUs: costs.nodeUs },
-    bytesPerSecond: rates.elementwise.bytesPerSecond,
-    flopsPerSecond: rates.product.flopsPerSecond ?? null,
-    ...{ rates, runs },
+    bytesPerSecond: elementwise.bytesPerSecond,
+    flopsPerSecond: product.flopsPerSecond ?? null,
+    ...{ rates: measuredRates(costs), runs },
     ...(check && { check }),
   };
 }
@@ -115,9 +116,11 @@ function show({ calibration: { machine, threads, onnxruntime, costs }, runs, che
   process.stdout.write('\n');
   printTable(
     ['kernels', 'GB/s', 'GFLOP/s'],
-    Object.entries(costs.rates)
-      .filter(([kind]) => kind !== 'view')
-      .map(([kind, { bytesPerSecond, flopsPerSecond }]) => [kind, giga(bytesPerSecond), giga(flopsPerSecond)]),
+    Object.entries(measuredRates(costs)).map(([kind, { bytesPerSecond, flopsPerSecond }]) => [
+      kind,
+      giga(bytesPerSecond),
+      giga(flopsPerSecond),
+    ]),
   );
   process.stdout.write('\n');
   printTable(

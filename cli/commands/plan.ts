@@ -2,6 +2,7 @@
 
 import { Command, Option } from 'commander';
 import { RequestError } from '../../src/ir/index.js';
+import { arenaUse } from '../../src/memory/arena.js';
 import { type MemoryPlan, planMemory } from '../../src/memory/plan.js';
 import { type Bundle, openBundle } from '../../src/runtime/bundle/bundle.js';
 import { compileAgain, plannedPeak } from '../../src/runtime/bundle/replan.js';
@@ -117,14 +118,17 @@ async function plan(bundle: Bundle, batchSize: number, flags: Flags, costs: Cost
   const compiled = compileAgain(bundle, costs);
   const { schedules, target, kernels } = compiled;
   const found = planMemory(schedules.training, batchSize);
-  const stepMs = stepMicroseconds(schedules.training.graph.nodes, targetOf(target, kernels, costs), batchSize) / 1000;
-  if (!flags.json) show(found, batchSize, stepMs, costs);
+  const priced = targetOf(target, kernels, costs);
+  const stepMs = stepMicroseconds(schedules.training.graph.nodes, priced, batchSize) / 1000;
+  // The model is held against a card's allocator only.
+  const arena = target === 'cuda' ? arenaUse(schedules.training, batchSize, priced.workspace).peakBytes : undefined;
+  if (!flags.json) show(found, batchSize, { stepMs, costs, arenaBytes: arena });
   const swept = flags.sweep ? await sweep(bundle, batchSize, flags, costs) : undefined;
   if (swept && !flags.json) showSweep(swept);
   await writePictures(bundle, compiled, batchSize, flags, swept);
   const { solver } = bundle.manifest;
   return {
-    ...asJson(found, batchSize, stepMs),
+    ...asJson(found, batchSize, stepMs, arena),
     costs: costs.name,
     ...(solver && { solver }),
     ...(swept && { sweep: swept, ...(flags.measure && { modelError: modelErrorOf(swept) }) }),
@@ -174,18 +178,32 @@ function tellRecorded(bundle: Bundle, batchSize: number, { html, svg, sweep, jso
   return { batchSize, predictedLivePeakBytes, peakAt: null, tensors: null, timeline: null };
 }
 
-function asJson(plan: MemoryPlan, batchSize: number, estimatedStepMs: number): object {
+function asJson(
+  plan: MemoryPlan,
+  batchSize: number,
+  estimatedStepMs: number,
+  estimatedArenaBytes: number | undefined,
+): object {
   return {
     batchSize,
     predictedLivePeakBytes: plan.peakBytes,
     estimatedStepMs,
+    ...(estimatedArenaBytes !== undefined && { estimatedArenaBytes }),
     peakAt: plan.order[plan.peakAt],
     tensors: plan.tensors,
     timeline: plan.timeline.map((bytes, position) => ({ node: plan.order[position], bytes })),
   };
 }
 
-function show(plan: MemoryPlan, batchSize: number, stepMs: number, costs: Costs): void {
+/** What a step is estimated to take. */
+interface Estimate {
+  readonly stepMs: number;
+  readonly costs: Costs;
+  /** Bytes that a card's allocator hands out. */
+  readonly arenaBytes: number | undefined;
+}
+
+function show(plan: MemoryPlan, batchSize: number, { stepMs, costs, arenaBytes }: Estimate): void {
   printFacts([
     ['batch size', batchSize],
     ['live peak', megabytes(plan.peakBytes)],
@@ -194,6 +212,9 @@ function show(plan: MemoryPlan, batchSize: number, stepMs: number, costs: Costs)
       'a step takes',
       `about ${duration(stepMs)}, by ${costs.name === defaultCosts ? 'the default table of costs' : `costs ${costs.name}`}`,
     ],
+    ...(arenaBytes === undefined
+      ? []
+      : [['on the card', `about ${megabytes(arenaBytes)} handed out by its allocator, estimated`] as const]),
   ]);
   const largest = plan.tensors.slice(0, shownTensors);
   const rest = plan.tensors.slice(shownTensors);

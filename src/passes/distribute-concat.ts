@@ -2,6 +2,7 @@
 
 import type { Graph, GraphBuilder, Node, NodeOf, Origin, Value } from '../ir/index.js';
 import type { Pass } from './pass.js';
+import { concatenate } from './pieces.js';
 import { mixesChannelsOnly } from './pool-first.js';
 import { Rewriter } from './rewrite.js';
 
@@ -21,6 +22,12 @@ export const distributeConcat: Pass = {
   run: (graph) => new Distributor(graph, true).run(),
 };
 
+/** The same with a normalizer for each part, of its own variances: for kernels that take these as they are. */
+export const distributeNormalizers: Pass = {
+  name: 'distribute-normalizers',
+  run: (graph) => new Distributor(graph, true, true).run(),
+};
+
 /** Only takes statistics, and what is centered, of the operands: for targets on which fewer, larger nodes are faster. */
 export const shareStatistics: Pass = {
   name: 'share-statistics',
@@ -37,6 +44,10 @@ class Distributor {
   /** Concatenations that are built, for the statistics of these. */
   private readonly members = new Map<Value, Pick<NodeOf<'concat'>, 'inputs' | 'attributes'>>();
   private readonly statistics = new Map<Value, readonly [mean: Value, variance: Value]>();
+  /** Variances that were concatenated, as those of what was. */
+  private readonly variances = new Map<Value, readonly Value[]>();
+  /** Scales that normalize, by what gives them. */
+  private readonly normalizers = new Map<Value, NodeOf<'normalizer'>>();
   /** Values as those read them that normalize by their statistics, by epsilon and value. */
   private readonly normalizable = new Map<number, Map<Value, Value>>();
 
@@ -44,6 +55,8 @@ class Distributor {
     graph: Graph,
     /** Whether what follows works on the operands too. */
     private readonly partByPart: boolean,
+    /** Whether each part has a normalizer of its own. */
+    private readonly normalizesParts = false,
   ) {
     this.rewriter = new Rewriter(graph);
   }
@@ -60,6 +73,7 @@ class Distributor {
     const [output] = node.outputs as readonly [Value];
     const parts = this.virtual.get(x)?.parts;
     if (node.operator === 'batchStatistics') return this.statisticsOf(x);
+    if (node.operator === 'normalizer') this.normalizers.set(output, { ...node, inputs });
     if (node.operator === 'center') {
       const { epsilon } = node.attributes;
       if (!parts) return [this.center(x, epsilon)];
@@ -91,7 +105,7 @@ class Distributor {
   ): readonly Value[] | undefined {
     switch (node.operator) {
       case 'affine': {
-        const shares = others.map((vector) => split(builder, vector, 0, parts));
+        const shares = others.map((vector) => this.normalizersOf(vector, parts) ?? split(builder, vector, 0, parts));
         const map = (part: Part, index: number): Value =>
           builder.emit('affine', [part.value(), ...shares.map((share) => share[index] as Value)], {});
         return this.postpone(
@@ -125,6 +139,22 @@ class Distributor {
       default:
         return undefined;
     }
+  }
+
+  /** The scales of parts where they normalize: of each part's own variances. */
+  private normalizersOf(scale: Value, parts: readonly Part[]): readonly Value[] | undefined {
+    const normalizer = this.normalizesParts ? this.normalizers.get(scale) : undefined;
+    if (!normalizer) return undefined;
+    const [variance, gamma] = normalizer.inputs as readonly [Value, Value];
+    const apart = inGroups(this.variances.get(variance) ?? [variance], parts);
+    if (!apart) return undefined;
+    const { builder } = this.rewriter;
+    const gammas = split(builder, gamma, 0, parts);
+    return apart.map((variances, index) => {
+      const together = concatenate(builder, variances, 0);
+      const [own] = builder.emitAll('normalizer', [together, gammas[index] as Value], normalizer.attributes);
+      return own as Value;
+    });
   }
 
   /** A part that is emitted for a node when it is first wanted. */
@@ -168,6 +198,13 @@ class Distributor {
             members.map((member) => this.statisticsOf(member)),
           );
     this.statistics.set(value, statistics);
+    if (members.length > 1) {
+      const own = members.map((member) => this.statisticsOf(member)[1]);
+      this.variances.set(
+        statistics[1],
+        own.flatMap((variance) => this.variances.get(variance) ?? [variance]),
+      );
+    }
     return statistics;
   }
 
@@ -207,6 +244,20 @@ interface Part {
 
 function whole(value: Value): Part {
   return { channels: value.type.shape[1] as number, value: () => value };
+}
+
+/** Vectors in groups as long as parts have channels; undefined where one reaches over a border. */
+function inGroups(vectors: readonly Value[], parts: readonly Part[]): readonly (readonly Value[])[] | undefined {
+  const groups = parts.map((): Value[] => []);
+  let [at, length] = [0, 0];
+  for (const vector of vectors) {
+    groups[at]?.push(vector);
+    length += vector.type.shape[0] as number;
+    const channels = parts[at]?.channels ?? 0;
+    if (length > channels) return undefined;
+    if (length === channels) [at, length] = [at + 1, 0];
+  }
+  return at === parts.length ? groups : undefined;
 }
 
 function concatenated(

@@ -4,7 +4,8 @@ import type { Target } from '../targets/index.js';
 import { accumulate } from './accumulate.js';
 import { dropUnits, elideExpand, mergeReshapes, removeDeadCode, shareSubexpressions } from './clean.js';
 import { differentiate, differentiateShare } from './differentiate.js';
-import { distributeConcat, shareStatistics } from './distribute-concat.js';
+import { distributeConcat, distributeNormalizers, shareStatistics } from './distribute-concat.js';
+import { equalParts } from './equal-parts.js';
 import { foldCenter } from './fold-center.js';
 import { elideNormalizable, fuseAffine } from './fuse-affine.js';
 import { fuseConvolutions } from './fuse-convolutions.js';
@@ -12,6 +13,7 @@ import { groupFeatures, groupManyFeatures } from './group-features.js';
 import { type Layout, usualLayout } from './layout.js';
 import { lower } from './lower.js';
 import { evaluationMode, sharedTrainingMode, syncedTrainingMode, trainingMode } from './modes.js';
+import { normalizeWithin } from './normalize-within.js';
 import type { Pass } from './pass.js';
 import { pinOrder } from './pin-order.js';
 import { poolFirst } from './pool-first.js';
@@ -42,7 +44,7 @@ export function differentiation(
 ): readonly Pass[] {
   const share = fusesAffine(target)
     ? [poolFirst, groupManyFeatures(parts), shareStatistics, fuseAffine]
-    : [poolFirst, groupFeatures(parts), distributeConcat];
+    : [poolFirst, groupFeatures(parts), target.normalizers === 'within' ? distributeNormalizers : distributeConcat];
   const gradients = processes === 'one' ? differentiate : differentiateShare;
   const derive = fusesAffine(target) ? [gradients, elideNormalizable, accumulate] : [gradients];
   return [modes[processes], ...clean, ...share, ...clean, ...derive, removeDeadCode, sumAffine, ...clean];
@@ -61,6 +63,7 @@ export const ordering: readonly Pass[] = [removeDeadCode, pinOrder];
 export function lowering(target: Target): readonly Pass[] {
   return [
     elideExpand,
+    normalizeWithin(target),
     lower(target),
     dropUnits,
     foldCenter(target.fusedConvolution),
@@ -69,8 +72,13 @@ export function lowering(target: Target): readonly Pass[] {
     stackParts,
     mergeReshapes,
     ...clean,
+    ...partsOf(target),
     ...fusion(target),
   ];
+}
+
+function partsOf(target: Target): readonly Pass[] {
+  return target.unequalParts === 'dear' ? [equalParts(target), ...clean] : [];
 }
 
 function fusion({ fusedConvolution }: Target): readonly Pass[] {

@@ -22,6 +22,8 @@ const kinds = {
   convolution: rate,
   grouped: rate,
   product: rate,
+  // Only a card with the vendor's library has it.
+  gradient: rate.default({ bytesPerSecond: Number.POSITIVE_INFINITY }),
 } satisfies Record<KernelKind, z.ZodType>;
 
 /** A table without its name; in JSON views are left out. */

@@ -3,6 +3,7 @@
 import { defaultCosts } from './costs.js';
 import { cpuKernels } from './kernels/cpu.js';
 import type { Target } from './target.js';
+import { noWorkspace, oneKernel } from './work.js';
 
 export const cpu: Target = {
   name: 'cpu',
@@ -13,9 +14,13 @@ export const cpu: Target = {
   reluMask: 'factor',
   hostScalars: true,
   poolIndices: true,
+  unequalParts: 'free',
+  normalizers: 'apart',
   splitOutputs: Number.POSITIVE_INFINITY,
   registered: cpuKernels,
   kernels: new Set(),
+  launches: oneKernel,
+  workspace: noWorkspace,
   // costs:begin (written by npm run bench:costs)
   costs: {
     name: defaultCosts,
@@ -30,6 +35,7 @@ export const cpu: Target = {
       convolution: { bytesPerSecond: 2.5e9, flopsPerSecond: 1.6e11 },
       grouped: { bytesPerSecond: 4e10, flopsPerSecond: 6.3e10 },
       product: { bytesPerSecond: 1.1e10, flopsPerSecond: 2e11 },
+      gradient: { bytesPerSecond: Number.POSITIVE_INFINITY },
     },
   },
   // costs:end

@@ -4,6 +4,7 @@ import type { OperatorName } from '../ir/index.js';
 import { defaultCosts } from './costs.js';
 import { cpu } from './cpu.js';
 import { cudaKernels } from './kernels/cuda.js';
+import { launchesOf, workspaceOf } from './launches.js';
 import type { Target } from './target.js';
 
 export const cuda: Target = {
@@ -15,23 +16,28 @@ export const cuda: Target = {
   reluMask: 'bool',
   hostScalars: false,
   poolIndices: true,
+  unequalParts: 'dear',
+  normalizers: 'within',
   splitOutputs: Number.POSITIVE_INFINITY,
   registered: cudaKernels,
   kernels: new Set(),
-  // Estimates for a step captured as a graph; docs/decisions.md, "What targets cost".
+  launches: launchesOf,
+  workspace: workspaceOf,
+  // For a step captured as a graph, held to measured steps; docs/decisions.md, "What targets cost", tells each number's source.
   costs: {
     name: defaultCosts,
-    nodeUs: 5.6,
+    nodeUs: 1.6,
     rates: {
       view: { bytesPerSecond: Number.POSITIVE_INFINITY },
-      elementwise: { bytesPerSecond: 2.2e12 },
-      reduction: { bytesPerSecond: 1.5e12 },
-      movement: { bytesPerSecond: 1.8e12 },
-      pooling: { bytesPerSecond: 1.8e12 },
-      pointwise: { bytesPerSecond: 1.5e12, flopsPerSecond: 40e12 },
-      convolution: { bytesPerSecond: 1.2e12, flopsPerSecond: 40e12 },
+      elementwise: { bytesPerSecond: 2.8e12 },
+      reduction: { bytesPerSecond: 2.8e12 },
+      movement: { bytesPerSecond: 2.8e12 },
+      pooling: { bytesPerSecond: 2.8e12 },
+      pointwise: { bytesPerSecond: 2.2e12, flopsPerSecond: 45e12 },
+      convolution: { bytesPerSecond: 0.65e12, flopsPerSecond: 45e12 },
       grouped: { bytesPerSecond: 0.4e12, flopsPerSecond: 10e12 },
-      product: { bytesPerSecond: 1.2e12, flopsPerSecond: 40e12 },
+      product: { bytesPerSecond: 0.65e12, flopsPerSecond: 45e12 },
+      gradient: { bytesPerSecond: 0.48e12, flopsPerSecond: 45e12, launchUs: 15 },
     },
   },
   // What the process takes on the host is not known better than for the CPU; what is on the card is not in it.

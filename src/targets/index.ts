@@ -30,5 +30,5 @@ export function targetOf(name: TargetName, kernels: KernelsName = 'plain', costs
 
 export { nodeMicroseconds, stepMicroseconds } from './cost.js';
 export { checkCosts, costsSchema, defaultCosts } from './costs.js';
-export type { Costs, KernelKind, KernelsName, Rate, Target, TargetName } from './target.js';
-export { type Work, workOf } from './work.js';
+export type { Costs, KernelKind, KernelsName, Rate, Target, TargetName, Work } from './target.js';
+export { workOf } from './work.js';

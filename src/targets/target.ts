@@ -1,6 +1,6 @@
 /** @file What a target is, as data: what its runtime can do, what a node costs there, and how its memory grows. */
 
-import type { OperatorName } from '../ir/index.js';
+import type { Node, OperatorName } from '../ir/index.js';
 import type { KernelTable } from './kernels/table.js';
 
 /** Where a graph will run. */
@@ -38,12 +38,26 @@ export interface Target {
   readonly hostScalars: boolean;
   /** Whether max pooling can tell where the largest elements were. */
   readonly poolIndices: boolean;
+  /**
+   * What concatenations and splits of unequal parts cost beside those of equal ones: nothing (`free`), or so much that other
+   * forms may be faster (`dear`): the costs decide.
+   */
+  readonly unequalParts: 'free' | 'dear';
+  /**
+   * Where γ / σ of a batch norm is computed: `apart`, by vectors before what is normalized; or `within` the kernel that
+   * normalizes, so that only the backward pass needs the vectors, which it makes of all layers at once.
+   */
+  readonly normalizers: 'apart' | 'within';
   /** Most outputs that a split may have. */
   readonly splitOutputs: number;
   /** The kernels that the runtime has there. */
   readonly registered: KernelTable;
   /** Composite operators, and ways of moving elements, for which the target has kernels of ours: lowering leaves them. */
   readonly kernels: ReadonlySet<OperatorName>;
+  /** What the runtime does for a node, one after the other: a kernel, on a card also several, copies, or nothing. */
+  readonly launches: (node: Node, batchSize: number) => readonly Work[];
+  /** Bytes that a node's kernel takes beside its tensors while it runs, of the arena that these lie in. */
+  readonly workspace: (node: Node, batchSize: number) => number;
   readonly costs: Costs;
   readonly arena: Arena;
 }
@@ -64,20 +78,33 @@ export type KernelKind =
   /** A convolution in groups, as of windows by one-hot weights. */
   | 'grouped'
   /** A product of matrices. */
-  | 'product';
+  | 'product'
+  /** A gradient of a convolution by the vendor's library: several kernels behind one call. Only where the target has it. */
+  | 'gradient';
+
+/** The least work of a kernel. */
+export interface Work {
+  readonly kind: KernelKind;
+  /** Operands and results, each moved once. */
+  readonly bytes: number;
+  /** Floating point operations of convolutions and products, a multiplication with an addition as two; else 0. */
+  readonly flops: number;
+}
 
 /** How fast a kind of kernel is. */
 export interface Rate {
   readonly bytesPerSecond: number;
   /** A multiplication with an addition counts as two. Absent where moving the bytes is all that counts. */
   readonly flopsPerSecond?: number | undefined;
+  /** Microseconds of a launch, where it takes longer than others. */
+  readonly launchUs?: number | undefined;
 }
 
 /** What nodes cost on a target: a table that densec has, or that `calibrate` measured. */
 export interface Costs {
   /** Which table it is, as certificates and reports say: `default`, or when and where it was measured. */
   readonly name: string;
-  /** Microseconds that any node takes, whatever its size. */
+  /** Microseconds that any launch takes, whatever its size. */
   readonly nodeUs: number;
   readonly rates: Readonly<Record<KernelKind, Rate>>;
 }

@@ -4,6 +4,7 @@ import { defaultCosts } from './costs.js';
 import { cpu } from './cpu.js';
 import { webgpuKernels } from './kernels/webgpu.js';
 import type { Target } from './target.js';
+import { noWorkspace, oneKernel } from './work.js';
 
 export const webgpu: Target = {
   name: 'webgpu',
@@ -14,9 +15,13 @@ export const webgpu: Target = {
   reluMask: 'factor',
   hostScalars: true,
   poolIndices: false,
+  unequalParts: 'free',
+  normalizers: 'apart',
   splitOutputs: 8,
   registered: webgpuKernels,
   kernels: new Set(),
+  launches: oneKernel,
+  workspace: noWorkspace,
   // Nothing has been measured but that nodes are dear; the rates are guesses for a small card.
   costs: {
     name: defaultCosts,
@@ -31,6 +36,7 @@ export const webgpu: Target = {
       convolution: { bytesPerSecond: 1e11, flopsPerSecond: 1e12 },
       grouped: { bytesPerSecond: 5e10, flopsPerSecond: 5e11 },
       product: { bytesPerSecond: 1e11, flopsPerSecond: 1e12 },
+      gradient: { bytesPerSecond: 1e11, flopsPerSecond: 1e12 },
     },
   },
   arena: cpu.arena,

@@ -10,16 +10,7 @@ import {
   type OperatorName,
   type Value,
 } from '../ir/index.js';
-import type { KernelKind } from './target.js';
-
-/** The least work of a node. */
-export interface Work {
-  readonly kind: KernelKind;
-  /** Operands and results, each moved once. */
-  readonly bytes: number;
-  /** Floating point operations of convolutions and products, a multiplication with an addition as two; else 0. */
-  readonly flops: number;
-}
+import type { KernelKind, Work } from './target.js';
 
 type KindOf<K extends OperatorName> = KernelKind | ((node: NodeOf<K>) => KernelKind);
 
@@ -110,7 +101,7 @@ const kinds: { readonly [K in OperatorName]: KindOf<K> } = {
   countErrors: 'reduction',
 };
 
-/** The least work of a node at a batch size. */
+/** The least work of a node at a batch size, in one kernel. */
 export function workOf(node: Node, batchSize: number): Work {
   const rule = kinds[node.operator] as KindOf<OperatorName>;
   const kind = typeof rule === 'function' ? rule(node as NodeOf<OperatorName>) : rule;
@@ -156,6 +147,17 @@ function flopsOf(node: Node, batchSize: number): number {
   }
 }
 
-function bytesOf(value: Value | undefined, batchSize: number): number {
+/** Bytes of a value at a batch size; 0 for none. */
+export function bytesOf(value: Value | undefined, batchSize: number): number {
   return value ? bytesOfType(value.type, batchSize) : 0;
+}
+
+/** One kernel a node, views included. */
+export function oneKernel(node: Node, batchSize: number): readonly Work[] {
+  return [workOf(node, batchSize)];
+}
+
+/** Kernels that take nothing beside their tensors. */
+export function noWorkspace(): number {
+  return 0;
 }

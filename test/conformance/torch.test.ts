@@ -70,6 +70,11 @@ const webgpuVariants = [cpu, ...(webgpu ? [webgpu] : [])].flatMap((device) =>
   ),
 );
 
+/** CUDA's lowering to plain operators, on the CPU. */
+const cudaVariants = (['cifar', 'imagenet-odd', 'adamw-groups'] as const).flatMap((fixture) =>
+  (['none', 'max'] as const).map((remat): Variant => ({ ...usual, target: 'cuda', fixture, remat })),
+);
+
 /** Operators of our own run by their reference kernels, which take their time: both stems, and another optimizer. */
 const ownVariants = [
   { fixture: 'cifar', remat: 'none' },
@@ -87,7 +92,7 @@ const ownVariants = [
 /** Node's binding knows no operators of ours. */
 const runsOwn = process.platform === 'linux' && process.arch === 'x64' && process.env.DENSEC_RUNTIME !== 'binding';
 
-describe.each([...variants, ...webgpuVariants, ...(runsOwn ? ownVariants : [])])(
+describe.each([...variants, ...webgpuVariants, ...cudaVariants, ...(runsOwn ? ownVariants : [])])(
   '$fixture, recomputing $remat, $kernels for $target on $device.target',
   ({ fixture, remat, kernels, target, device }) => {
     const file = (name: string): string => join(root, fixture, name);

@@ -9,6 +9,7 @@ import { type Costs, costsSchema } from '../../targets/index.js';
 import { version } from '../../version.js';
 import { fileFailure, makeFolder, writeFileAtomic } from '../files/atomic-file.js';
 import { runtimeVersion } from '../session/runtime-package.js';
+import { measuredRates } from './costs.js';
 
 const formatVersion = 1;
 
@@ -95,7 +96,7 @@ function beginning(): string {
 /** Writes a table. @throws FailureError when it can't be written */
 export async function writeCalibration(path: string, calibration: Calibration): Promise<void> {
   const { costs, ...facts } = calibration;
-  const { view: _, ...rates } = costs.rates;
+  const rates = measuredRates(costs);
   const file = { formatVersion, densec: version, target: 'cpu', ...facts, costs: { nodeUs: costs.nodeUs, rates } };
   await makeFolder(dirname(path));
   await writeFileAtomic(path, `${JSON.stringify(file, undefined, 2)}\n`);

@@ -139,6 +139,14 @@ async function measure({ network, remat, batchSize }: FittedSteps, threads: numb
   }
 }
 
+/** What takes no time on the CPU, or isn't there. */
+const unmeasured: ReadonlySet<string> = new Set<KernelKind>(['view', 'gradient']);
+
+/** The rates of a table that were measured, by kind. */
+export function measuredRates({ rates }: Costs): Readonly<Record<string, Rate>> {
+  return Object.fromEntries(Object.entries(rates).filter(([kind]) => !unmeasured.has(kind)));
+}
+
 /** Rates by kind from the profile; the microseconds of a node from what steps take beside their kernels' work. */
 export function fitCosts(name: string, measured: readonly MeasuredSteps[]): Costs {
   const kinds = Object.keys(targets.cpu.costs.rates) as KernelKind[];
@@ -166,7 +174,7 @@ export function fitCosts(name: string, measured: readonly MeasuredSteps[]): Cost
 function fitRate(kind: KernelKind, found: readonly KernelSample[]): Rate {
   const long = found.filter(({ microseconds }) => microseconds > shortest);
   const samples = long.length > 0 ? long : found;
-  if (kind === 'view') return { bytesPerSecond: Number.POSITIVE_INFINITY };
+  if (unmeasured.has(kind)) return { bytesPerSecond: Number.POSITIVE_INFINITY };
   if (samples.length === 0)
     throw new FailureError(`the profiles have no kernel of the kind ${kind}; is the runtime another version?`);
   const computes = samples.some(({ flops }) => flops > 0);
