@@ -18,6 +18,12 @@ export function expectClose(
   }
 }
 
+/** How far two sets of arrays of the same names are apart, as `expectClose` measures it. */
+export function distance(actual: ReadonlyMap<string, NdArray>, expected: ReadonlyMap<string, NdArray>): number {
+  const errors = [...expected].map(([name, { data }]) => relativeError((actual.get(name) as NdArray).data, data));
+  return Math.max(...errors);
+}
+
 /** The largest difference, in units of the largest expected element (or of 0.01, where all are smaller). */
 function relativeError(actual: Float64Array, expected: Float64Array): number {
   let largest = 0.01;

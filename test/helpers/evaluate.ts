@@ -28,18 +28,31 @@ const kernels: Kernels<OperatorName> = {
 /** Arrays for a graph's inputs, by name. */
 export type Feeds = ReadonlyMap<string, NdArray>;
 
+/** In which arithmetic a graph is evaluated: float64 throughout, or with the result of each node rounded to float32. */
+export type Arithmetic = 'float64' | 'rounded';
+
 /**
  * What a graph's outputs are for the given inputs.
  * @param batchSize what `N` stands for
  * @throws Error when an input is missing or has another shape than the graph says
  */
-export function evaluate(graph: Graph, feeds: Feeds, batchSize: number): Map<string, NdArray> {
-  const values = evaluateValues(graph, feeds, batchSize);
+export function evaluate(
+  graph: Graph,
+  feeds: Feeds,
+  batchSize: number,
+  arithmetic: Arithmetic = 'float64',
+): Map<string, NdArray> {
+  const values = evaluateValues(graph, feeds, batchSize, arithmetic);
   return new Map(graph.outputs.map(({ name, value }) => [name, known(values, value, `the output ${name}`)]));
 }
 
 /** What every value of a graph is. */
-export function evaluateValues(graph: Graph, feeds: Feeds, batchSize: number): Map<Value, NdArray> {
+export function evaluateValues(
+  graph: Graph,
+  feeds: Feeds,
+  batchSize: number,
+  arithmetic: Arithmetic = 'float64',
+): Map<Value, NdArray> {
   const values = new Map<Value, NdArray>();
   for (const { name, value } of graph.inputs) {
     const array = feeds.get(name);
@@ -53,7 +66,11 @@ export function evaluateValues(graph: Graph, feeds: Feeds, batchSize: number): M
   for (const node of graph.nodes) {
     const inputs = node.inputs.map((value) => known(values, value, `an operand of ${node.operator}`));
     const results = compute(node, inputs, batchSize);
-    for (const [index, value] of node.outputs.entries()) values.set(value, results[index] as NdArray);
+    for (const [index, value] of node.outputs.entries()) {
+      const { shape, data } = results[index] as NdArray;
+      const rounds = arithmetic === 'rounded' && value.type.dtype === 'float32';
+      values.set(value, { shape, data: rounds ? data.map(Math.fround) : data });
+    }
   }
   return values;
 }
