@@ -210,7 +210,7 @@ function show(plan: MemoryPlan, batchSize: number, { stepMs, costs, arenaBytes }
     ['reached at', `${plan.order[plan.peakAt]} (${plan.peakAt + 1} of ${plan.order.length} nodes)`],
     [
       'a step takes',
-      `about ${duration(stepMs)}, by ${costs.name === defaultCosts ? 'the default table of costs' : `costs ${costs.name}`}`,
+      `about ${duration(stepMs)}, estimated by ${costs.name === defaultCosts ? 'the default table of costs' : `costs ${costs.name}`}`,
     ],
     ...(arenaBytes === undefined
       ? []

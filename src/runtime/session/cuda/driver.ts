@@ -1,10 +1,8 @@
 /** @file CUDA's driver: the card's context, memory, streams, events, modules and launches. */
 
 import { FailureError, InternalError } from '../../../ir/index.js';
-import { koffi as loadKoffi } from '../ort/native.js';
+import { koffi } from '../ort/native.js';
 import { type CudaLibraries, cString, loadLibrary, type NativeFunction, Out } from './libraries.js';
-
-const koffi = loadKoffi();
 
 /** A kernel's code on the card. */
 export type KernelHandle = bigint;
@@ -64,10 +62,10 @@ export class Driver {
       multiprocessors: this.attribute(attributeMultiprocessors),
       capability: 10 * this.attribute(attributeCapabilityMajor) + this.attribute(attributeCapabilityMinor),
     };
-    const memory = koffi.alloc('uint8_t', parameterLimit);
-    this.parameters = new Uint8Array(koffi.view(memory, parameterLimit));
-    this.parameterList = koffi.alloc('uint64_t', 1);
-    koffi.encode(this.parameterList, 'uint64_t', koffi.address(memory));
+    const memory = koffi().alloc('uint8_t', parameterLimit);
+    this.parameters = new Uint8Array(koffi().view(memory, parameterLimit));
+    this.parameterList = koffi().alloc('uint64_t', 1);
+    koffi().encode(this.parameterList, 'uint64_t', koffi().address(memory));
   }
 
   /** Makes the card's context current on this thread, as every other function here expects. */
@@ -197,7 +195,7 @@ export class Driver {
     if (status === 0) return;
     const out = new Out();
     const known = this.functions.cuGetErrorString(status, out.bytes) === 0 && out.address !== 0n;
-    const text = known ? koffi.decode.string(out.address) : 'unknown to this driver';
+    const text = known ? koffi().decode.string(out.address) : 'unknown to this driver';
     throw new FailureError(
       `CUDA's ${name} failed: ${text} (code ${status}). If this persists, check the card with nvidia-smi, or run with --kernels plain`,
     );

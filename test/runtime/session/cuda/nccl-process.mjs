@@ -1,7 +1,7 @@
 /**
  * @file One of several processes that an MPI launcher has started: meets the others as cards do, by the built project.
  *
- *     mpiexec -n 2 node nccl-process.mjs DIST sum|die|mpi
+ *     mpiexec -n 2 node nccl-process.mjs DIST sum|stop|mpi
  */
 
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ const [dist, what] = process.argv.slice(2);
 const load = (path) => import(pathToFileURL(join(dist, path)).href);
 const { joinProcesses, failTogether, deviceOf } = await load('cli/processes.js');
 
-const flags = { device: 'cuda', timeout: 30, ...(what === 'mpi' && { collective: 'mpi' }) };
+const flags = { device: 'cuda', timeout: what === 'stop' ? 3 : 30, ...(what === 'mpi' && { collective: 'mpi' }) };
 const team = await joinProcesses(flags);
 try {
   const { rank, collective } = team;
@@ -27,7 +27,7 @@ try {
 function summed(link, rank) {
   const text = `
     import { workerData, parentPort } from 'node:worker_threads';
-    const { dist, link, rank, dies } = workerData;
+    const { dist, link, rank, stops } = workerData;
     const { Communicator } = await import(dist + '/src/runtime/session/cuda/nccl.js');
     const { koffi } = await import(dist + '/src/runtime/session/ort/native.js');
     const communicator = new Communicator(link);
@@ -36,12 +36,12 @@ function summed(link, rank) {
     const [values, sums] = [from, to].map((pointer) => new Float32Array(koffi().view(pointer, 4 * count)));
     for (let i = 0; i < count; i++) values[i] = (rank + 1) * i;
     const address = (pointer) => BigInt(koffi().address(pointer));
-    if (dies && rank === 1) process.kill(process.pid, 'SIGKILL');
+    if (stops && rank === 1) process.kill(process.pid, 'SIGSTOP');
     for (let run = 0; run < 3; run++) communicator.sum(address(from), address(to), count, 42n);
     communicator.close();
     parentPort.postMessage(\`process \${rank} has \${sums[1]} and \${sums[999]}\`);
   `;
-  const data = { dist: pathToFileURL(dist).href, link, rank, dies: what === 'die' };
+  const data = { dist: pathToFileURL(dist).href, link, rank, stops: what === 'stop' };
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(text)}`), { workerData: data });
   return new Promise((resolve, reject) => {
     worker.on('message', resolve);
