@@ -210,6 +210,9 @@ export const onnxWriters: { readonly [K in OperatorName]: Writer<K> | Composite 
   countErrors: 'composite',
 };
 
+/** ONNX's operators that views become: what they give is their operand's memory. */
+export const viewOperators: ReadonlySet<string> = new Set(['Reshape', 'Identity']);
+
 function window({ stride, pads, groups }: Convolution): Readonly<Record<string, OnnxAttribute>> {
   return { strides: stride, pads, group: groups };
 }

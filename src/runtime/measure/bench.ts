@@ -6,6 +6,7 @@ import { type Bundle, openBundle } from '../bundle/bundle.js';
 import { plannedPeak } from '../bundle/replan.js';
 import { checkTarget, cpu, type Device, type DeviceOptions, deviceOptionsOf } from '../session/devices.js';
 import { describeChoice, optimizationLevels, type SessionChoice, sessionChoices } from '../session/session-choice.js';
+import { nodePlaces } from './node-places.js';
 import { type ProfileReport, profileSteps } from './profile.js';
 import type { StepsMeasurement } from './protocol.js';
 import {
@@ -114,7 +115,7 @@ export async function bench(directory: string, options: BenchOptions): Promise<B
   );
   const figures = describe(bundle, own, options);
   const theirs = other ? rest.shift() : undefined;
-  const profile = options.profile ? await profileSteps(request) : undefined;
+  const profile = options.profile ? await profileSteps(request, nodePlaces(bundle)) : undefined;
   return {
     ...figures,
     batchSize,

@@ -1,5 +1,6 @@
 /** @file What a kernel has to do at least, from its operator and shapes: bytes to move and operations to compute. */
 
+import { viewOperators } from '../../onnx/index.js';
 import type { KernelEvent, KernelTensor } from './profile-reader.js';
 
 /** The least work that a kernel's result takes. */
@@ -25,8 +26,8 @@ const elementBytes: Readonly<Record<string, number>> = {
   bool: 1,
 };
 
-/** Operators that give their operand's memory another shape, or only look at its shape. */
-const views = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity', 'Shape', 'Size']);
+/** Operators that move nothing: views, also those that the runtime's optimizer makes, and what only looks at a shape. */
+const views = new Set([...viewOperators, 'Squeeze', 'Unsqueeze', 'Flatten', 'Shape', 'Size']);
 
 /** Operators that read no more of their first operand than they give out. */
 const selections = new Set(['Slice', 'Gather', 'GatherElements', 'GatherND', 'Expand', 'Tile']);

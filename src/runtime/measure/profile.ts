@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { FailureError } from '../../ir/index.js';
 import { temporaryFolder } from '../files/atomic-file.js';
 import { kernelCost } from './kernel-cost.js';
-import { placeOf } from './node-name.js';
+import type { NodePlaces } from './node-places.js';
 import { type ProfiledRun, readProfile } from './profile-reader.js';
 import type { Ceilings, StepsRequest } from './protocol.js';
 import { runChild } from './run-child.js';
@@ -44,8 +44,12 @@ export interface ProfileReport {
   readonly byLayer: readonly ProfileGroup[];
 }
 
-/** Profiles a bundle's steps and the machine, each in a process of its own. @throws FailureError as measurements do */
-export async function profileSteps(request: Omit<StepsRequest, 'kind'>): Promise<ProfileReport> {
+/**
+ * Profiles a bundle's steps and the machine, each in a process of its own.
+ * @param places where its nodes come from
+ * @throws FailureError as measurements do
+ */
+export async function profileSteps(request: Omit<StepsRequest, 'kind'>, places: NodePlaces): Promise<ProfileReport> {
   const directory = await temporaryFolder('profile');
   try {
     const profilePrefix = join(directory, 'profile');
@@ -58,15 +62,15 @@ export async function profileSteps(request: Omit<StepsRequest, 'kind'>): Promise
       );
     }
     const { device, threads } = request;
-    return summarizeProfile(runs.slice(1), await runChild({ kind: 'ceilings', device, threads }));
+    return summarizeProfile(runs.slice(1), await runChild({ kind: 'ceilings', device, threads }), places);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
 
 /** Sums up profiled runs of one model. @throws FailureError when no kernel was profiled */
-export function summarizeProfile(runs: readonly ProfiledRun[], ceilings: Ceilings): ProfileReport {
-  const kernels = runs.flatMap((run) => run.kernels).map((kernel) => measureKernel(kernel, ceilings));
+export function summarizeProfile(runs: readonly ProfiledRun[], ceilings: Ceilings, places: NodePlaces): ProfileReport {
+  const kernels = runs.flatMap((run) => run.kernels).map((kernel) => measureKernel(kernel, ceilings, places));
   const [steps, totalMs] = [runs.length, sumOf(kernels, ({ ms }) => ms)];
   if (kernels.length === 0 || totalMs === 0) throw new FailureError('the profile has no kernel in it; nothing ran');
   const group = (key: (kernel: MeasuredKernel) => string): ProfileGroup[] =>
@@ -94,10 +98,20 @@ interface MeasuredKernel {
   readonly leastMs: number;
 }
 
-function measureKernel(kernel: ProfiledRun['kernels'][number], ceilings: Ceilings): MeasuredKernel {
+/** What a kernel's place is called where nobody knows it. */
+const unknown = { phase: '(not known)', scope: '(not known)' };
+
+function measureKernel(kernel: ProfiledRun['kernels'][number], ceilings: Ceilings, places: NodePlaces): MeasuredKernel {
   const { bytes, flops } = kernelCost(kernel);
   const leastMs = 1000 * Math.max(bytes / ceilings.bytesPerSecond, flops / ceilings.flopsPerSecond);
-  return { operator: kernel.operator, ...placeOf(kernel.name), ms: kernel.duration / 1000, bytes, flops, leastMs };
+  return {
+    operator: kernel.operator,
+    ...(places.get(kernel.name) ?? unknown),
+    ms: kernel.duration / 1000,
+    bytes,
+    flops,
+    leastMs,
+  };
 }
 
 function groupKernels(

@@ -1,7 +1,7 @@
 /** @file Reading a profile and summing it up: a small recorded one, with figures known by hand. */
 
 import { describe, expect, it } from 'vitest';
-import { placeOf } from '../../../src/runtime/measure/node-name.js';
+import type { NodePlace } from '../../../src/runtime/measure/node-places.js';
 import { summarizeProfile } from '../../../src/runtime/measure/profile.js';
 import { parseProfile, readProfile } from '../../../src/runtime/measure/profile-reader.js';
 
@@ -97,24 +97,18 @@ describe('parseProfile', () => {
   });
 });
 
-describe('placeOf', () => {
-  it.each([
-    ['features.conv1/conv2d', 'forward', 'features.conv1'],
-    ['backward/features.conv1/conv2dInputGrad/mul.3', 'backward', 'features.conv1/conv2dInputGrad'],
-    ['recompute/relu', 'recompute', ''],
-    ['update/sub', 'update', ''],
-    ['next.parameter.0', 'update', ''],
-    ['loss', 'forward', ''],
-    ['', 'forward', ''],
-  ])('%s', (name, phase, scope) => expect(placeOf(name)).toEqual({ phase, scope }));
-});
-
 describe('summarizeProfile', () => {
   const ceilings = { bytesPerSecond: 1e6, flopsPerSecond: 1e6 };
   const runs = parseProfile(text, 'p.json');
+  const places = new Map<string, NodePlace>([
+    ['features.conv1/conv2d', { phase: 'forward', scope: 'features.conv1' }],
+    ['backward/features.conv1/mul', { phase: 'backward', scope: 'features.conv1' }],
+    ['recompute/features.norm1/relu.2', { phase: 'recompute', scope: 'features.norm1' }],
+    ['next.w', { phase: 'update', scope: '' }],
+  ]);
 
   it('sums up a step: the mean over runs', () => {
-    const report = summarizeProfile(runs, ceilings);
+    const report = summarizeProfile(runs, ceilings, places);
     // Kernels take 80 and 40 microseconds: 60 a step.
     expect(report.kernelMs).toBeCloseTo(0.06);
     expect(report.stepMs).toBeCloseTo(0.1);
@@ -122,7 +116,7 @@ describe('summarizeProfile', () => {
   });
 
   it('groups by operator, phase and layer, the longest first', () => {
-    const report = summarizeProfile(runs.slice(1), ceilings);
+    const report = summarizeProfile(runs.slice(1), ceilings, places);
     expect(report.byOperator.map(({ name }) => name)).toEqual(['Conv', 'Sub', 'Relu', 'Mul']);
     expect(Object.fromEntries(report.byPhase.map(({ name, ms }) => [name, ms]))).toEqual({
       forward: 0.02,
@@ -143,13 +137,21 @@ describe('summarizeProfile', () => {
     }
   });
 
+  it('says of nodes whose place nobody knows that it is not known', () => {
+    const { byPhase, byLayer } = summarizeProfile(runs, ceilings, new Map());
+    expect([byPhase, byLayer].map((groups) => groups.map(({ name }) => name))).toEqual([
+      ['(not known)'],
+      ['(not known)'],
+    ]);
+  });
+
   it('is bound by arithmetic where moving the bytes is cheap', () => {
-    const [total] = [summarizeProfile(runs.slice(1), { bytesPerSecond: 1e12, flopsPerSecond: 1e6 }).total];
+    const [total] = [summarizeProfile(runs.slice(1), { bytesPerSecond: 1e12, flopsPerSecond: 1e6 }, places).total];
     // 32 of Conv, 8 of Mul, 8 of Relu, 4 of Sub.
     expect(total.leastMs).toBeCloseTo(0.052);
   });
 
   it('refuses a profile in which nothing ran', () => {
-    expect(() => summarizeProfile([{ duration: 3, kernels: [] }], ceilings)).toThrow(/nothing ran/);
+    expect(() => summarizeProfile([{ duration: 3, kernels: [] }], ceilings, places)).toThrow(/nothing ran/);
   });
 });

@@ -1,10 +1,8 @@
 /** @file Which state may be written over while a model runs: what nobody reads any more when its next value is written. */
 
 import { executionOrder } from '../../../memory/execution-order.js';
-import type { Program } from '../../../onnx/index.js';
+import { type Program, viewOperators } from '../../../onnx/index.js';
 import type { RunRequest } from '../protocol.js';
-
-const views = new Set(['Reshape', 'Identity']);
 
 /** Operators whose kernels read an element of an operand of the result's shape before they write that of the result. */
 const elementwise = new Set(['Add', 'Sub', 'Mul', 'Div']);
@@ -31,7 +29,7 @@ export function updatedInPlace(
       if (state !== undefined) lastReader.set(state, position);
     }
     const source = shown.get(inputs[0] ?? '');
-    if (source !== undefined && views.has(operator)) for (const name of outputs) shown.set(name, source);
+    if (source !== undefined && viewOperators.has(operator)) for (const name of outputs) shown.set(name, source);
     for (const name of outputs) writtenAt.set(name, position);
   }
   return new Set(
