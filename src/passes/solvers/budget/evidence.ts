@@ -50,6 +50,7 @@ interface Besides {
   /** The nodes nearby that may be computed again. */
   readonly nearby: readonly Node[];
   least: number;
+  sure: number;
   /** The least by the choice of these nodes: a letter for each. */
   readonly byChoice: Map<string, number>;
 }
@@ -73,6 +74,8 @@ export class Evidence {
   leastMicroseconds = Number.POSITIVE_INFINITY;
   /** The same less what the values that a plan leaves cost there (`leavingCost`). */
   baseMicroseconds = Number.POSITIVE_INFINITY;
+  /** The most bytes that were seen which don't grow with the batch, beside what is always alive. */
+  weightsBeside = 0;
   private readonly copyCosts = new Map<Node, CopyCost>();
   private readonly kernelCosts = new Map<Node, number>();
   /** By value with one reader in the forward pass: microseconds of the nodes before and after it, where it is kept and ever. */
@@ -116,8 +119,11 @@ export class Evidence {
     const { target, batchSize } = this.problem;
     const shipment = this.problem.ship(again);
     const bytes = shipment.liveBytes(batchSize);
+    const ofWeights = weightsBeside(shipment.liveBytes);
+    this.weightsBeside = ofWeights.reduce((most, each) => Math.max(most, each), this.weightsBeside);
     const moments = this.momentsOf(shipment.nodes);
     const live = new Map<string, { moment: Moment; bytes: number }>();
+    const elastic = new Map<string, number>();
     const recomputed = new Map<Node, number>();
     const kernels = new Map<Node, number>();
     const once = new Map<Node | undefined, number>();
@@ -134,8 +140,9 @@ export class Evidence {
       const key = this.keyOf(moment);
       const most = Math.max(live.get(key)?.bytes ?? 0, bytes[position] as number);
       live.set(key, { moment, bytes: most });
+      elastic.set(key, Math.max(elastic.get(key) ?? 0, ofWeights[position] ?? 0));
     }
-    this.learnBytes(live, again, residents);
+    this.learnBytes(live, elastic, again, residents);
     this.learnCopyCosts(recomputed, kernels, again, residents.copies);
     const base = this.learnForwardCosts(once, residents);
     const extra = [...recomputed.values()].reduce((sum, each) => sum + each, 0);
@@ -205,29 +212,38 @@ export class Evidence {
     });
   }
 
-  /** Bytes alive at a moment beside what a choice leaves resident: the least that was seen, and what is beyond it when. */
-  besidesAt(moment: Moment): { readonly least: number; readonly beyond: readonly Nearby[] } {
+  /**
+   * Bytes alive at a moment beside what a choice leaves resident: the least that was seen, and what is beyond it when. `sure`
+   * is without what doesn't grow with the batch: how long gradients of weights wait for their update depends on the whole plan.
+   */
+  besidesAt(moment: Moment): { readonly least: number; readonly sure: number; readonly beyond: readonly Nearby[] } {
     const found = this.besides.get(this.keyOf(moment));
-    if (!found) return { least: 0, beyond: [] };
-    const { least, nearby, byChoice } = found;
+    if (!found) return { least: 0, sure: 0, beyond: [] };
+    const { least, sure, nearby, byChoice } = found;
     const beyond = [...byChoice].flatMap(([text, bytes]) =>
       bytes > least ? [{ nodes: nearby, again: [...text].map((letter) => letter === '1'), bytes: bytes - least }] : [],
     );
-    return { least, beyond };
+    return { least, sure, beyond };
   }
 
   keyOf({ when, at, copy }: Moment): string {
     return `${when} ${at} ${copy ? this.residency.positions.get(copy) : ''}`;
   }
 
-  private learnBytes(live: ShippedPlan['live'], again: ReadonlySet<Node>, residents: Residents): void {
+  private learnBytes(
+    live: ShippedPlan['live'],
+    elastic: ReadonlyMap<string, number>,
+    again: ReadonlySet<Node>,
+    residents: Residents,
+  ): void {
     const resident = this.residentBytes(residents);
     for (const [key, { moment, bytes }] of live) {
       const beside = bytes - resident(moment);
       const known = this.besides.get(key) ?? {
-        ...{ moment, nearby: this.nearby(moment), least: beside, byChoice: new Map<string, number>() },
+        ...{ moment, nearby: this.nearby(moment), least: beside, sure: beside, byChoice: new Map<string, number>() },
       };
       known.least = Math.min(known.least, beside);
+      known.sure = Math.min(known.sure, beside - (elastic.get(key) ?? 0));
       const choice = choiceText(known.nearby, again);
       known.byChoice.set(choice, Math.min(known.byChoice.get(choice) ?? beside, beside));
       this.besides.set(key, known);
@@ -335,4 +351,15 @@ function choiceText(nodes: readonly Node[], again: ReadonlySet<Node>): string {
 /** Whether a lowered node computes something of the batch's size, beside giving it another shape. */
 function worksOnBatch(node: Node): boolean {
   return traitsOf(node.operator).view !== true && node.outputs.some(growsWithBatch);
+}
+
+/**
+ * Bytes alive at each position of a plan that don't grow with the batch, beside what always is: for the most gradients of
+ * weights that wait for their update. Live bytes are linear in the batch size.
+ */
+function weightsBeside(liveBytes: (batchSize: number) => ArrayLike<number>): readonly number[] {
+  const [one, two] = [liveBytes(1), liveBytes(2)];
+  const fixed = Array.from(one, (bytes, position) => 2 * bytes - (two[position] as number));
+  const always = fixed.reduce((least, bytes) => Math.min(least, bytes), Number.POSITIVE_INFINITY);
+  return fixed.map((bytes) => bytes - always);
 }

@@ -30,7 +30,7 @@ const never: Linear = { constant: 0, terms: [] };
 const always: Linear = { constant: 1, terms: [] };
 
 /** What a program is made for. */
-export type Aim = 'bound' | 'likely' | 'bytes';
+export type Aim = 'likely' | 'possible' | 'bound' | 'bytes';
 
 /** Whether a convolution that holds no operands makes a copy of a node for itself. */
 interface OwnCopy {
@@ -73,7 +73,9 @@ export class Program {
     private readonly aim: Aim,
   ) {
     const { leastMicroseconds, baseMicroseconds } = evidence;
-    this.constantCost = { bound: leastMicroseconds, likely: baseMicroseconds, bytes: 0 }[aim];
+    this.constantCost = { bound: leastMicroseconds, possible: leastMicroseconds, likely: baseMicroseconds, bytes: 0 }[
+      aim
+    ];
     this.limit =
       aim === 'bytes' ? scaled(term(this.newVariable(budgetBytes)), budgetBytes) : { constant: budgetBytes, terms: [] };
     for (const unit of demand.units) if (!isGroup(unit)) this.choices.set(unit, this.newVariable(0, true));

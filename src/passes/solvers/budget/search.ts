@@ -20,6 +20,9 @@ const apart = 8;
 /** After so many likely choices in vain the rest is left to the bound. */
 const mostVain = 4;
 
+/** Share of the budget above which gradients of weights that wait for their update matter. */
+const largeWeights = 0.05;
+
 /** Searches for plans of a problem, in the layout that it has. */
 export class Search {
   /** The cheapest plan so far that fits. */
@@ -30,6 +33,8 @@ export class Search {
   leastBound = 0;
   /** Whether the program of likely choices may find a cheaper one. */
   private hasLikely = true;
+  /** Whether the program by the least that was seen, weights' gradients included, may find one. */
+  private hasPossible = true;
   /** Likely choices in a row that were compiled and were no cheaper. */
   private vain = 0;
   private readonly residency: Residency;
@@ -91,8 +96,8 @@ export class Search {
       return this.bound < (this.best?.microseconds ?? Number.POSITIVE_INFINITY);
     }
     const known = Math.min(above ?? Number.POSITIVE_INFINITY, this.best?.microseconds ?? Number.POSITIVE_INFINITY);
-    // A bound first; then likely choices while there are any; then what the bound leaves, one after the other.
-    const aim = this.bound > 0 && this.hasLikely ? 'likely' : 'bound';
+    // A bound first; then choices that evidence makes likely, and possible, while there are any; then what the bound leaves.
+    const aim = this.bound === 0 ? 'bound' : this.hasLikely ? 'likely' : this.hasPossible ? 'possible' : 'bound';
     const program = this.program(aim);
     const outcome = this.solve(program, until, this.startOf(program));
     if (aim === 'bound') {
@@ -103,7 +108,15 @@ export class Search {
     const isCheaper = again !== undefined && outcome.bound < known * (1 - this.gap);
     const { best, tried } = this;
     if (isCheaper) this.propose(again);
-    if (aim === 'bound') return outcome.bound < known;
+    if (aim === 'bound') {
+      // What it showed may make others possible.
+      if (this.tried > tried) this.hasPossible = true;
+      return outcome.bound < known;
+    }
+    if (aim === 'possible') {
+      this.hasPossible = isCheaper;
+      return true;
+    }
     if (this.best !== best) this.vain = 0;
     else if (this.tried > tried) this.vain++;
     this.hasLikely = isCheaper && this.vain < mostVain;
@@ -127,7 +140,7 @@ export class Search {
     }
   }
 
-  /** The plans that everything else is measured by: all kept, all computed again, every other node, the policies' own. */
+  /** The plans that everything else is measured by: all kept, all computed again, every other node, the policies', beginnings. */
   private begin(): void {
     const all = new Set(this.problem.candidates.keys());
     const none = this.shipChoice(new Set());
@@ -141,6 +154,9 @@ export class Search {
     for (const again of [all, ...this.alternating(), ...others]) this.shipChoice(again);
     // A policy may compute a view again whose operand is kept, which is no choice of the program's.
     for (const again of others) this.shipAsItIs(again);
+    if (this.evidence.weightsBeside > largeWeights * this.budgetBytes) {
+      for (const again of this.beginnings()) this.shipChoice(again);
+    }
     for (const plan of this.shipped) this.addRows(this.violations(plan));
   }
 
@@ -154,6 +170,15 @@ export class Search {
       else even.add(node);
     }
     return [even, odd];
+  }
+
+  /**
+   * The first quarter, half and three quarters of the forward pass are computed again: this shows what is alive in the
+   * backward pass where the updates of later layers wait for no recomputation of theirs.
+   */
+  private beginnings(): readonly ReadonlySet<Node>[] {
+    const nodes = [...this.problem.candidates.keys()];
+    return [1, 2, 3].map((quarters) => new Set(nodes.slice(0, Math.ceil((quarters * nodes.length) / 4))));
   }
 
   private solve(program: Program, until: number, start: ReadonlyMap<number, number> | undefined): Outcome {
@@ -224,8 +249,9 @@ export class Search {
   private program(aim: Aim): Program {
     const program = new Program(this.demand, this.evidence, this.budgetBytes, aim);
     for (const moment of this.rows.values()) {
-      const { least, beyond: seen } = this.evidence.besidesAt(moment);
-      const beyond = aim === 'likely' ? seen : [];
+      const { least: seen, sure, beyond: more } = this.evidence.besidesAt(moment);
+      const least = aim === 'bound' || aim === 'bytes' ? sure : seen;
+      const beyond = aim === 'likely' ? more : [];
       const occupants = [...residentsAt(program, moment), ...beyond.map((nearby) => program.whereChosen(nearby))];
       if (!moment.copy) program.bound(occupants, least);
       else program.bound([...occupants, { isThere: program.madeAt(moment.copy, moment.at), bytes: least }], 0);
