@@ -1,8 +1,8 @@
 /** @file The plot of budgets: milliseconds of a step against the memory it takes, a panel a network. */
 
-import { axisX, axisY, dot, frame, gridY, line } from '@observablehq/plot';
+import { dot, gridY, line } from '@observablehq/plot';
 import { svgDocument } from '../src/runtime/report/panel.js';
-import { plotFragment } from '../src/runtime/report/plot.js';
+import { axes, plotFragment } from '../src/runtime/report/plot.js';
 import { type BudgetNetwork, type BudgetRow, growthOf, stepMsOf } from './budget-rows.js';
 
 const width = 440;
@@ -71,9 +71,7 @@ function panel(network: BudgetNetwork): string {
     y: { domain: [0, Math.max(...all.map(({ ms }) => ms))], nice: true },
     marks: [
       gridY({ stroke: ink, strokeOpacity: 0.12 }),
-      frame({ anchor: 'bottom', stroke: ink, strokeOpacity: 0.5 }),
-      axisY({ label: null, tickSize: 0, fontSize: 11 }),
-      axisX({ label: 'MB', labelAnchor: 'center', labelArrow: 'none', labelOffset: 36, ticks: 6, fontSize: 11 }),
+      ...axes('MB', ink, { ticks: 6 }),
       ...drawn.flatMap(({ points, color, isLine }) => [
         ...(isLine ? [line(points, { ...channels, stroke: color, strokeWidth: 1.75 })] : []),
         dot(points, { ...channels, fill: color, r: 3 }),

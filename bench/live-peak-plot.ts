@@ -1,8 +1,8 @@
 /** @file The plot of live peaks over the depth. */
 
-import { axisX, axisY, dot, frame, gridY, line } from '@observablehq/plot';
+import { dot, gridY, line } from '@observablehq/plot';
 import { svgDocument } from '../src/runtime/report/panel.js';
-import { plotFragment } from '../src/runtime/report/plot.js';
+import { axes, plotFragment } from '../src/runtime/report/plot.js';
 import { type LivePeak, policies } from './live-peaks.js';
 
 const width = 440;
@@ -36,16 +36,7 @@ function panel(peaks: readonly LivePeak[]): string {
     y: { domain: [0, Math.max(...peaks.map(gigabytes))], nice: true },
     marks: [
       gridY({ stroke: ink, strokeOpacity: 0.12 }),
-      frame({ anchor: 'bottom', stroke: ink, strokeOpacity: 0.5 }),
-      axisY({ label: null, tickSize: 0, fontSize: 11 }),
-      axisX({
-        label: 'depth',
-        labelAnchor: 'center',
-        labelArrow: 'none',
-        labelOffset: 36,
-        ticks: depths,
-        fontSize: 11,
-      }),
+      ...axes('depth', ink, { ticks: depths }),
       ...policies.flatMap((remat) => {
         const points = peaks.filter((peak) => peak.remat === remat);
         const color = colors[remat] ?? ink;

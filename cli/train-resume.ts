@@ -14,7 +14,7 @@ import { heldOut, trainedOn } from '../src/runtime/data/run-data.js';
 import { refuseLocked } from '../src/runtime/files/run-lock.js';
 import { TrainingRun } from '../src/runtime/run/begin.js';
 import { differenceFrom, type OpenedRun, openRun } from '../src/runtime/run/bundle-in-place.js';
-import type { Progress } from '../src/runtime/run/checkpoint.js';
+import { type Progress, readProgress } from '../src/runtime/run/checkpoint.js';
 import { type TrainOptions, trainChoices } from '../src/runtime/run/options.js';
 import { withOptions } from '../src/runtime/run/segments.js';
 import { parseDevice } from '../src/runtime/session/devices.js';
@@ -46,8 +46,8 @@ export function goesOn({ resume, resumeFrom }: TrainFlags): boolean {
 
 /** The device of the run that goes on. What is wrong with that run is told where it goes on. */
 export async function deviceOfRun({ save, resumeFrom, device }: TrainFlags): Promise<string> {
-  const run = await openRun(save, resumeFrom).catch(() => undefined);
-  return run?.progress.running.device ?? device;
+  const progress = await readProgress(save, resumeFrom).catch(() => undefined);
+  return progress?.running.device ?? device;
 }
 
 /**

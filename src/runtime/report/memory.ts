@@ -1,9 +1,9 @@
 /** @file The memory of a training step over its course, as planned. */
 
-import { areaY, axisX, axisY, dot, frame, gridY, lineY, ruleX, text } from '@observablehq/plot';
+import { areaY, dot, gridY, lineY, ruleX, text } from '@observablehq/plot';
 import type { MemoryForecast } from '../measure/forecast.js';
 import { panelWidth, svgDocument } from './panel.js';
-import { plotFragment } from './plot.js';
+import { axes, plotFragment } from './plot.js';
 import { escapeText, formatMegabytes } from './text.js';
 
 /** Three panels wide, so that all text of the report has one size. */
@@ -47,16 +47,7 @@ export function renderMemory(forecast: MemoryForecast): string {
         dy: -4,
         fill: ink,
       }),
-      frame({ anchor: 'bottom', stroke: ink, strokeOpacity: 0.5 }),
-      axisY({ label: null, tickSize: 0, ticks: 5, fontSize: 11 }),
-      axisX({
-        label: 'nodes of the step that are done (%)',
-        labelAnchor: 'center',
-        labelArrow: 'none',
-        labelOffset: 36,
-        ticks: 10,
-        fontSize: 11,
-      }),
+      ...axes('nodes of the step that are done (%)', ink, { ticks: 10 }, { ticks: 5 }),
     ],
   });
   const title = `Memory alive during a step of ${batchSize} images (MB)`;

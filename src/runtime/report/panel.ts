@@ -1,7 +1,7 @@
 /** @file One panel of curves over the epochs: a title, a legend, axes and lines, as a fragment of SVG. */
 
-import { axisX, axisY, dot, frame, gridY, line, ruleY } from '@observablehq/plot';
-import { plotFragment } from './plot.js';
+import { dot, gridY, line, ruleY } from '@observablehq/plot';
+import { axes, plotFragment } from './plot.js';
 import { escapeText } from './text.js';
 
 /** A value at an epoch. One that is not finite leaves a gap. */
@@ -77,17 +77,12 @@ export function renderPanel({ title, series, level }: Panel): string {
     y: { domain: low < high ? values : [0.9 * low, 1.1 * high || 1], nice: ticks.y },
     marks: [
       gridY({ stroke: ink, strokeOpacity: 0.12, ticks: ticks.y }),
-      frame({ anchor: 'bottom', stroke: ink, strokeOpacity: 0.5 }),
-      axisY({ label: null, tickSize: 0, ticks: ticks.y, tickFormat: valueFormat(values), fontSize: 11 }),
-      axisX({
-        label: 'epoch',
-        labelAnchor: 'center',
-        labelArrow: 'none',
-        labelOffset: 36,
-        ticks: epochTicks(epochs),
-        tickFormat: 'd',
-        fontSize: 11,
-      }),
+      ...axes(
+        'epoch',
+        ink,
+        { ticks: epochTicks(epochs), tickFormat: 'd' },
+        { ticks: ticks.y, tickFormat: valueFormat(values) },
+      ),
       ...levels.map(({ value, color }) => ruleY([value], { stroke: color, strokeWidth: 1.5, strokeDasharray: dashes })),
       ...curves.flatMap(({ points, color }) => [
         line(points.map(withGap), { x: 'epoch', y: 'value', stroke: color, strokeWidth: 1.75 }),

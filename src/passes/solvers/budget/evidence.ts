@@ -75,7 +75,7 @@ export class Evidence {
   /** The same less what the values that a plan leaves cost there (`leavingCost`). */
   baseMicroseconds = Number.POSITIVE_INFINITY;
   /** The most bytes that were seen which don't grow with the batch, beside what is always alive. */
-  weightsBeside = 0;
+  mostOfWeights = 0;
   private readonly copyCosts = new Map<Node, CopyCost>();
   private readonly kernelCosts = new Map<Node, number>();
   /** By value with one reader in the forward pass: microseconds of the nodes before and after it, where it is kept and ever. */
@@ -120,7 +120,7 @@ export class Evidence {
     const shipment = this.problem.ship(again);
     const bytes = shipment.liveBytes(batchSize);
     const ofWeights = weightsBeside(shipment.liveBytes);
-    this.weightsBeside = ofWeights.reduce((most, each) => Math.max(most, each), this.weightsBeside);
+    this.mostOfWeights = Math.max(this.mostOfWeights, largest(ofWeights));
     const moments = this.momentsOf(shipment.nodes);
     const live = new Map<string, { moment: Moment; bytes: number }>();
     const elastic = new Map<string, number>();
@@ -146,15 +146,14 @@ export class Evidence {
     this.learnCopyCosts(recomputed, kernels, again, residents.copies);
     const base = this.learnForwardCosts(once, residents);
     const extra = [...recomputed.values()].reduce((sum, each) => sum + each, 0);
-    const peakBytes = Array.from(bytes).reduce((most, each) => Math.max(most, each), 0);
-    return { again, peakBytes, microseconds: base + extra, live };
+    return { again, peakBytes: largest(bytes), microseconds: base + extra, live };
   }
 
   /** Compiles a plan that is no choice of the program's, so nothing is learnt from it. */
   asItIs(again: ReadonlySet<Node>): ShippedPlan {
     const { target, batchSize } = this.problem;
     const { nodes, liveBytes } = this.problem.ship(again);
-    const peakBytes = Array.from(liveBytes(batchSize)).reduce((most, each) => Math.max(most, each), 0);
+    const peakBytes = largest(liveBytes(batchSize));
     return { again, peakBytes, microseconds: stepMicroseconds(nodes, target, batchSize), live: new Map() };
   }
 
@@ -362,4 +361,8 @@ function weightsBeside(liveBytes: (batchSize: number) => ArrayLike<number>): rea
   const fixed = Array.from(one, (bytes, position) => 2 * bytes - (two[position] as number));
   const always = fixed.reduce((least, bytes) => Math.min(least, bytes), Number.POSITIVE_INFINITY);
   return fixed.map((bytes) => bytes - always);
+}
+
+function largest(bytes: ArrayLike<number>): number {
+  return Array.from(bytes).reduce((most, each) => Math.max(most, each), 0);
 }

@@ -154,7 +154,7 @@ export class Search {
     for (const again of [all, ...this.alternating(), ...others]) this.shipChoice(again);
     // A policy may compute a view again whose operand is kept, which is no choice of the program's.
     for (const again of others) this.shipAsItIs(again);
-    if (this.evidence.weightsBeside > largeWeights * this.budgetBytes) {
+    if (this.evidence.mostOfWeights > largeWeights * this.budgetBytes) {
       for (const again of this.beginnings()) this.shipChoice(again);
     }
     for (const plan of this.shipped) this.addRows(this.violations(plan));

@@ -1,9 +1,9 @@
 /** @file The picture of a step's memory: what is alive over its modelled time, stacked by what it is. */
 
-import { areaY, axisX, axisY, frame, gridY } from '@observablehq/plot';
+import { areaY, gridY } from '@observablehq/plot';
 import { aliveAt, memoryKinds, type StepMemory } from '../../../memory/step-memory.js';
 import { svgDocument } from '../panel.js';
-import { plotFragment } from '../plot.js';
+import { axes, plotFragment } from '../plot.js';
 import { escapeText, formatMegabytes } from '../text.js';
 import { lanesHeight, renderLanes } from './lanes.js';
 import { type Slice, slicesOf, startsOf, type TimeScale, xAt } from './slices.js';
@@ -100,16 +100,7 @@ function areas(
     marks: [
       gridY({ stroke: ink, strokeOpacity: 0.14, ticks: 5 }),
       ...marks,
-      frame({ anchor: 'bottom', stroke: ink, strokeOpacity: 0.5 }),
-      axisY({ label: null, tickSize: 0, ticks: 5, fontSize: 11 }),
-      axisX({
-        label: 'modelled time (ms)',
-        labelAnchor: 'center',
-        labelArrow: 'none',
-        labelOffset: 36,
-        ticks: width < 600 ? 5 : 10,
-        fontSize: 11,
-      }),
+      ...axes('modelled time (ms)', ink, { ticks: width < 600 ? 5 : 10 }, { ticks: 5 }),
     ],
   });
 }

@@ -1,9 +1,9 @@
 /** @file The picture of a sweep: the time of plans against the memory they take. */
 
-import { axisX, axisY, dot, frame, gridX, gridY, line, text } from '@observablehq/plot';
+import { dot, gridX, gridY, line, text } from '@observablehq/plot';
 import type { SweptPlan } from '../../measure/sweep-plans.js';
 import { svgDocument } from '../panel.js';
-import { plotFragment } from '../plot.js';
+import { axes, plotFragment } from '../plot.js';
 import { escapeText, formatMegabytes } from '../text.js';
 import type { PictureOptions } from './picture.js';
 import { kindColors, pictureStyle } from './style.js';
@@ -52,13 +52,7 @@ export function renderSweep(plans: readonly SweptPlan[], { title, width, alone }
       dot(policies, { ...channels, fill: marks.policies, r: 4.5, symbol: 'diamond', title: titleOf }),
       // The last ones are at the right border.
       text(policies, { ...channels, text: 'name', dy: -12, fill: ink, textAnchor: 'middle', fontWeight: 'bold' }),
-      frame({ anchor: 'bottom', stroke: ink, strokeOpacity: 0.5 }),
-      axisY({ label: null, tickSize: 0, ticks: 6, fontSize: 11 }),
-      axisX({
-        ...{ label: 'live peak (MB)', labelAnchor: 'center', labelArrow: 'none', labelOffset: 36 },
-        ticks: width < 600 ? 5 : 10,
-        fontSize: 11,
-      }),
+      ...axes('live peak (MB)', ink, { ticks: width < 600 ? 5 : 10 }, { ticks: 6 }),
     ],
   });
   const style = alone ? `<style>${pictureStyle('svg')}</style>` : '';

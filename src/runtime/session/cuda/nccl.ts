@@ -1,7 +1,7 @@
 /** @file NVIDIA's library for sums over cards: it adds tensors of all processes of a run on the stream that computes. */
 
 import type { TypeObject } from 'koffi';
-import { elementCount, FailureError } from '../../../ir/index.js';
+import { elementCount, FailureError, InternalError } from '../../../ir/index.js';
 import { type Mpi, openMpi } from '../mpi/library.js';
 import { Peers, type ProcessLink } from '../mpi/meeting.js';
 import { koffi as loadKoffi } from '../ort/native.js';
@@ -126,7 +126,7 @@ export function withSums(
     has: (name) => name === 'AllReduce' || own?.has(name) === true,
     create(name, attributes) {
       if (name === 'AllReduce') return kernel;
-      if (!own) throw new FailureError(`internal: there is no kernel for ${name} among sums`);
+      if (!own) throw new InternalError(`there is no kernel for ${name} among sums`);
       return own.create(name, attributes);
     },
     close() {
